@@ -1,0 +1,1 @@
+//! Globals and maps that user space fills before load.

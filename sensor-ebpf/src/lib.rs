@@ -1,0 +1,17 @@
+//! Both sides of the kernel boundary.
+//!
+//! * [`record`]: what every record shares (header, task snapshot, tails) and the checked way to read it.
+//! * [`events`]: one file per syscall family, with its record, kernel handler, field table and tests.
+//! * [`config`]: globals and maps that user space fills before load.
+//! * `kernel`: readers shared by the handlers; compiled for the BPF target only.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod config;
+pub mod events;
+pub mod record;
+
+#[cfg(target_arch = "bpf")]
+pub mod kernel;

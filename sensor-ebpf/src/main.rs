@@ -1,0 +1,2 @@
+//! The BPF object.
+fn main() {}

@@ -1,0 +1,238 @@
+//! The shape of a record: a [`Header`], a fixed `repr(C)` body, and variable parts ("tails") behind it.
+//!
+//! Records are aligned to 8, have no implicit padding and are complete on their own: a reader needs
+//! no earlier record to understand one. Reading is checked and borrows; hostile or cut bytes give `None`.
+
+/// Marks types that may be read from any bit pattern.
+///
+/// # Safety
+/// The type is `repr(C)`, has no padding, no invalid bit patterns, no pointers, and an alignment of at most 8.
+pub unsafe trait Pod: Copy + 'static {}
+
+/// Declares a `repr(C)` type as [`Pod`] after checking that its size is the sum of its fields.
+#[macro_export]
+macro_rules! pod {
+    ($type:ident { $($field:ident : $ty:ty),+ $(,)? }) => {
+        const _: () = assert!(
+            core::mem::size_of::<$type>() == 0 $(+ core::mem::size_of::<$ty>())+,
+            concat!(stringify!($type), " has padding")
+        );
+        // SAFETY: the assertion above rules out padding, and every field is itself `Pod`.
+        unsafe impl $crate::record::Pod for $type where $($ty: $crate::record::Pod),+ {}
+    };
+}
+
+/// Declares a record body: the struct, its layout check and its [`Pod`] impl in one place.
+#[macro_export]
+macro_rules! record {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident : $ty:ty),+ $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty),+ }
+        $crate::pod!($name { $($field: $ty),+ });
+    };
+}
+
+macro_rules! pod_primitives {
+    ($($ty:ty),*) => { $(
+        // SAFETY: an integer or an array of integers: no padding, every bit pattern valid.
+        unsafe impl Pod for $ty {}
+    )* };
+}
+pod_primitives!(u8, u16, u32, u64, i32, i64, [u8; 16], [u16; 2], [u32; 2]);
+
+record! {
+    /// Leads every record.
+    pub struct Header {
+        /// `CLOCK_BOOTTIME` in ns when the event ended.
+        pub time: u64,
+        /// Identity of the process, see [`exec_id`].
+        pub exec_id: u64,
+        /// kernfs id of the process's cgroup, in the hierarchy that user space chose (see `config::Config::cgroup_subsys`).
+        pub cgroup: u64,
+        /// Process id (thread group id) in the initial pid namespace.
+        pub tgid: u32,
+        /// Thread id in the initial pid namespace.
+        pub tid: u32,
+        /// Bytes of the whole record, header and tails included.
+        pub len: u32,
+        /// Index into `events::EVENTS`.
+        pub kind: u16,
+        /// See `FLAG_*`.
+        pub flags: u16,
+    }
+}
+
+/// The thread's pid namespace is not the initial one.
+pub const FLAG_PIDNS: u16 = 1;
+/// Some part did not fit or could not be read; the rest of the record is good.
+pub const FLAG_CUT: u16 = 2;
+
+/// Nanoseconds per tick of `/proc/PID/stat`'s start time (`USER_HZ` is 100 on every supported kernel).
+pub const NS_PER_TICK: u64 = 10_000_000;
+
+/// Identity of a process: start time of its group leader in clock ticks since boot, and its tgid (22 bits, `PID_MAX_LIMIT`).
+///
+/// The tick resolution is what `/proc/PID/stat` gives, so processes found there get the same id as those seen starting.
+#[inline(always)]
+pub const fn exec_id(tgid: u32, start_boottime_ns: u64) -> u64 {
+    ((start_boottime_ns / NS_PER_TICK) << 22) | (tgid as u64 & 0x3f_ffff)
+}
+
+record! {
+    /// A variable part: `len` bytes at `off` from the record's start. `len` 0: absent or empty.
+    pub struct Tail {
+        pub off: u16,
+        pub len: u16,
+    }
+}
+
+impl Tail {
+    pub const EMPTY: Self = Self { off: 0, len: 0 };
+}
+
+record! {
+    /// What a lifecycle record tells of a process (`struct task_struct`, its cred, signal and nsproxy).
+    pub struct Task {
+        /// `group_leader->start_boottime`, ns since boot.
+        pub start: u64,
+        /// [`exec_id`] of `real_parent`'s process.
+        pub parent_exec_id: u64,
+        pub cap_inheritable: u64,
+        pub cap_permitted: u64,
+        pub cap_effective: u64,
+        /// `start_boottime` of the init of the process's pid namespace, ns since boot.
+        pub pidns_start: u64,
+        /// `real_parent->tgid`.
+        pub ppid: u32,
+        /// Session and process group leader, initial pid namespace.
+        pub sid: u32,
+        pub pgid: u32,
+        /// Ids as the process itself sees them.
+        pub vpid: u32,
+        pub vsid: u32,
+        pub vpgid: u32,
+        /// Effective ids in the initial user namespace (`cred->euid`, `cred->egid`).
+        pub uid: u32,
+        pub gid: u32,
+        /// Audit login uid, `u32::MAX` when unset.
+        pub loginuid: u32,
+        /// `new_encode_dev` of the controlling terminal, 0 when none.
+        pub tty: u32,
+        /// Inode of the pid namespace and of the mount namespace.
+        pub pidns: u32,
+        pub mntns: u32,
+        /// Command name, NUL-padded.
+        pub comm: [u8; 16],
+    }
+}
+
+/// `Exe::flags`: the file can be written by the process (inode owner or mode, as Falco's `EXE_WRITABLE`).
+pub const EXE_WRITABLE: u32 = 1;
+/// `Exe::flags`: the file is in the upper layer of an overlayfs, i.e. it is not part of the image.
+pub const EXE_UPPER_LAYER: u32 = 2;
+/// `Exe::flags`: the file is an unlinked `memfd`.
+pub const EXE_FROM_MEMFD: u32 = 4;
+/// `Exe::flags`: the file is in a lower layer of an overlayfs.
+pub const EXE_LOWER_LAYER: u32 = 8;
+
+record! {
+    /// The executable, from `mm->exe_file`.
+    pub struct Exe {
+        pub ino: u64,
+        /// Change and modification time of the inode, ns since the epoch.
+        pub ctime: u64,
+        pub mtime: u64,
+        /// `new_encode_dev` of its file system.
+        pub dev: u32,
+        /// `EXE_*`.
+        pub flags: u32,
+    }
+}
+
+record! {
+    /// An open file as the kernel sees it (`struct file`), resolved at the end of the syscall.
+    pub struct Fd {
+        /// Inode number of the file.
+        pub ino: u64,
+        /// `new_encode_dev` of its file system.
+        pub dev: u32,
+        /// Falco's type character: `f d 4 6 u p e s l i t n b m P r o`, or 0 when there was no such fd.
+        pub kind: u8,
+        /// IP protocol of a socket (6 TCP, 17 UDP, 1 ICMP), 0 otherwise.
+        pub proto: u8,
+        /// `SOCK_*` of a socket.
+        pub sock_type: u8,
+        /// `FD_*`.
+        pub flags: u8,
+        /// Local and remote address (network order; IPv4 in the first four bytes).
+        pub local: [u8; 16],
+        pub remote: [u8; 16],
+        /// Host order.
+        pub local_port: u16,
+        pub remote_port: u16,
+        /// Path of the file as seen from the process's root, the bound or peer path of a unix socket
+        /// (abstract names begin with NUL), or the kernel's name of an anonymous inode.
+        pub path: Tail,
+    }
+}
+
+/// `Fd::flags`: upper or lower layer of an overlayfs.
+pub const FD_UPPER_LAYER: u8 = 1;
+pub const FD_LOWER_LAYER: u8 = 2;
+/// `Fd::flags`: the socket is connected (`TCP_ESTABLISHED`, or a UDP socket with a peer) or connecting.
+pub const FD_CONNECTED: u8 = 4;
+/// `Fd::flags`: the socket listens.
+pub const FD_LISTENING: u8 = 8;
+
+/// A checked view of one record's bytes.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    bytes: &'a [u8],
+    header: &'a Header,
+}
+
+impl<'a> Record<'a> {
+    /// `None` when the bytes are too short, misaligned, or their length field lies.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let header: &Header = view(bytes, 0)?;
+        let len = usize::try_from(header.len).ok()?;
+        let bytes = bytes.get(..len)?;
+        if len < size_of::<Header>() {
+            return None;
+        }
+        Some(Self { bytes, header })
+    }
+
+    pub fn header(&self) -> &'a Header {
+        self.header
+    }
+
+    /// The fixed body behind the header.
+    pub fn body<T: Pod>(&self) -> Option<&'a T> {
+        view(self.bytes, size_of::<Header>())
+    }
+
+    /// The bytes of a tail; empty when the tail is absent or lies outside the record.
+    pub fn tail(&self, tail: Tail) -> &'a [u8] {
+        let start = usize::from(tail.off);
+        self.bytes.get(start..start + usize::from(tail.len)).unwrap_or_default()
+    }
+
+    /// The whole record.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// A `T` at `off`, if it is all there and aligned.
+fn view<T: Pod>(bytes: &[u8], off: usize) -> Option<&T> {
+    let part = bytes.get(off..off.checked_add(size_of::<T>())?)?;
+    let ptr = part.as_ptr().cast::<T>();
+    if !ptr.is_aligned() {
+        return None;
+    }
+    // SAFETY: `part` has exactly `size_of::<T>()` initialised bytes, is aligned for `T`, and `T: Pod` accepts any bits.
+    Some(unsafe { &*ptr })
+}

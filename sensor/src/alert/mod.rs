@@ -1,0 +1,38 @@
+//! Alerts: what a rule (or a foreign sensor) raised, on its way into the alert log.
+
+mod priority;
+
+pub use priority::{ParsePriorityError, Priority};
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// One alert, in the shape in which it is stored and handed to outputs.
+///
+/// The keys follow Falco's JSON alert; `uuid`, `received` and `context` are ours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alert {
+    /// Identity across hubs. A version 7 id made where the alert was raised; a valid incoming one is kept.
+    pub uuid: Uuid,
+    /// When the event happened: nanoseconds since the Unix epoch, the sensor's clock.
+    pub time: i64,
+    /// When this process took the alert in: nanoseconds since the Unix epoch. Equals `time` for
+    /// an alert raised here but for the judging delay.
+    pub received: i64,
+    /// Name of the rule.
+    pub rule: String,
+    pub priority: Priority,
+    /// `syscall`, `internal` or the name of a foreign plugin source.
+    pub source: String,
+    /// Host the event happened on; empty when a foreign sensor did not say.
+    pub hostname: String,
+    /// The whole text line, time and priority prefix included, as Falco's `output`.
+    pub output: String,
+    /// Field name to value; numbers stay exact (64-bit), missing fields are `null`. Sorted by key.
+    pub output_fields: Map<String, Value>,
+    /// Sorted, without duplicates.
+    pub tags: Vec<String>,
+    /// What the sensor knew beyond the rule's output, for the UI: an object with
+    /// `process` (pid, name, exe, args, …), `ancestors` (same, parent first) and `event` (type, args).
+    pub context: Option<Value>,
+}

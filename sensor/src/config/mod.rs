@@ -1,0 +1,1 @@
+//! The YAML configuration: Falco's key names where Falco has them.

@@ -1,0 +1,1 @@
+//! The event thread: merges the ring lanes by time, keeps the state, judges, raises alerts.

@@ -1,0 +1,1 @@
+//! HTTP intake for alerts of other sensors, health and metrics.

@@ -1,0 +1,1 @@
+//! Falco's rule language: load, parse, resolve, check, compile, evaluate.

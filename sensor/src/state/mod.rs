@@ -1,0 +1,1 @@
+//! What is known of the machine: processes, users, containers, in bounded tables.
