@@ -1,0 +1,1 @@
+//! Readers shared by the handlers.
