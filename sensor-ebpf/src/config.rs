@@ -1,1 +1,197 @@
-//! Globals and maps that user space fills before load.
+//! What user space fixes before load: kernel offsets and settings, one read-only global.
+//!
+//! The map behind it is frozen, so the verifier sees constants and drops the branches that cannot be taken.
+
+/// Offset of something that the running kernel's BTF does not have.
+pub const MISSING: u32 = u32::MAX;
+
+/// One entry of [`OFFSETS`].
+pub struct OffsetSpec {
+    /// Field name in [`Offsets`].
+    pub name: &'static str,
+    /// `struct.member` spellings, newest kernel first; the first one found in BTF wins. A spelling without a dot
+    /// asks for the size of the struct.
+    pub paths: &'static [&'static str],
+}
+
+macro_rules! offsets {
+    ($($name:ident = $($path:literal)|+;)+) => {
+        /// Byte offsets in structures of the running kernel, or [`MISSING`]. All `u32`, in the order of [`OFFSETS`].
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy)]
+        pub struct Offsets { $(pub $name: u32),+ }
+
+        /// Where each field of [`Offsets`] comes from.
+        pub const OFFSETS: &[OffsetSpec] = &[$(OffsetSpec { name: stringify!($name), paths: &[$($path),+] }),+];
+
+        impl Offsets {
+            /// Every offset missing: what a program sees that was loaded without BTF.
+            pub const NONE: Self = Self { $($name: MISSING),+ };
+        }
+    };
+}
+
+offsets! {
+    task_tgid = "task_struct.tgid";
+    task_pid = "task_struct.pid";
+    task_group_leader = "task_struct.group_leader";
+    task_real_parent = "task_struct.real_parent";
+    task_start_boottime = "task_struct.start_boottime" | "task_struct.real_start_time";
+    task_thread_pid = "task_struct.thread_pid";
+    task_cred = "task_struct.cred";
+    task_comm = "task_struct.comm";
+    task_fs = "task_struct.fs";
+    task_files = "task_struct.files";
+    task_nsproxy = "task_struct.nsproxy";
+    task_signal = "task_struct.signal";
+    task_loginuid = "task_struct.loginuid";
+    task_mm = "task_struct.mm";
+    task_cgroups = "task_struct.cgroups";
+    task_exit_code = "task_struct.exit_code";
+    thread_info_status = "thread_info.status";
+    css_set_subsys = "css_set.subsys";
+    css_set_dfl_cgrp = "css_set.dfl_cgrp";
+    css_cgroup = "cgroup_subsys_state.cgroup";
+    cgroup_kn = "cgroup.kn";
+    cgroup_root = "cgroup.root";
+    cgroup_root_hierarchy_id = "cgroup_root.hierarchy_id";
+    kernfs_node_id = "kernfs_node.id";
+    signal_live = "signal_struct.live";
+    signal_pids = "signal_struct.pids";
+    signal_tty = "signal_struct.tty";
+    tty_driver = "tty_struct.driver";
+    tty_index = "tty_struct.index";
+    tty_driver_major = "tty_driver.major";
+    tty_driver_minor_start = "tty_driver.minor_start";
+    pid_level = "pid.level";
+    pid_numbers = "pid.numbers";
+    upid_nr = "upid.nr";
+    upid_ns = "upid.ns";
+    upid_size = "upid";
+    pidns_child_reaper = "pid_namespace.child_reaper";
+    pidns_inum = "pid_namespace.ns.inum";
+    nsproxy_mnt_ns = "nsproxy.mnt_ns";
+    mntns_inum = "mnt_namespace.ns.inum";
+    cred_euid = "cred.euid";
+    cred_egid = "cred.egid";
+    cred_fsuid = "cred.fsuid";
+    cred_cap_inheritable = "cred.cap_inheritable";
+    cred_cap_permitted = "cred.cap_permitted";
+    cred_cap_effective = "cred.cap_effective";
+    mm_arg_start = "mm_struct.arg_start";
+    mm_arg_end = "mm_struct.arg_end";
+    mm_env_start = "mm_struct.env_start";
+    mm_env_end = "mm_struct.env_end";
+    mm_exe_file = "mm_struct.exe_file";
+    bprm_filename = "linux_binprm.filename";
+    fs_root = "fs_struct.root";
+    fs_pwd = "fs_struct.pwd";
+    path_mnt = "path.mnt";
+    path_dentry = "path.dentry";
+    files_fdt = "files_struct.fdt";
+    fdt_max_fds = "fdtable.max_fds";
+    fdt_fd = "fdtable.fd";
+    file_path = "file.f_path";
+    file_inode = "file.f_inode";
+    file_mode = "file.f_mode";
+    file_private_data = "file.private_data";
+    dentry_parent = "dentry.d_parent";
+    dentry_name = "dentry.d_name";
+    dentry_inode = "dentry.d_inode";
+    qstr_name = "qstr.name";
+    qstr_len = "qstr.len";
+    vfsmount_root = "vfsmount.mnt_root";
+    mount_mnt = "mount.mnt";
+    mount_parent = "mount.mnt_parent";
+    mount_mountpoint = "mount.mnt_mountpoint";
+    inode_mode = "inode.i_mode";
+    inode_uid = "inode.i_uid";
+    inode_ino = "inode.i_ino";
+    inode_sb = "inode.i_sb";
+    inode_ctime_sec = "inode.i_ctime_sec" | "inode.__i_ctime.tv_sec" | "inode.i_ctime.tv_sec";
+    inode_ctime_nsec = "inode.i_ctime_nsec" | "inode.__i_ctime.tv_nsec" | "inode.i_ctime.tv_nsec";
+    inode_mtime_sec = "inode.i_mtime_sec" | "inode.__i_mtime.tv_sec" | "inode.i_mtime.tv_sec";
+    inode_mtime_nsec = "inode.i_mtime_nsec" | "inode.__i_mtime.tv_nsec" | "inode.i_mtime.tv_nsec";
+    inode_size = "inode";
+    sb_dev = "super_block.s_dev";
+    sb_magic = "super_block.s_magic";
+    socket_sk = "socket.sk";
+    sk_family = "sock_common.skc_family";
+    sk_state = "sock_common.skc_state";
+    sk_dport = "sock_common.skc_dport";
+    sk_num = "sock_common.skc_num";
+    sk_daddr = "sock_common.skc_daddr";
+    sk_rcv_saddr = "sock_common.skc_rcv_saddr";
+    sk_v6_daddr = "sock_common.skc_v6_daddr";
+    sk_v6_rcv_saddr = "sock_common.skc_v6_rcv_saddr";
+    sk_type = "sock.sk_type";
+    sk_protocol = "sock.sk_protocol";
+    unix_addr = "unix_sock.addr";
+    unix_peer = "unix_sock.peer";
+    unix_address_len = "unix_address.len";
+    unix_address_name = "unix_address.name";
+}
+
+/// Number of bulk lanes that exist in the object; user space uses 1, 2 or 4 of them.
+pub const BULK_LANES: u32 = 4;
+
+/// Everything that the programs read and never write.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    pub offsets: Offsets,
+    /// Index in `css_set.subsys` of the cgroup v1 controller whose hierarchy names containers; -1: the unified hierarchy.
+    pub cgroup_subsys: i32,
+    /// Hierarchy of the above; `cgroup_mkdir` records of others are not made.
+    pub cgroup_hierarchy: u32,
+    /// The sensor's own process: it makes no bulk records.
+    pub own_tgid: u32,
+    /// Bulk lanes in use minus one (a mask).
+    pub lane_mask: u32,
+    /// Bytes waiting in a bulk lane from which on a record wakes the reader.
+    pub watermark: u32,
+}
+
+impl Config {
+    pub const EMPTY: Self = Self {
+        offsets: Offsets::NONE,
+        cgroup_subsys: -1,
+        cgroup_hierarchy: 0,
+        own_tgid: 0,
+        lane_mask: 0,
+        watermark: 0,
+    };
+
+    /// The bytes to set the global `CONFIG` to.
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: `Config` is `repr(C)`, made of `u32`/`i32` alone, so it has no padding, and any byte is valid.
+        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of::<Self>()) }
+    }
+}
+
+const _: () = assert!(size_of::<Config>() == (OFFSETS.len() + 5) * 4);
+
+/// Longest raw path argument and resolved path, as the kernel's `PATH_MAX`.
+pub const PATH_MAX: usize = 4096;
+/// Most bytes of `argv` and of `envp` in a record (Falco reads a page of each).
+pub const ARGS_MAX: usize = 4096;
+pub const ENV_MAX: usize = 4096;
+
+/// Counters of one event type, per CPU.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counters {
+    /// Records made and handed to a lane.
+    pub seen: u64,
+    /// Not of interest by the kernel's own look: no record made.
+    pub filtered: u64,
+    /// Lost because the lane was full.
+    pub lost_full: u64,
+    /// Lost because the record could not be built.
+    pub lost_build: u64,
+}
+
+/// Entries of the `COUNTERS` map: one per event kind.
+pub const COUNTERS_LEN: u32 = 64;
+/// Syscall numbers that the dispatcher knows; higher ones are not watched.
+pub const SYSCALLS_LEN: usize = 512;

@@ -1,2 +1,46 @@
-//! The BPF object.
-fn main() {}
+//! The BPF object: one program per line of the event registry, and the `sys_exit` dispatcher.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use sensor_ebpf::kernel::Exit;
+use sensor_ebpf::{events, for_each_event, kernel};
+
+macro_rules! programs {
+    ($($kind:ident, $program:ident, $module:ident, $hook:ident $at:literal;)+) => {
+        $(programs!(@ $hook $program $module $at);)+
+    };
+    (@ tracepoint $program:ident $module:ident $at:literal) => {
+        #[btf_tracepoint]
+        pub fn $program(ctx: BtfTracePointContext) -> i32 {
+            events::$module::$program(&ctx);
+            0
+        }
+    };
+    (@ syscall $program:ident $module:ident $at:literal) => {
+        #[btf_tracepoint]
+        pub fn $program(ctx: BtfTracePointContext) -> i32 {
+            events::$module::$program(&Exit::new(&ctx));
+            0
+        }
+    };
+}
+for_each_event!(programs);
+
+/// Attached to `sys_exit`; the syscall programs above are its tail calls.
+#[btf_tracepoint]
+pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    kernel::dispatch::dispatch(&ctx);
+    0
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // BPF programs are compiled with `panic = "abort"` and contain no reachable panic; the verifier would refuse one.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

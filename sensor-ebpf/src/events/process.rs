@@ -1,5 +1,7 @@
 //! The life of a process: `sched_process_fork`, `sched_process_exec` (rules see it as `execve`), `sched_process_exit`.
 
+use super::flags::EXECVE_FLAGS;
+use super::{Arg, Info, Param, ParamType as T, params};
 use crate::record;
 use crate::record::{Exe, Tail, Task};
 
@@ -11,7 +13,7 @@ record! {
 }
 
 record! {
-    /// A process has a new image; its arguments can be trusted, they were read from the new `mm`.
+    /// A process has a new image. Its arguments can be trusted: they were read from the new `mm`.
     pub struct Exec {
         pub task: Task,
         pub exe: Exe,
@@ -21,7 +23,7 @@ record! {
         pub filename: Tail,
         /// `argv`, each string ended by NUL.
         pub args: Tail,
-        /// `envp`, each string ended by NUL; cut at `ENV_MAX`.
+        /// `envp`, each string ended by NUL.
         pub env: Tail,
         /// Working directory, from the process's root.
         pub cwd: Tail,
@@ -34,7 +36,136 @@ record! {
     pub struct Exit {
         /// `wait(2)` status.
         pub status: i32,
-        /// `tgid` of the process that inherits the children, 0 when unknown.
+        /// `tgid` of the init of its pid namespace, which inherits the children.
         pub reaper: u32,
     }
 }
+
+impl Fork {
+    pub const EVENT: Info = Info { name: None, state: true, params: &[], fd: None };
+}
+
+impl Exec {
+    pub const EVENT: Info = Info { name: Some("execve"), state: true, params: PARAMS, fd: None };
+}
+
+impl Exit {
+    pub const EVENT: Info = Info { name: Some("procexit"), state: true, params: EXIT_PARAMS, fd: None };
+}
+
+/// The first string of a list of NUL-ended ones, and the rest.
+pub fn split_first(strings: &[u8]) -> (&[u8], &[u8]) {
+    match strings.iter().position(|&b| b == 0) {
+        Some(end) => (&strings[..end], &strings[end + 1..]),
+        None => (strings, &[]),
+    }
+}
+
+/// `comm` without its padding.
+pub fn comm(task: &Task) -> &[u8] {
+    split_first(&task.comm).0
+}
+
+const PARAMS: &[Param] = params! {
+    "res": T::Errno, |r, b: &Exec| Arg::Int(0);
+    "exe": T::CharBuf, |r, b: &Exec| Arg::Bytes(split_first(r.tail(b.args)).0);
+    "args": T::Strings, |r, b: &Exec| Arg::Bytes(split_first(r.tail(b.args)).1);
+    "tid": T::Pid, |r, b: &Exec| Arg::Int(r.header().tid.into());
+    "pid": T::Pid, |r, b: &Exec| Arg::Int(r.header().tgid.into());
+    "ptid": T::Pid, |r, b: &Exec| Arg::Int(b.task.ppid.into());
+    "cwd": T::CharBuf, |r, b: &Exec| Arg::Bytes(r.tail(b.cwd));
+    "comm": T::CharBuf, |r, b: &Exec| Arg::Bytes(comm(&b.task));
+    "env": T::Strings, |r, b: &Exec| Arg::Bytes(r.tail(b.env));
+    "tty": T::Dec, |r, b: &Exec| Arg::Uint(b.task.tty.into());
+    "vpgid": T::Pid, |r, b: &Exec| Arg::Int(b.task.vpgid.into());
+    "loginuid": T::Uid, |r, b: &Exec| Arg::Uint(b.task.loginuid.into());
+    "flags": T::Flags(EXECVE_FLAGS), |r, b: &Exec| Arg::Uint(b.exe.flags.into());
+    "cap_inheritable": T::Hex, |r, b: &Exec| Arg::Uint(b.task.cap_inheritable);
+    "cap_permitted": T::Hex, |r, b: &Exec| Arg::Uint(b.task.cap_permitted);
+    "cap_effective": T::Hex, |r, b: &Exec| Arg::Uint(b.task.cap_effective);
+    "exe_ino": T::Dec, |r, b: &Exec| Arg::Uint(b.exe.ino);
+    "exe_ino_ctime": T::AbsTime, |r, b: &Exec| Arg::Uint(b.exe.ctime);
+    "exe_ino_mtime": T::AbsTime, |r, b: &Exec| Arg::Uint(b.exe.mtime);
+    "uid": T::Uid, |r, b: &Exec| Arg::Uint(b.task.uid.into());
+    "trusted_exepath": T::Path, |r, b: &Exec| Arg::Path { raw: r.tail(b.exepath), base: &[] };
+    "pgid": T::Pid, |r, b: &Exec| Arg::Int(b.task.pgid.into());
+    "gid": T::Gid, |r, b: &Exec| Arg::Uint(b.task.gid.into());
+    "filename": T::Path, |r, b: &Exec| Arg::Path { raw: r.tail(b.filename), base: r.tail(b.cwd) };
+};
+
+const EXIT_PARAMS: &[Param] = params! {
+    "status": T::Errno, |r, b: &Exit| Arg::Int(b.status.into());
+    "ret": T::Errno, |r, b: &Exit| Arg::Int(((b.status >> 8) & 0xff).into());
+    "sig": T::Signal, |r, b: &Exit| Arg::Int((b.status & 0x7f).into());
+    "core": T::Dec, |r, b: &Exit| Arg::Uint(u64::from(b.status & 0x80 != 0));
+    "reaper_tid": T::Pid, |r, b: &Exit| Arg::Int(b.reaper.into());
+};
+
+#[cfg(target_arch = "bpf")]
+mod handlers {
+    use aya_ebpf::programs::BtfTracePointContext;
+
+    use super::{Exec, Exit, Fork};
+    use crate::config::{ARGS_MAX, ENV_MAX};
+    use crate::events::Kind;
+    use crate::kernel::path::{self, Path};
+    use crate::kernel::read::{self, Ptr};
+    use crate::kernel::{Writer, file, task};
+    use crate::off;
+
+    /// `sched_process_fork(parent, child)`.
+    #[inline(always)]
+    pub fn fork(ctx: &BtfTracePointContext) {
+        let child = ctx.arg::<u64>(1) as Ptr;
+        let tgid: u32 = read::kernel(child, off!(task_tgid));
+        let pid: u32 = read::kernel(child, off!(task_pid));
+        if tgid != pid {
+            return;
+        }
+        let Some(mut w) = Writer::about::<Fork>(Kind::Fork, child, tgid, pid) else { return };
+        task::snapshot(child, &mut w.body::<Fork>().task);
+        w.submit(Kind::Fork);
+    }
+
+    /// `sched_process_exec(task, old_pid, bprm)`.
+    #[inline(always)]
+    pub fn exec(ctx: &BtfTracePointContext) {
+        let me = ctx.arg::<u64>(0) as Ptr;
+        let bprm = ctx.arg::<u64>(2) as Ptr;
+        let Some(mut w) = Writer::new::<Exec>(Kind::Exec) else { return };
+        let body = w.body::<Exec>();
+        task::snapshot(me, &mut body.task);
+        let mm = read::pointer(me, off!(task_mm));
+        let exe = read::pointer(mm, off!(mm_exe_file));
+        file::executable(me, exe, &mut body.exe);
+        body.exepath = path::append(&mut w, Path::at(exe.wrapping_add(off!(file_path))), task::root(me));
+        body.filename = w.kernel_str(read::pointer(bprm, off!(bprm_filename)));
+        let (start, end): (u64, u64) =
+            (read::kernel(mm, off!(mm_arg_start)), read::kernel(mm, off!(mm_arg_end)));
+        body.args = w.user_bytes(start, end.wrapping_sub(start).min(ARGS_MAX as u64));
+        let (start, end): (u64, u64) =
+            (read::kernel(mm, off!(mm_env_start)), read::kernel(mm, off!(mm_env_end)));
+        body.env = w.user_bytes(start, end.wrapping_sub(start).min(ENV_MAX as u64));
+        body.cwd = path::append(&mut w, task::cwd(me), task::root(me));
+        body.reserved = 0;
+        w.submit(Kind::Exec);
+    }
+
+    /// `sched_process_exit(task)`.
+    #[inline(always)]
+    pub fn exit(ctx: &BtfTracePointContext) {
+        let me = ctx.arg::<u64>(0) as Ptr;
+        // `live` has been decremented for this thread; the process ends with its last one.
+        let live: u32 = read::kernel(read::pointer(me, off!(task_signal)), off!(signal_live));
+        if live != 0 {
+            return;
+        }
+        let Some(mut w) = Writer::new::<Exit>(Kind::Exit) else { return };
+        let body = w.body::<Exit>();
+        body.status = read::kernel(me, off!(task_exit_code));
+        body.reaper = task::reaper(me);
+        w.submit(Kind::Exit);
+    }
+}
+#[cfg(target_arch = "bpf")]
+pub use handlers::{exec, exit, fork};

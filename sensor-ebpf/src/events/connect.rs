@@ -1,0 +1,64 @@
+//! connect(2): the address pair is the socket's own, after the call.
+
+use super::{Arg, FdView, Info, Param, ParamType as T, params};
+use crate::record;
+use crate::record::{Fd, Record, Tail};
+
+record! {
+    /// A finished connect.
+    pub struct Connected {
+        pub ret: i64,
+        pub sock: Fd,
+        pub num: i32,
+        /// `struct sockaddr` as passed.
+        pub addr: Tail,
+    }
+}
+
+/// connect(2).
+pub struct Connect;
+
+impl Connect {
+    pub const EVENT: Info = Info { name: Some("connect"), state: false, params: PARAMS, fd: Some(fd) };
+}
+
+fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {
+    let body: &Connected = r.body()?;
+    Some(FdView {
+        num: body.num.into(),
+        fd: (body.sock.kind != 0).then_some(&body.sock),
+        path: r.tail(body.sock.path),
+        raw: &[],
+        base: &[],
+    })
+}
+
+const PARAMS: &[Param] = params! {
+    "res": T::Errno, |r, b: &Connected| Arg::Int(b.ret);
+    "tuple": T::SockTuple, |r, b: &Connected| { let b: &Connected = r.body()?; Arg::SockTuple(&b.sock, r.tail(b.sock.path)) };
+    "fd": T::Fd, |r, b: &Connected| Arg::Int(b.num.into());
+    "addr": T::SockAddr, |r, b: &Connected| Arg::SockAddr(r.tail(b.addr));
+};
+
+#[cfg(target_arch = "bpf")]
+mod handlers {
+    use super::Connected;
+    use crate::events::Kind;
+    use crate::kernel::{Exit, Writer, file};
+
+    /// `sizeof(struct sockaddr_storage)`.
+    const SOCKADDR_MAX: u64 = 128;
+
+    #[inline(always)]
+    pub fn connect(exit: &Exit) {
+        let Some(mut w) = Writer::new::<Connected>(Kind::Connect) else { return };
+        let body = w.body::<Connected>();
+        body.ret = exit.ret;
+        body.num = exit.arg(0) as i32;
+        file::describe(&mut w, exit.task, body.num, &mut body.sock);
+        body.addr = w.user_bytes(exit.arg(1), exit.arg(2).min(SOCKADDR_MAX));
+        w.submit(Kind::Connect);
+    }
+}
+#[cfg(target_arch = "bpf")]
+pub use handlers::connect;

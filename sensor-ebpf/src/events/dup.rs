@@ -1,0 +1,106 @@
+//! dup(2), dup2(2), dup3(2): `fd.*` is the new descriptor.
+
+use super::flags::FILE_FLAGS;
+use super::{Arg, FdView, Info, Param, ParamType as T, params};
+use crate::record;
+use crate::record::{Fd, Record};
+
+record! {
+    /// A finished dup.
+    pub struct Duplicated {
+        /// The new descriptor, or a negative errno.
+        pub ret: i64,
+        pub file: Fd,
+        pub oldfd: i32,
+        pub newfd: i32,
+        /// The caller's `O_*` (dup3).
+        pub flags: u32,
+        pub reserved: u32,
+    }
+}
+
+/// dup(2).
+pub struct Dup;
+/// dup2(2).
+pub struct Dup2;
+/// dup3(2).
+pub struct Dup3;
+
+impl Dup {
+    pub const EVENT: Info = Info { name: Some("dup"), state: false, params: DUP, fd: Some(fd) };
+}
+
+impl Dup2 {
+    pub const EVENT: Info = Info { name: Some("dup2"), state: false, params: DUP2, fd: Some(fd) };
+}
+
+impl Dup3 {
+    pub const EVENT: Info = Info { name: Some("dup3"), state: false, params: DUP3, fd: Some(fd) };
+}
+
+fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {
+    let body: &Duplicated = r.body()?;
+    Some(FdView {
+        num: if body.ret < 0 { -1 } else { body.ret },
+        fd: (body.file.kind != 0).then_some(&body.file),
+        path: r.tail(body.file.path),
+        raw: &[],
+        base: &[],
+    })
+}
+
+const DUP: &[Param] = params! {
+    "res": T::Fd, |r, b: &Duplicated| Arg::Int(b.ret);
+    "oldfd": T::Fd, |r, b: &Duplicated| Arg::Int(b.oldfd.into());
+};
+
+const DUP2: &[Param] = params! {
+    "res": T::Fd, |r, b: &Duplicated| Arg::Int(b.ret);
+    "oldfd": T::Fd, |r, b: &Duplicated| Arg::Int(b.oldfd.into());
+    "newfd": T::Fd, |r, b: &Duplicated| Arg::Int(b.newfd.into());
+};
+
+const DUP3: &[Param] = params! {
+    "res": T::Fd, |r, b: &Duplicated| Arg::Int(b.ret);
+    "oldfd": T::Fd, |r, b: &Duplicated| Arg::Int(b.oldfd.into());
+    "newfd": T::Fd, |r, b: &Duplicated| Arg::Int(b.newfd.into());
+    // Only O_CLOEXEC is legal here: 4096 in Falco's bit set.
+    "flags": T::Flags(FILE_FLAGS), |r, b: &Duplicated| Arg::Uint(if b.flags & 0o2_000_000 != 0 { 4096 } else { 0 });
+};
+
+#[cfg(target_arch = "bpf")]
+mod handlers {
+    use super::Duplicated;
+    use crate::events::Kind;
+    use crate::kernel::{Exit, Writer, file};
+
+    #[inline(always)]
+    fn record(exit: &Exit, kind: Kind, newfd: i32, flags: u32) {
+        let Some(mut w) = Writer::new::<Duplicated>(kind) else { return };
+        let body = w.body::<Duplicated>();
+        body.ret = exit.ret;
+        file::describe(&mut w, exit.task, exit.ret as i32, &mut body.file);
+        body.oldfd = exit.arg(0) as i32;
+        body.newfd = newfd;
+        body.flags = flags;
+        body.reserved = 0;
+        w.submit(kind);
+    }
+
+    #[inline(always)]
+    pub fn dup(exit: &Exit) {
+        record(exit, Kind::Dup, exit.ret as i32, 0);
+    }
+
+    #[inline(always)]
+    pub fn dup2(exit: &Exit) {
+        record(exit, Kind::Dup2, exit.arg(1) as i32, 0);
+    }
+
+    #[inline(always)]
+    pub fn dup3(exit: &Exit) {
+        record(exit, Kind::Dup3, exit.arg(1) as i32, exit.arg(2) as u32);
+    }
+}
+#[cfg(target_arch = "bpf")]
+pub use handlers::{dup, dup2, dup3};

@@ -1,0 +1,97 @@
+//! Names of flags and enumerations, in the order in which Falco prints them.
+
+/// A table of names: `(name, value)`.
+pub type Flags = [(&'static str, u32)];
+
+/// Flags of the open family, in Falco's own bit set (see `open::falco_flags`).
+pub static FILE_FLAGS: &Flags = &[
+    ("O_LARGEFILE", 2048),
+    ("O_DIRECTORY", 1024),
+    ("O_DIRECT", 512),
+    ("O_TRUNC", 256),
+    ("O_SYNC", 128),
+    ("O_NONBLOCK", 64),
+    ("O_EXCL", 32),
+    ("O_DSYNC", 16),
+    ("O_APPEND", 8),
+    ("O_CREAT", 4),
+    ("O_RDWR", 3),
+    ("O_WRONLY", 2),
+    ("O_RDONLY", 1),
+    ("O_CLOEXEC", 4096),
+    ("O_NONE", 0),
+    ("O_TMPFILE", 8192),
+    ("O_F_CREATED", 16384),
+    ("FD_UPPER_LAYER", 32768),
+    ("FD_LOWER_LAYER", 65536),
+];
+
+/// Layers of a file made by `creat`.
+pub static CREAT_FLAGS: &Flags = &[("FD_UPPER_LAYER_CREAT", 1), ("FD_LOWER_LAYER_CREAT", 2)];
+
+/// `open_how.resolve`.
+pub static OPENAT2_FLAGS: &Flags = &[
+    ("RESOLVE_BENEATH", 1),
+    ("RESOLVE_IN_ROOT", 2),
+    ("RESOLVE_NO_MAGICLINKS", 4),
+    ("RESOLVE_NO_SYMLINKS", 8),
+    ("RESOLVE_NO_XDEV", 16),
+    ("RESOLVE_CACHED", 32),
+];
+
+/// What is special about an executable (`record::EXE_*`).
+pub static EXECVE_FLAGS: &Flags =
+    &[("EXE_WRITABLE", 1), ("EXE_UPPER_LAYER", 2), ("EXE_FROM_MEMFD", 4), ("EXE_LOWER_LAYER", 8)];
+
+/// Flags of `execveat`.
+pub static EXECVEAT_FLAGS: &Flags = &[("AT_EMPTY_PATH", 1), ("AT_SYMLINK_NOFOLLOW", 2)];
+
+/// Falco's numbering of ptrace requests (see `ptrace::falco_request`).
+pub static PTRACE_REQUESTS: &Flags = &[
+    ("PTRACE_SINGLEBLOCK", 38),
+    ("PTRACE_SYSEMU_SINGLESTEP", 37),
+    ("PTRACE_SYSEMU", 36),
+    ("PTRACE_ARCH_PRCTL", 35),
+    ("PTRACE_SET_THREAD_AREA", 34),
+    ("PTRACE_GET_THREAD_AREA", 33),
+    ("PTRACE_OLDSETOPTIONS", 32),
+    ("PTRACE_SETFPXREGS", 31),
+    ("PTRACE_GETFPXREGS", 30),
+    ("PTRACE_SETFPREGS", 29),
+    ("PTRACE_GETFPREGS", 28),
+    ("PTRACE_SETREGS", 27),
+    ("PTRACE_GETREGS", 26),
+    ("PTRACE_SETSIGMASK", 25),
+    ("PTRACE_GETSIGMASK", 24),
+    ("PTRACE_PEEKSIGINFO", 23),
+    ("PTRACE_LISTEN", 22),
+    ("PTRACE_INTERRUPT", 21),
+    ("PTRACE_SEIZE", 20),
+    ("PTRACE_SETREGSET", 19),
+    ("PTRACE_GETREGSET", 18),
+    ("PTRACE_SETSIGINFO", 17),
+    ("PTRACE_GETSIGINFO", 16),
+    ("PTRACE_GETEVENTMSG", 15),
+    ("PTRACE_SETOPTIONS", 14),
+    ("PTRACE_SYSCALL", 13),
+    ("PTRACE_DETACH", 12),
+    ("PTRACE_ATTACH", 11),
+    ("PTRACE_SINGLESTEP", 10),
+    ("PTRACE_KILL", 9),
+    ("PTRACE_CONT", 8),
+    ("PTRACE_POKEUSR", 7),
+    ("PTRACE_POKEDATA", 6),
+    ("PTRACE_POKETEXT", 5),
+    ("PTRACE_PEEKUSR", 4),
+    ("PTRACE_PEEKDATA", 3),
+    ("PTRACE_PEEKTEXT", 2),
+    ("PTRACE_TRACEME", 1),
+    ("PTRACE_UNKNOWN", 0),
+];
+
+/// Flags of `unlinkat`.
+pub static UNLINKAT_FLAGS: &Flags = &[("AT_REMOVEDIR", 512)];
+
+/// Flags of `renameat2`.
+pub static RENAMEAT2_FLAGS: &Flags =
+    &[("RENAME_NOREPLACE", 1), ("RENAME_EXCHANGE", 2), ("RENAME_WHITEOUT", 4)];

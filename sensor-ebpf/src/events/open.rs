@@ -1,0 +1,212 @@
+//! open(2), openat(2), openat2(2), creat(2).
+//!
+//! At exit, because the kernel has resolved the file by then: the caller can no longer change the name.
+
+use super::flags::{CREAT_FLAGS, FILE_FLAGS, OPENAT2_FLAGS};
+use super::{Arg, FdView, Info, Param, ParamType as T, params};
+use crate::record;
+use crate::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd, Record, Tail};
+
+record! {
+    /// A finished open.
+    pub struct Opened {
+        /// The descriptor, or a negative errno.
+        pub ret: i64,
+        /// What was opened; `kind` 0 when the call failed.
+        pub file: Fd,
+        /// `open_how.resolve` of openat2.
+        pub resolve: u64,
+        /// The caller's `O_*`.
+        pub flags: u32,
+        pub mode: u32,
+        pub dirfd: i32,
+        /// 1 when the call made the file (`FMODE_CREATED`).
+        pub created: u32,
+        /// The path as passed.
+        pub raw: Tail,
+        /// Directory that a relative path starts from.
+        pub base: Tail,
+    }
+}
+
+/// open(2).
+pub struct Open;
+/// openat(2).
+pub struct Openat;
+/// openat2(2).
+pub struct Openat2;
+/// creat(2).
+pub struct Creat;
+
+macro_rules! event {
+    ($($type:ident = $name:literal, $params:ident;)+) => {
+        $(impl $type {
+            pub const EVENT: Info = Info { name: Some($name), state: false, params: $params, fd: Some(fd) };
+        })+
+    };
+}
+event! {
+    Open = "open", OPEN;
+    Openat = "openat", OPENAT;
+    Openat2 = "openat2", OPENAT2;
+    Creat = "creat", CREAT;
+}
+
+fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {
+    let body: &Opened = r.body()?;
+    Some(FdView {
+        num: if body.ret < 0 { -1 } else { body.ret },
+        fd: (body.file.kind != 0).then_some(&body.file),
+        path: r.tail(body.file.path),
+        raw: r.tail(body.raw),
+        base: r.tail(body.base),
+    })
+}
+
+fn name<'a>(r: &Record<'a>, b: &Opened) -> Arg<'a> {
+    Arg::Path { raw: r.tail(b.raw), base: r.tail(b.base) }
+}
+
+const OPEN: &[Param] = params! {
+    "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
+    "name": T::Path, |r, b: &Opened| name(r, b);
+    "flags": T::Flags(FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
+    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
+    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
+};
+
+const OPENAT: &[Param] = params! {
+    "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
+    "dirfd": T::Fd, |r, b: &Opened| Arg::Int(b.dirfd.into());
+    "name": T::Path, |r, b: &Opened| name(r, b);
+    "flags": T::Flags(FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
+    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
+    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
+};
+
+const OPENAT2: &[Param] = params! {
+    "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
+    "dirfd": T::Fd, |r, b: &Opened| Arg::Int(b.dirfd.into());
+    "name": T::Path, |r, b: &Opened| name(r, b);
+    "flags": T::Flags(FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
+    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
+    "resolve": T::Flags(OPENAT2_FLAGS), |r, b: &Opened| Arg::Uint(b.resolve);
+    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
+};
+
+const CREAT: &[Param] = params! {
+    "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
+    "name": T::Path, |r, b: &Opened| name(r, b);
+    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
+    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
+    "creat_flags": T::Flags(CREAT_FLAGS), |r, b: &Opened| Arg::Uint(
+        (b.file.flags & (FD_UPPER_LAYER | FD_LOWER_LAYER)).into()
+    );
+};
+
+/// Linux `O_*` of x86-64 (and every architecture with the generic numbers).
+mod o {
+    pub const ACCMODE: u32 = 3;
+    pub const CREAT: u32 = 0o100;
+    pub const EXCL: u32 = 0o200;
+    pub const TRUNC: u32 = 0o1000;
+    pub const APPEND: u32 = 0o2000;
+    pub const NONBLOCK: u32 = 0o4000;
+    pub const DSYNC: u32 = 0o10000;
+    pub const DIRECT: u32 = 0o40000;
+    pub const LARGEFILE: u32 = 0o100_000;
+    pub const DIRECTORY: u32 = 0o200_000;
+    pub const CLOEXEC: u32 = 0o2_000_000;
+    pub const SYNC: u32 = 0o4_010_000;
+    pub const TMPFILE: u32 = 0o20_200_000;
+}
+
+/// Falco's bit set for the open family. `O_TMPFILE` and `O_SYNC` contain other flags, and Falco tests "any bit of":
+/// so `O_DIRECTORY` alone also sets `TMPFILE`, and `O_DSYNC` alone also sets `SYNC`.
+pub fn falco_flags(opened: &Opened) -> u32 {
+    const MAP: [(u32, u32); 12] = [
+        (o::CREAT, 4),
+        (o::APPEND, 8),
+        (o::DSYNC, 16),
+        (o::EXCL, 32),
+        (o::NONBLOCK, 64),
+        (o::SYNC, 128),
+        (o::TRUNC, 256),
+        (o::DIRECT, 512),
+        (o::DIRECTORY, 1024),
+        (o::LARGEFILE, 2048),
+        (o::CLOEXEC, 4096),
+        (o::TMPFILE, 8192),
+    ];
+    let access = match opened.flags & o::ACCMODE {
+        0 => 1,
+        1 => 2,
+        2 => 3,
+        _ => 0,
+    };
+    let bits =
+        MAP.iter().filter(|(linux, _)| opened.flags & linux != 0).fold(access, |all, (_, bit)| all | bit);
+    bits | if opened.created != 0 { 16384 } else { 0 }
+        | if opened.file.flags & FD_UPPER_LAYER != 0 { 32768 } else { 0 }
+        | if opened.file.flags & FD_LOWER_LAYER != 0 { 65536 } else { 0 }
+}
+
+#[cfg(target_arch = "bpf")]
+mod handlers {
+    use super::{Opened, o};
+    use crate::events::Kind;
+    use crate::kernel::{Exit, Writer, file, read};
+
+    const AT_FDCWD: i32 = -100;
+
+    #[inline(always)]
+    fn record(exit: &Exit, kind: Kind, dirfd: i32, raw: u64, flags: u32, mode: u32, resolve: u64) {
+        let Some(mut w) = Writer::new::<Opened>(kind) else { return };
+        let body = w.body::<Opened>();
+        body.ret = exit.ret;
+        let opened = file::describe(&mut w, exit.task, exit.ret as i32, &mut body.file);
+        body.created = (!opened.is_null() && file::was_created(opened)) as u32;
+        body.resolve = resolve;
+        body.flags = flags;
+        // Without O_CREAT or O_TMPFILE the register holds garbage.
+        body.mode = if flags & o::CREAT != 0 || flags & o::TMPFILE == o::TMPFILE { mode } else { 0 };
+        body.dirfd = dirfd;
+        body.raw = w.user_str(raw);
+        body.base = file::base_if_relative(&mut w, exit.task, dirfd, raw);
+        w.submit(kind);
+    }
+
+    #[inline(always)]
+    pub fn open(exit: &Exit) {
+        record(exit, Kind::Open, AT_FDCWD, exit.arg(0), exit.arg(1) as u32, exit.arg(2) as u32, 0);
+    }
+
+    #[inline(always)]
+    pub fn openat(exit: &Exit) {
+        let dirfd = exit.arg(0) as i32;
+        record(exit, Kind::Openat, dirfd, exit.arg(1), exit.arg(2) as u32, exit.arg(3) as u32, 0);
+    }
+
+    /// `openat2(dirfd, path, struct open_how { u64 flags, mode, resolve } *, size)`.
+    #[inline(always)]
+    pub fn openat2(exit: &Exit) {
+        let how = exit.arg(2);
+        let flags = read::user::<u64>(how).unwrap_or(0);
+        let mode = read::user::<u64>(how.wrapping_add(8)).unwrap_or(0);
+        let resolve = read::user::<u64>(how.wrapping_add(16)).unwrap_or(0);
+        record(exit, Kind::Openat2, exit.arg(0) as i32, exit.arg(1), flags as u32, mode as u32, resolve);
+    }
+
+    #[inline(always)]
+    pub fn creat(exit: &Exit) {
+        // creat(2) is open with O_CREAT | O_WRONLY | O_TRUNC.
+        let flags = o::CREAT | 1 | o::TRUNC;
+        record(exit, Kind::Creat, AT_FDCWD, exit.arg(0), flags, exit.arg(1) as u32, 0);
+    }
+}
+#[cfg(target_arch = "bpf")]
+pub use handlers::{creat, open, openat, openat2};

@@ -1,0 +1,115 @@
+//! rename(2), renameat(2), renameat2(2).
+
+use super::flags::RENAMEAT2_FLAGS;
+use super::{Arg, Info, Param, ParamType as T, params};
+use crate::record;
+use crate::record::{Record, Tail};
+
+record! {
+    /// A finished rename.
+    pub struct Renamed {
+        pub ret: i64,
+        pub olddirfd: i32,
+        pub newdirfd: i32,
+        pub flags: u32,
+        pub old: Tail,
+        pub old_base: Tail,
+        pub new: Tail,
+        pub new_base: Tail,
+        pub reserved: u32,
+    }
+}
+
+/// rename(2).
+pub struct Rename;
+/// renameat(2).
+pub struct Renameat;
+/// renameat2(2).
+pub struct Renameat2;
+
+impl Rename {
+    pub const EVENT: Info = Info { name: Some("rename"), state: false, params: RENAME, fd: None };
+}
+
+impl Renameat {
+    pub const EVENT: Info = Info { name: Some("renameat"), state: false, params: RENAMEAT, fd: None };
+}
+
+impl Renameat2 {
+    pub const EVENT: Info = Info { name: Some("renameat2"), state: false, params: RENAMEAT2, fd: None };
+}
+
+fn old<'a>(r: &Record<'a>, b: &Renamed) -> Arg<'a> {
+    Arg::Path { raw: r.tail(b.old), base: r.tail(b.old_base) }
+}
+
+fn new<'a>(r: &Record<'a>, b: &Renamed) -> Arg<'a> {
+    Arg::Path { raw: r.tail(b.new), base: r.tail(b.new_base) }
+}
+
+const RENAME: &[Param] = params! {
+    "res": T::Errno, |r, b: &Renamed| Arg::Int(b.ret);
+    "oldpath": T::Path, |r, b: &Renamed| old(r, b);
+    "newpath": T::Path, |r, b: &Renamed| new(r, b);
+};
+
+const RENAMEAT: &[Param] = params! {
+    "res": T::Errno, |r, b: &Renamed| Arg::Int(b.ret);
+    "olddirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.olddirfd.into());
+    "oldpath": T::Path, |r, b: &Renamed| old(r, b);
+    "newdirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.newdirfd.into());
+    "newpath": T::Path, |r, b: &Renamed| new(r, b);
+};
+
+const RENAMEAT2: &[Param] = params! {
+    "res": T::Errno, |r, b: &Renamed| Arg::Int(b.ret);
+    "olddirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.olddirfd.into());
+    "oldpath": T::Path, |r, b: &Renamed| old(r, b);
+    "newdirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.newdirfd.into());
+    "newpath": T::Path, |r, b: &Renamed| new(r, b);
+    "flags": T::Flags(RENAMEAT2_FLAGS), |r, b: &Renamed| Arg::Uint(b.flags.into());
+};
+
+#[cfg(target_arch = "bpf")]
+mod handlers {
+    use super::Renamed;
+    use crate::events::Kind;
+    use crate::kernel::{Exit, Writer, file};
+
+    const AT_FDCWD: i32 = -100;
+
+    #[inline(always)]
+    fn record(exit: &Exit, kind: Kind, old: (i32, u64), new: (i32, u64), flags: u32) {
+        let Some(mut w) = Writer::new::<Renamed>(kind) else { return };
+        let body = w.body::<Renamed>();
+        body.ret = exit.ret;
+        body.olddirfd = old.0;
+        body.newdirfd = new.0;
+        body.flags = flags;
+        body.old = w.user_str(old.1);
+        body.old_base = file::base_if_relative(&mut w, exit.task, old.0, old.1);
+        body.new = w.user_str(new.1);
+        body.new_base = file::base_if_relative(&mut w, exit.task, new.0, new.1);
+        body.reserved = 0;
+        w.submit(kind);
+    }
+
+    #[inline(always)]
+    pub fn rename(exit: &Exit) {
+        record(exit, Kind::Rename, (AT_FDCWD, exit.arg(0)), (AT_FDCWD, exit.arg(1)), 0);
+    }
+
+    #[inline(always)]
+    pub fn renameat(exit: &Exit) {
+        let (old, new) = ((exit.arg(0) as i32, exit.arg(1)), (exit.arg(2) as i32, exit.arg(3)));
+        record(exit, Kind::Renameat, old, new, 0);
+    }
+
+    #[inline(always)]
+    pub fn renameat2(exit: &Exit) {
+        let (old, new) = ((exit.arg(0) as i32, exit.arg(1)), (exit.arg(2) as i32, exit.arg(3)));
+        record(exit, Kind::Renameat2, old, new, exit.arg(4) as u32);
+    }
+}
+#[cfg(target_arch = "bpf")]
+pub use handlers::{rename, renameat, renameat2};

@@ -1,0 +1,52 @@
+//! setuid(2).
+
+use super::{Arg, Info, Param, ParamType as T, params};
+use crate::record;
+
+record! {
+    /// A finished setuid; the credentials are those after it.
+    pub struct SetUid {
+        pub ret: i64,
+        /// The argument.
+        pub uid: u32,
+        /// Effective uid now.
+        pub euid: u32,
+        pub cap_permitted: u64,
+        pub cap_effective: u64,
+    }
+}
+
+/// setuid(2).
+pub struct Setuid;
+
+impl Setuid {
+    pub const EVENT: Info = Info { name: Some("setuid"), state: true, params: PARAMS, fd: None };
+}
+
+const PARAMS: &[Param] = params! {
+    "res": T::Errno, |r, b: &SetUid| Arg::Int(b.ret);
+    "uid": T::Uid, |r, b: &SetUid| Arg::Uint(b.uid.into());
+};
+
+#[cfg(target_arch = "bpf")]
+mod handlers {
+    use super::SetUid;
+    use crate::events::Kind;
+    use crate::kernel::{Exit, Writer, read};
+    use crate::off;
+
+    #[inline(always)]
+    pub fn setuid(exit: &Exit) {
+        let Some(mut w) = Writer::new::<SetUid>(Kind::Setuid) else { return };
+        let body = w.body::<SetUid>();
+        let cred = read::pointer(exit.task, off!(task_cred));
+        body.ret = exit.ret;
+        body.uid = exit.arg(0) as u32;
+        body.euid = read::kernel(cred, off!(cred_euid));
+        body.cap_permitted = read::kernel(cred, off!(cred_cap_permitted));
+        body.cap_effective = read::kernel(cred, off!(cred_cap_effective));
+        w.submit(Kind::Setuid);
+    }
+}
+#[cfg(target_arch = "bpf")]
+pub use handlers::setuid;

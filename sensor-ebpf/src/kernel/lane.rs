@@ -1,0 +1,104 @@
+//! Maps and the lanes to user space.
+//!
+//! Two kinds of lane: `LIFECYCLE` for what must never be lost (processes, cgroups, credentials), and sharded bulk
+//! lanes for the rest, chosen by tgid so that the records of one process stay in order.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
+
+use crate::config;
+use crate::config::{COUNTERS_LEN, Counters, SYSCALLS_LEN};
+use crate::events::Lane;
+
+// Sizes are set by user space at load.
+#[map]
+static LIFECYCLE: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+static BULK0: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+static BULK1: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+static BULK2: RingBuf = RingBuf::with_byte_size(4096, 0);
+#[map]
+static BULK3: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Handler of each syscall number: its event kind, which is also its index in `PROGRAMS`; 0 = not watched.
+#[map]
+pub static SYSCALLS: Array<[u8; SYSCALLS_LEN]> = Array::with_max_entries(1, 0);
+/// Programs to tail-call, by event kind.
+#[map]
+pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(COUNTERS_LEN, 0);
+/// By event kind.
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(COUNTERS_LEN, 0);
+/// Non-zero while the reader sleeps and wants to be woken by the next record.
+#[map]
+static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What became of an event.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    Filtered,
+    LostBuild,
+}
+
+/// Counts an event that made no record.
+#[inline(always)]
+pub fn count(kind: u16, outcome: Outcome) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(u32::from(kind)) {
+        // SAFETY: a per-CPU map value; nothing else writes it while this program runs on this CPU.
+        unsafe {
+            match outcome {
+                Outcome::Filtered => (*counters).filtered += 1,
+                Outcome::LostBuild => (*counters).lost_build += 1,
+            }
+        }
+    }
+}
+
+/// Hands `len` bytes at `record` to a lane.
+#[inline(always)]
+pub fn submit(lane: Lane, kind: u16, tgid: u32, record: *mut u8, len: usize) {
+    let status = match lane {
+        Lane::Lifecycle => output(&LIFECYCLE, record, len),
+        Lane::Bulk => match tgid & config!(lane_mask) {
+            0 => output(&BULK0, record, len),
+            1 => output(&BULK1, record, len),
+            2 => output(&BULK2, record, len),
+            _ => output(&BULK3, record, len),
+        },
+    };
+    if let Some(counters) = COUNTERS.get_ptr_mut(u32::from(kind)) {
+        // SAFETY: a per-CPU map value; nothing else writes it while this program runs on this CPU.
+        unsafe {
+            if status == 0 {
+                (*counters).seen += 1;
+            } else {
+                (*counters).lost_full += 1;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn output(ring: &'static RingBuf, record: *mut u8, len: usize) -> i64 {
+    let map = core::ptr::from_ref(ring).cast_mut().cast();
+    // A wake-up costs more than a record: wake only a reader that sleeps, or one that falls behind.
+    let flags = match ASLEEP.get_ptr_mut(0) {
+        // SAFETY: a map value of four bytes; the race with other CPUs is harmless (one wake-up more).
+        Some(asleep) if unsafe { asleep.read_volatile() } != 0 => {
+            // SAFETY: as above.
+            unsafe { asleep.write_volatile(0) };
+            BPF_RB_FORCE_WAKEUP
+        }
+        // SAFETY: `map` is a ring buffer map of this object.
+        _ if unsafe { bpf_ringbuf_query(map, BPF_RB_AVAIL_DATA.into()) } >= u64::from(config!(watermark)) => {
+            BPF_RB_FORCE_WAKEUP
+        }
+        _ => BPF_RB_NO_WAKEUP,
+    };
+    // SAFETY: `record` points to at least `len` initialised bytes of the scratch area.
+    unsafe { bpf_ringbuf_output(map, record.cast(), len as u64, flags.into()) }
+}

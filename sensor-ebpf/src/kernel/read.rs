@@ -1,0 +1,44 @@
+//! Single reads of kernel and user memory.
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+
+/// A kernel address; null and garbage are fine, reads of them fail.
+pub type Ptr = *const u8;
+
+/// Reads a `T` at `ptr + off` of kernel memory; zero when it cannot be read.
+#[inline(always)]
+pub fn kernel<T: Copy + Default>(ptr: Ptr, off: usize) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper writes exactly `size_of::<T>()` bytes and tolerates any source address.
+    unsafe {
+        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, ptr.wrapping_add(off).cast());
+    }
+    value
+}
+
+/// Reads a pointer at `ptr + off` of kernel memory.
+#[inline(always)]
+pub fn pointer(ptr: Ptr, off: usize) -> Ptr {
+    kernel::<u64>(ptr, off) as Ptr
+}
+
+/// Reads a `T` of the current process's memory.
+#[inline(always)]
+pub fn user<T: Copy + Default>(ptr: u64) -> Option<T> {
+    let mut value = T::default();
+    // SAFETY: the helper writes exactly `size_of::<T>()` bytes and tolerates any source address.
+    let status =
+        unsafe { bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, ptr as *const _) };
+    (status == 0).then_some(value)
+}
+
+/// Loads a `T` at `ptr + off` through a BTF-typed pointer (current task, tracepoint argument, or a pointer
+/// loaded that way). The verifier checks type and offset; a bad address reads as zero.
+///
+/// # Safety
+/// Only for pointers that the verifier knows as `PTR_TO_BTF_ID`.
+#[inline(always)]
+pub unsafe fn typed<T: Copy>(ptr: Ptr, off: usize) -> T {
+    // SAFETY: by the caller's word; the kernel handles faults of such loads.
+    unsafe { ptr.add(off).cast::<T>().read_volatile() }
+}

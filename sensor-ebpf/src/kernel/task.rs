@@ -1,0 +1,129 @@
+//! Readers of `struct task_struct` and what it points to.
+
+use super::path::Path;
+use super::read::{self, Ptr, typed};
+use crate::record::{Task, exec_id};
+use crate::{config, off};
+
+/// What every record's header needs.
+pub struct Identity {
+    pub start: u64,
+    pub cgroup: u64,
+}
+
+/// `task` must be a BTF-typed pointer (current task or a tracepoint's argument).
+#[inline(always)]
+pub fn identity(task: Ptr) -> Identity {
+    // SAFETY: every pointer here is BTF-typed: `task` by contract, the others loaded through typed pointers.
+    unsafe {
+        let leader: Ptr = typed(task, off!(task_group_leader));
+        let css_set: Ptr = typed(task, off!(task_cgroups));
+        let subsys = config!(cgroup_subsys);
+        let cgroup: Ptr = if subsys < 0 {
+            typed(css_set, off!(css_set_dfl_cgrp))
+        } else {
+            let css: Ptr = typed(css_set, off!(css_set_subsys) + 8 * subsys as usize);
+            typed(css, off!(css_cgroup))
+        };
+        let kn: Ptr = typed(cgroup, off!(cgroup_kn));
+        Identity { start: typed(leader, off!(task_start_boottime)), cgroup: typed(kn, off!(kernfs_node_id)) }
+    }
+}
+
+/// Number of `pid` in the namespace at `level`.
+#[inline(always)]
+fn number(pid: Ptr, level: u32) -> u32 {
+    let upid = off!(pid_numbers) + (level as usize & 31) * off!(upid_size);
+    read::kernel(pid, upid + off!(upid_nr))
+}
+
+/// `signal->pids[kind]`: 2 is the process group, 3 the session (`enum pid_type`).
+#[inline(always)]
+fn signal_pid(signal: Ptr, kind: usize) -> Ptr {
+    read::pointer(signal, off!(signal_pids) + 8 * kind)
+}
+
+/// Fills the snapshot of `task`'s process.
+#[inline(always)]
+pub fn snapshot(task: Ptr, out: &mut Task) {
+    let leader = read::pointer(task, off!(task_group_leader));
+    out.start = read::kernel(leader, off!(task_start_boottime));
+    let parent = read::pointer(leader, off!(task_real_parent));
+    let parent_leader = read::pointer(parent, off!(task_group_leader));
+    out.ppid = read::kernel(parent, off!(task_tgid));
+    out.parent_exec_id = exec_id(out.ppid, read::kernel(parent_leader, off!(task_start_boottime)));
+
+    let cred = read::pointer(task, off!(task_cred));
+    out.cap_inheritable = read::kernel(cred, off!(cred_cap_inheritable));
+    out.cap_permitted = read::kernel(cred, off!(cred_cap_permitted));
+    out.cap_effective = read::kernel(cred, off!(cred_cap_effective));
+    out.uid = read::kernel(cred, off!(cred_euid));
+    out.gid = read::kernel(cred, off!(cred_egid));
+    out.loginuid = if config!(offsets.task_loginuid) == crate::config::MISSING {
+        u32::MAX
+    } else {
+        read::kernel(task, off!(task_loginuid))
+    };
+
+    let pid = read::pointer(leader, off!(task_thread_pid));
+    let level: u32 = read::kernel(pid, off!(pid_level));
+    let signal = read::pointer(task, off!(task_signal));
+    let group = signal_pid(signal, 2);
+    let session = signal_pid(signal, 3);
+    out.pgid = number(group, 0);
+    out.sid = number(session, 0);
+    out.vpid = number(pid, level);
+    out.vpgid = number(group, level);
+    out.vsid = number(session, level);
+    let upid = off!(pid_numbers) + (level as usize & 31) * off!(upid_size);
+    let pidns = read::pointer(pid, upid + off!(upid_ns));
+    out.pidns = read::kernel(pidns, off!(pidns_inum));
+    let reaper = read::pointer(pidns, off!(pidns_child_reaper));
+    out.pidns_start = read::kernel(reaper, off!(task_start_boottime));
+    let nsproxy = read::pointer(task, off!(task_nsproxy));
+    out.mntns = read::kernel(read::pointer(nsproxy, off!(nsproxy_mnt_ns)), off!(mntns_inum));
+    out.tty = tty(signal);
+    out.comm = read::kernel(task, off!(task_comm));
+}
+
+/// `tgid` of the init of the task's pid namespace.
+#[inline(always)]
+pub fn reaper(task: Ptr) -> u32 {
+    let pid = read::pointer(task, off!(task_thread_pid));
+    let level: u32 = read::kernel(pid, off!(pid_level));
+    let upid = off!(pid_numbers) + (level as usize & 31) * off!(upid_size);
+    let pidns = read::pointer(pid, upid + off!(upid_ns));
+    read::kernel(read::pointer(pidns, off!(pidns_child_reaper)), off!(task_tgid))
+}
+
+/// The controlling terminal's device number (`tty_devnum`), 0 when there is none.
+#[inline(always)]
+fn tty(signal: Ptr) -> u32 {
+    let tty = read::pointer(signal, off!(signal_tty));
+    if tty.is_null() {
+        return 0;
+    }
+    let driver = read::pointer(tty, off!(tty_driver));
+    let major: u32 = read::kernel(driver, off!(tty_driver_major));
+    let minor: u32 = read::kernel::<u32>(driver, off!(tty_driver_minor_start))
+        .wrapping_add(read::kernel(tty, off!(tty_index)));
+    encode_dev(major, minor)
+}
+
+/// `new_encode_dev`.
+#[inline(always)]
+pub fn encode_dev(major: u32, minor: u32) -> u32 {
+    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}
+
+/// The root directory of `task`.
+#[inline(always)]
+pub fn root(task: Ptr) -> Path {
+    Path::at(read::pointer(task, off!(task_fs)).wrapping_add(off!(fs_root)))
+}
+
+/// The working directory of `task`.
+#[inline(always)]
+pub fn cwd(task: Ptr) -> Path {
+    Path::at(read::pointer(task, off!(task_fs)).wrapping_add(off!(fs_pwd)))
+}
