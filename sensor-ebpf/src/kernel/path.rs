@@ -17,6 +17,16 @@ const DEPTH: usize = 64;
 #[repr(C, align(8))]
 pub struct PathBuf {
     bytes: [u8; LEN + NAME_MAX + 1],
+    walk: Walk,
+}
+
+/// What the walk carries from step to step. It lives in map memory and not in registers: the verifier forgets what it knew
+/// of a value that it loads from there, so all ways through a step look alike to it and it follows only one.
+#[repr(C)]
+struct Walk {
+    dentry: u64,
+    mnt: u64,
+    start: u64,
 }
 
 /// A `struct path`, pointers copied.
@@ -37,62 +47,77 @@ impl Path {
 /// Appends the name of `path` to the record.
 #[inline(always)]
 pub fn append(w: &mut Writer, path: Path, root: Path) -> Tail {
-    let buf = (&raw mut w.path_buf().bytes).cast::<u8>();
-    let Path { mut mnt, mut dentry } = path;
-    let mut start = LEN;
-    let mut done = false;
-    for _ in 0..DEPTH {
-        if dentry.is_null() || (dentry == root.dentry && mnt == root.mnt) {
-            done = true;
-            break;
-        }
-        let parent = read::pointer(dentry, off!(dentry_parent));
-        let mount_root = read::pointer(mnt, off!(vfsmount_root));
-        if dentry == mount_root {
-            let mount = mnt.wrapping_sub(off!(mount_mnt));
-            let up = read::pointer(mount, off!(mount_parent));
-            if up == mount || up.is_null() {
-                done = true;
-                break;
+    let buf = w.path_buf();
+    let walk = &raw mut buf.walk;
+    let bytes = (&raw mut buf.bytes).cast::<u8>();
+    // SAFETY: `walk` points into this CPU's scratch area, which nothing else uses while the program runs.
+    unsafe { walk.write_volatile(Walk { dentry: path.dentry as u64, mnt: path.mnt as u64, start: LEN as u64 }) };
+    'walk: {
+        for _ in 0..DEPTH {
+            if !step(walk, bytes, root) {
+                break 'walk;
             }
-            dentry = read::pointer(mount, off!(mount_mountpoint));
-            mnt = up.wrapping_add(off!(mount_mnt));
-            continue;
         }
-        let qstr = dentry.wrapping_add(off!(dentry_name));
-        let len = opaque(read::kernel::<u32>(qstr, off!(qstr_len)) as usize) & NAME_MAX;
-        let name = read::pointer(qstr, off!(qstr_name));
-        // A dentry that is its own parent but not a mount's root belongs to no tree (memfd, pipe, anonymous
-        // inode): its bare name is the whole name.
-        let in_tree = parent != dentry;
-        let need = len + in_tree as usize;
-        if start < need {
-            break;
-        }
-        start -= need;
-        let at = opaque(start) & (LEN - 1);
-        // SAFETY: `at` < LEN and `len` <= NAME_MAX, so all writes stay inside `bytes`.
-        unsafe {
-            if in_tree {
-                *buf.add(at) = b'/';
-            }
-            bpf_probe_read_kernel(buf.add(at + in_tree as usize).cast(), len as u32, name.cast());
-        }
-        if !in_tree {
-            done = true;
-            break;
-        }
-        dentry = parent;
-    }
-    if !done {
         w.cut();
     }
-    if start == LEN {
-        start -= 1;
+    // SAFETY: as above.
+    let mut start = unsafe { (*walk).start } as usize;
+    if start >= LEN {
+        start = LEN - 1;
         // SAFETY: LEN - 1 lies inside `bytes`.
-        unsafe { *buf.add(LEN - 1) = b'/' };
+        unsafe { *bytes.add(LEN - 1) = b'/' };
     }
     let at = opaque(start) & (LEN - 1);
-    // SAFETY: as above.
-    w.kernel_bytes(unsafe { buf.add(at) }, LEN - at)
+    // SAFETY: `at` < LEN.
+    w.kernel_bytes(unsafe { bytes.add(at) }, LEN - at)
+}
+
+/// One component or mount crossing towards the root; false when there is nothing more to do.
+#[inline(always)]
+fn step(walk: *mut Walk, bytes: *mut u8, root: Path) -> bool {
+    // SAFETY: as in `append`; volatile, so that the compiler keeps nothing in registers.
+    let (dentry, mnt, start) = unsafe {
+        (
+            (&raw const (*walk).dentry).read_volatile() as Ptr,
+            (&raw const (*walk).mnt).read_volatile() as Ptr,
+            (&raw const (*walk).start).read_volatile() as usize,
+        )
+    };
+    if dentry.is_null() || (dentry == root.dentry && mnt == root.mnt) {
+        return false;
+    }
+    let parent = read::pointer(dentry, off!(dentry_parent));
+    if dentry == read::pointer(mnt, off!(vfsmount_root)) {
+        let mount = mnt.wrapping_sub(off!(mount_mnt));
+        let up = read::pointer(mount, off!(mount_parent));
+        if up == mount || up.is_null() {
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe {
+            (&raw mut (*walk).dentry).write_volatile(read::kernel(mount, off!(mount_mountpoint)));
+            (&raw mut (*walk).mnt).write_volatile(up as u64 + off!(mount_mnt) as u64);
+        }
+        return true;
+    }
+    let qstr = dentry.wrapping_add(off!(dentry_name));
+    let len = opaque(read::kernel::<u32>(qstr, off!(qstr_len)) as usize) & NAME_MAX;
+    let name = read::pointer(qstr, off!(qstr_name));
+    // A dentry that is its own parent but not a mount's root belongs to no tree (memfd, pipe, anonymous inode): its bare
+    // name is the whole name.
+    let in_tree = parent != dentry;
+    if start < len + 1 || start > LEN {
+        return true;
+    }
+    let at = opaque(start - len - in_tree as usize) & (LEN - 1);
+    // SAFETY: `at` < LEN and `len` <= NAME_MAX, so all writes stay inside `bytes`; `walk` as above.
+    unsafe {
+        if in_tree {
+            *bytes.add(at) = b'/';
+        }
+        bpf_probe_read_kernel(bytes.add(at + in_tree as usize).cast(), len as u32, name.cast());
+        (&raw mut (*walk).start).write_volatile(at as u64);
+        (&raw mut (*walk).dentry).write_volatile(parent as u64);
+    }
+    in_tree
 }

@@ -1,1 +1,14 @@
-//! The kernel half's keeper: feature probe, BTF offsets, load, attach, ring readers.
+//! The kernel half's keeper: BTF offsets, load, attach, ring readers, counters.
+
+pub mod btf;
+pub mod counters;
+pub mod lanes;
+pub mod load;
+pub mod ring;
+
+pub use counters::{Counted, EventCounters};
+pub use lanes::Lanes;
+pub use load::{Options, Probe, ProbeError};
+
+/// The BPF object, embedded at build time; empty when it was not built.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/falconet.bpf.o"));

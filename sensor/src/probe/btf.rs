@@ -1,0 +1,169 @@
+//! Offsets of kernel structures, read from the running kernel's BTF.
+//!
+//! Rust's BPF target has no CO-RE relocations, so this does their work before load: the programs get the offsets as
+//! constants. What the kernel does not have stays [`MISSING`] and is reported by name.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use btf_rs::{Btf, BtfType, Type};
+use sensor_ebpf::config::{MISSING, OFFSETS, OffsetSpec, Offsets};
+
+/// Where the kernel shows its type information.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The kernel's type information is absent or unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    #[error(
+        "no kernel type information at {path}: {source}. The sensor needs a kernel built with CONFIG_DEBUG_INFO_BTF=y \
+         (all distribution kernels since 5.8; check `zgrep BTF /boot/config-$(uname -r)`), or the `hub` command, which needs none"
+    )]
+    Absent { path: PathBuf, source: btf_rs::Error },
+}
+
+/// What the running kernel's BTF says.
+pub struct KernelTypes {
+    btf: Btf,
+}
+
+/// The offsets found, and the names of those that were not.
+pub struct Found {
+    pub offsets: Offsets,
+    pub missing: Vec<&'static str>,
+}
+
+impl KernelTypes {
+    /// Reads the BTF at `path` (usually [`KERNEL_BTF`]).
+    pub fn open(path: &Path) -> Result<Self, BtfError> {
+        let btf = Btf::from_file(path).map_err(|source| BtfError::Absent { path: path.to_owned(), source })?;
+        Ok(Self { btf })
+    }
+
+    /// All of [`OFFSETS`].
+    pub fn offsets(&self) -> Found {
+        let mut structs = HashMap::new();
+        let mut values = [MISSING; OFFSETS.len()];
+        let mut missing = Vec::new();
+        for (value, spec) in values.iter_mut().zip(OFFSETS) {
+            match spec.paths.iter().find_map(|path| self.resolve(path, &mut structs)) {
+                Some(offset) => *value = offset,
+                None => missing.push(spec.name),
+            }
+        }
+        // SAFETY: `Offsets` is `repr(C)` and consists of `OFFSETS.len()` `u32`s (the macro that declares both asserts it).
+        let offsets = unsafe { std::mem::transmute::<[u32; OFFSETS.len()], Offsets>(values) };
+        Found { offsets, missing }
+    }
+
+    /// Value of an enumerator such as `pids_cgrp_id`.
+    pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
+        self.btf.resolve_types_by_name(enumeration).ok()?.into_iter().find_map(|ty| {
+            let Type::Enum(e) = ty else { return None };
+            e.members.iter().find(|m| self.btf.resolve_name(*m).is_ok_and(|n| n == name)).map(btf_rs::EnumMember::val)
+        })
+    }
+
+    /// `struct.member[.member]` to an offset in bytes, or `struct` to its size.
+    fn resolve(&self, path: &str, structs: &mut HashMap<String, Option<btf_rs::Struct>>) -> Option<u32> {
+        let mut parts = path.split('.');
+        let name = parts.next()?;
+        let outer = structs.entry(name.to_owned()).or_insert_with(|| self.structure(name)).clone()?;
+        let mut current = Type::Struct(outer);
+        let mut bits = 0;
+        let mut any = false;
+        for member in parts {
+            any = true;
+            let (offset, ty) = self.member(&current, member)?;
+            bits += offset;
+            current = ty;
+        }
+        if any {
+            return Some(bits / 8);
+        }
+        let (Type::Struct(s) | Type::Union(s)) = current else { return None };
+        u32::try_from(s.size()).ok()
+    }
+
+    fn structure(&self, name: &str) -> Option<btf_rs::Struct> {
+        self.btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|ty| match ty {
+            Type::Struct(s) if s.size() > 0 => Some(s),
+            _ => None,
+        })
+    }
+
+    /// Bit offset and type of a member, looked for in anonymous members too.
+    fn member(&self, ty: &Type, name: &str) -> Option<(u32, Type)> {
+        let (Type::Struct(s) | Type::Union(s)) = ty else { return None };
+        for member in &s.members {
+            let member_name = self.btf.resolve_name(member).unwrap_or_default();
+            if member_name != name && !member_name.is_empty() {
+                continue;
+            }
+            let inner = self.strip(self.btf.resolve_chained_type(member).ok()?)?;
+            if member_name == name {
+                return Some((member.bit_offset(), inner));
+            }
+            if let Some((bits, found)) = self.member(&inner, name) {
+                return Some((member.bit_offset() + bits, found));
+            }
+        }
+        None
+    }
+
+    /// Follows typedefs and qualifiers.
+    fn strip(&self, mut ty: Type) -> Option<Type> {
+        loop {
+            let next: &dyn BtfType = match &ty {
+                Type::Typedef(t) => t,
+                Type::Const(t) => t,
+                Type::Volatile(t) => t,
+                Type::TypeTag(t) => t,
+                _ => return Some(ty),
+            };
+            ty = self.btf.resolve_chained_type(next).ok()?;
+        }
+    }
+}
+
+/// True when a program cannot do without the offset; the others cost single fields.
+pub fn is_essential(spec: &OffsetSpec) -> bool {
+    const OPTIONAL: [&str; 10] = [
+        "task_loginuid",
+        "thread_info_status",
+        "file_mode",
+        "inode_ctime_sec",
+        "inode_ctime_nsec",
+        "inode_mtime_sec",
+        "inode_mtime_nsec",
+        "css_set_subsys",
+        "tty_driver_major",
+        "tty_driver_minor_start",
+    ];
+    !OPTIONAL.contains(&spec.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_offset_is_found_in_this_kernel() {
+        let Ok(types) = KernelTypes::open(Path::new(KERNEL_BTF)) else {
+            println!("skipped: every_offset_is_found_in_this_kernel: no {KERNEL_BTF}");
+            return;
+        };
+        let found = types.offsets();
+        assert_eq!(found.missing, Vec::<&str>::new());
+        assert_eq!(found.offsets.qstr_name, 8, "struct qstr: hash and length, then the name");
+        assert_eq!(found.offsets.path_dentry, 8);
+        assert!(found.offsets.inode_size > 300);
+        assert!(types.enumerator("cgroup_subsys_id", "memory_cgrp_id").is_some());
+    }
+
+    #[test]
+    fn absent_btf_says_what_to_do() {
+        let error = KernelTypes::open(Path::new("/nonexistent/btf")).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("/nonexistent/btf") && error.contains("CONFIG_DEBUG_INFO_BTF"), "{error}");
+    }
+}
