@@ -132,6 +132,13 @@ offsets! {
     unix_address_name = "unix_address.name";
 }
 
+/// Members that the programs read in one go: each must lie at its distance from the first one's start.
+pub const LAYOUTS: &[(&str, &str, u32)] = &[
+    ("dentry.d_parent", "dentry.d_name.len", 12),
+    ("dentry.d_parent", "dentry.d_name.name", 16),
+    ("path.mnt", "path.dentry", 8),
+];
+
 /// Number of bulk lanes that exist in the object; user space uses 1, 2 or 4 of them.
 pub const BULK_LANES: u32 = 4;
 

@@ -7,7 +7,7 @@ fn main() {
     o.cgroup_hierarchy = std::env::args().nth(2).and_then(|s| s.parse().ok()).unwrap_or(0);
     let (p, mut lanes) = match Probe::load(&o) { Ok(x) => x, Err(e) => { eprintln!("{e}"); std::process::exit(1) } };
     eprintln!("missing {:?}", p.missing_offsets());
-    let end = std::time::Instant::now() + Duration::from_secs(4);
+    let end = std::time::Instant::now() + Duration::from_secs(6);
     while std::time::Instant::now() < end {
         lanes.wait(Duration::from_millis(50)).unwrap();
         lanes.drain(10000, |r| {

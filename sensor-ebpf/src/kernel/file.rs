@@ -1,7 +1,7 @@
 //! Readers of `struct file`: from a descriptor to what it really is.
 
 use super::path::{self, Path};
-use super::read::{self, Ptr};
+use super::read::{self, Ptr, typed};
 use super::writer::Writer;
 use super::{socket, task};
 use crate::config::MISSING;
@@ -21,11 +21,17 @@ pub fn of_fd(task: Ptr, fd: i32) -> Ptr {
     if fd < 0 {
         return core::ptr::null();
     }
-    let fdt = read::pointer(read::pointer(task, off!(task_files)), off!(files_fdt));
-    if fd as u32 >= read::kernel::<u32>(fdt, off!(fdt_max_fds)) {
+    // SAFETY: `task` is BTF-typed (the current task), and so is what is loaded through it; the array behind
+    // `fdt->fd` is not, so its slot is read.
+    let (max, array): (u32, Ptr) = unsafe {
+        let files: Ptr = typed(task, off!(task_files));
+        let fdt: Ptr = typed(files, off!(files_fdt));
+        (typed(fdt, off!(fdt_max_fds)), typed(fdt, off!(fdt_fd)))
+    };
+    if fd as u32 >= max {
         return core::ptr::null();
     }
-    read::pointer(read::pointer(fdt, off!(fdt_fd)), 8 * fd as usize)
+    read::pointer(array, 8 * fd as usize)
 }
 
 /// Layer of an overlayfs inode: (upper, lower). The `ovl_inode` carries the upper dentry right behind its VFS inode.

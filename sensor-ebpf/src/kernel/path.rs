@@ -26,7 +26,20 @@ pub struct PathBuf {
 struct Walk {
     dentry: u64,
     mnt: u64,
+    /// `mnt`'s root dentry.
+    mnt_root: u64,
     start: u64,
+}
+
+/// The part of `struct dentry` that a step needs, read in one go; user space checks before load that the running
+/// kernel's members stand in this order (`config::LAYOUTS`).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct DentryPart {
+    parent: u64,
+    hash: u32,
+    len: u32,
+    name: u64,
 }
 
 /// A `struct path`, pointers copied.
@@ -37,10 +50,11 @@ pub struct Path {
 }
 
 impl Path {
-    /// Reads the `struct path` at `ptr`.
+    /// Reads the `struct path` at `ptr`: two pointers, mount first.
     #[inline(always)]
     pub fn at(ptr: Ptr) -> Self {
-        Self { mnt: read::pointer(ptr, off!(path_mnt)), dentry: read::pointer(ptr, off!(path_dentry)) }
+        let [mnt, dentry] = read::kernel::<[u64; 2]>(ptr, 0);
+        Self { mnt: mnt as Ptr, dentry: dentry as Ptr }
     }
 }
 
@@ -51,7 +65,14 @@ pub fn append(w: &mut Writer, path: Path, root: Path) -> Tail {
     let walk = &raw mut buf.walk;
     let bytes = (&raw mut buf.bytes).cast::<u8>();
     // SAFETY: `walk` points into this CPU's scratch area, which nothing else uses while the program runs.
-    unsafe { walk.write_volatile(Walk { dentry: path.dentry as u64, mnt: path.mnt as u64, start: LEN as u64 }) };
+    unsafe {
+        walk.write_volatile(Walk {
+            dentry: path.dentry as u64,
+            mnt: path.mnt as u64,
+            mnt_root: read::kernel(path.mnt, off!(vfsmount_root)),
+            start: LEN as u64,
+        });
+    };
     'walk: {
         for _ in 0..DEPTH {
             if !step(walk, bytes, root) {
@@ -76,36 +97,37 @@ pub fn append(w: &mut Writer, path: Path, root: Path) -> Tail {
 #[inline(always)]
 fn step(walk: *mut Walk, bytes: *mut u8, root: Path) -> bool {
     // SAFETY: as in `append`; volatile, so that the compiler keeps nothing in registers.
-    let (dentry, mnt, start) = unsafe {
+    let (dentry, mnt, mnt_root, start) = unsafe {
         (
             (&raw const (*walk).dentry).read_volatile() as Ptr,
             (&raw const (*walk).mnt).read_volatile() as Ptr,
+            (&raw const (*walk).mnt_root).read_volatile() as Ptr,
             (&raw const (*walk).start).read_volatile() as usize,
         )
     };
     if dentry.is_null() || (dentry == root.dentry && mnt == root.mnt) {
         return false;
     }
-    let parent = read::pointer(dentry, off!(dentry_parent));
-    if dentry == read::pointer(mnt, off!(vfsmount_root)) {
+    if dentry == mnt_root {
         let mount = mnt.wrapping_sub(off!(mount_mnt));
         let up = read::pointer(mount, off!(mount_parent));
         if up == mount || up.is_null() {
             return false;
         }
+        let up = up.wrapping_add(off!(mount_mnt));
         // SAFETY: as above.
         unsafe {
             (&raw mut (*walk).dentry).write_volatile(read::kernel(mount, off!(mount_mountpoint)));
-            (&raw mut (*walk).mnt).write_volatile(up as u64 + off!(mount_mnt) as u64);
+            (&raw mut (*walk).mnt).write_volatile(up as u64);
+            (&raw mut (*walk).mnt_root).write_volatile(read::kernel(up, off!(vfsmount_root)));
         }
         return true;
     }
-    let qstr = dentry.wrapping_add(off!(dentry_name));
-    let len = opaque(read::kernel::<u32>(qstr, off!(qstr_len)) as usize) & NAME_MAX;
-    let name = read::pointer(qstr, off!(qstr_name));
+    let part: DentryPart = read::kernel(dentry, off!(dentry_parent));
+    let len = opaque(part.len as usize) & NAME_MAX;
     // A dentry that is its own parent but not a mount's root belongs to no tree (memfd, pipe, anonymous inode): its bare
     // name is the whole name.
-    let in_tree = parent != dentry;
+    let in_tree = part.parent != dentry as u64;
     if start < len + 1 || start > LEN {
         return true;
     }
@@ -115,9 +137,9 @@ fn step(walk: *mut Walk, bytes: *mut u8, root: Path) -> bool {
         if in_tree {
             *bytes.add(at) = b'/';
         }
-        bpf_probe_read_kernel(bytes.add(at + in_tree as usize).cast(), len as u32, name.cast());
+        bpf_probe_read_kernel(bytes.add(at + in_tree as usize).cast(), len as u32, part.name as *const _);
         (&raw mut (*walk).start).write_volatile(at as u64);
-        (&raw mut (*walk).dentry).write_volatile(parent as u64);
+        (&raw mut (*walk).dentry).write_volatile(part.parent);
     }
     in_tree
 }

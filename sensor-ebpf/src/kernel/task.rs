@@ -116,14 +116,23 @@ pub fn encode_dev(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
 
-/// The root directory of `task`.
+/// The root directory of the current task.
 #[inline(always)]
 pub fn root(task: Ptr) -> Path {
-    Path::at(read::pointer(task, off!(task_fs)).wrapping_add(off!(fs_root)))
+    fs_path(task, off!(fs_root))
 }
 
-/// The working directory of `task`.
+/// The working directory of the current task.
 #[inline(always)]
 pub fn cwd(task: Ptr) -> Path {
-    Path::at(read::pointer(task, off!(task_fs)).wrapping_add(off!(fs_pwd)))
+    fs_path(task, off!(fs_pwd))
+}
+
+#[inline(always)]
+fn fs_path(task: Ptr, member: usize) -> Path {
+    // SAFETY: `task` is BTF-typed (current task or tracepoint argument), and so is what is loaded through it.
+    unsafe {
+        let fs: Ptr = typed(task, off!(task_fs));
+        Path { mnt: typed(fs, member + off!(path_mnt)), dentry: typed(fs, member + off!(path_dentry)) }
+    }
 }

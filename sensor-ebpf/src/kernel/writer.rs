@@ -1,7 +1,7 @@
 //! Builds one record in this CPU's scratch area: header, body, tails.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
+    bpf_get_current_task_btf, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
     bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
 };
 use aya_ebpf::macros::map;
@@ -9,9 +9,9 @@ use aya_ebpf::maps::PerCpuArray;
 
 use super::lane::{self, Outcome};
 use super::path::PathBuf;
-use super::read::Ptr;
+use super::read::{Ptr, typed};
 use super::task;
-use crate::config;
+use crate::{config, off};
 use crate::config::PATH_MAX;
 use crate::events::{Kind, Lane};
 use crate::record::{FLAG_CUT, Header, Pod, Tail, exec_id};
@@ -44,9 +44,9 @@ impl Writer {
     pub fn new<T: Pod>(kind: Kind) -> Option<Self> {
         // SAFETY: the helper has no preconditions.
         let task = unsafe { bpf_get_current_task_btf() } as Ptr;
-        // SAFETY: as above.
-        let pid_tgid = unsafe { bpf_get_current_pid_tgid() };
-        Self::about::<T>(kind, task, (pid_tgid >> 32) as u32, pid_tgid as u32)
+        // SAFETY: the current task is BTF-typed.
+        let (tgid, pid) = unsafe { (typed(task, off!(task_tgid)), typed(task, off!(task_pid))) };
+        Self::about::<T>(kind, task, tgid, pid)
     }
 
     /// As [`Writer::new`], about any task that the verifier knows as such.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, BtfType, Type};
-use sensor_ebpf::config::{MISSING, OFFSETS, OffsetSpec, Offsets};
+use sensor_ebpf::config::{LAYOUTS, MISSING, OFFSETS, OffsetSpec, Offsets};
 
 /// Where the kernel shows its type information.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -54,6 +54,17 @@ impl KernelTypes {
         // SAFETY: `Offsets` is `repr(C)` and consists of `OFFSETS.len()` `u32`s (the macro that declares both asserts it).
         let offsets = unsafe { std::mem::transmute::<[u32; OFFSETS.len()], Offsets>(values) };
         Found { offsets, missing }
+    }
+
+    /// The first of [`LAYOUTS`] that this kernel breaks, in words.
+    pub fn broken_layout(&self) -> Option<String> {
+        let mut structs = HashMap::new();
+        LAYOUTS.iter().find_map(|(first, member, distance)| {
+            let start = self.resolve(first, &mut structs);
+            let end = self.resolve(member, &mut structs);
+            let holds = start.zip(end).is_some_and(|(start, end)| end == start + distance);
+            (!holds).then(|| format!("{member} {distance} bytes behind {first}"))
+        })
     }
 
     /// Value of an enumerator such as `pids_cgrp_id`.
@@ -155,6 +166,7 @@ mod tests {
         };
         let found = types.offsets();
         assert_eq!(found.missing, Vec::<&str>::new());
+        assert_eq!(types.broken_layout(), None);
         assert_eq!(found.offsets.qstr_name, 8, "struct qstr: hash and length, then the name");
         assert_eq!(found.offsets.path_dentry, 8);
         assert!(found.offsets.inode_size > 300);

@@ -58,6 +58,8 @@ pub enum ProbeError {
     Btf(#[from] BtfError),
     #[error("this kernel's type information lacks {}: the sensor needs Linux 5.11 or newer", .0.join(", "))]
     Offsets(Vec<&'static str>),
+    #[error("this kernel does not have {0}: its structures are laid out in a way that the sensor does not know")]
+    Layout(String),
     #[error("the kernel refused eBPF ({source}): run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE")]
     Permission { source: io::Error },
     #[error("the kernel refused the program `{program}`: {source}. Verifier log: {}; its end:\n{tail}", .log.display())]
@@ -97,6 +99,9 @@ impl Probe {
             .collect();
         if !essential.is_empty() {
             return Err(ProbeError::Offsets(essential));
+        }
+        if let Some(layout) = types.broken_layout() {
+            return Err(ProbeError::Layout(layout));
         }
         let subsys = options.cgroup_controller.as_deref().and_then(|name| {
             let id = if name == "blkio" { "io" } else { name };
