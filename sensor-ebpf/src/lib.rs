@@ -5,6 +5,7 @@
 //! * [`config`]: globals and maps that user space fills before load.
 //! * `kernel`: readers shared by the handlers; compiled for the BPF target only.
 #![no_std]
+#![expect(clippy::inline_always, reason = "BPF programs cannot pass structs to functions: all must be one")]
 
 #[cfg(test)]
 extern crate std;

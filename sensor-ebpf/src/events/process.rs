@@ -90,8 +90,13 @@ const PARAMS: &[Param] = params! {
     "trusted_exepath": T::Path, |r, b: &Exec| Arg::Path { raw: r.tail(b.exepath), base: &[] };
     "pgid": T::Pid, |r, b: &Exec| Arg::Int(b.task.pgid.into());
     "gid": T::Gid, |r, b: &Exec| Arg::Uint(b.task.gid.into());
-    "filename": T::Path, |r, b: &Exec| Arg::Path { raw: r.tail(b.filename), base: r.tail(b.cwd) };
+    "filename": T::Path, |r, b: &Exec| filename(r.tail(b.filename), r.tail(b.cwd));
 };
+
+/// `bprm->filename`, with the directory that it starts from if it is relative.
+fn filename<'a>(raw: &'a [u8], cwd: &'a [u8]) -> Arg<'a> {
+    Arg::Path { raw, base: if raw.starts_with(b"/") { &[] } else { cwd } }
+}
 
 const EXIT_PARAMS: &[Param] = params! {
     "status": T::Errno, |r, b: &Exit| Arg::Int(b.status.into());

@@ -39,7 +39,7 @@ pub fn falco_request(linux: u32) -> u32 {
         0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 24, 0x4200, 0x4201, 0x4202, 0x4203, 0x4204, 0x4205, 0x4206,
         0x4207, 0x4208, 0x4209, 0x420a, 0x420b, 12, 13, 14, 15, 18, 19, 21, 25, 26, 30, 31, 32, 33,
     ];
-    LINUX.iter().position(|&n| n == linux).map_or(0, |i| i as u32 + 1)
+    (1..).zip(LINUX).find(|&(_, n)| n == linux).map_or(0, |(falco, _)| falco)
 }
 
 #[cfg(target_arch = "bpf")]

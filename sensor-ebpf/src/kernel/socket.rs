@@ -69,7 +69,7 @@ fn ports(sk: Ptr, out: &mut Fd) {
     out.remote_port = u16::from_be(read::kernel(sk, off!(sk_dport)));
 }
 
-/// The bound name of a unix socket, `sun_path` without trailing NUL (abstract names keep their leading one).
+/// The bound name of a unix socket: a path, or an abstract name with its leading NUL.
 #[inline(always)]
 fn unix_path(w: &mut Writer, sk: Ptr) -> Tail {
     /// `offsetof(struct sockaddr_un, sun_path)`.
@@ -82,5 +82,9 @@ fn unix_path(w: &mut Writer, sk: Ptr) -> Tail {
     if len as usize <= SUN_PATH || len > 110 {
         return Tail::EMPTY;
     }
-    w.kernel_bytes(address.wrapping_add(off!(unix_address_name) + SUN_PATH), len as usize - SUN_PATH)
+    let sun_path = address.wrapping_add(off!(unix_address_name) + SUN_PATH);
+    if read::kernel::<u8>(sun_path, 0) == 0 {
+        return w.kernel_bytes(sun_path, len as usize - SUN_PATH);
+    }
+    w.kernel_str(sun_path)
 }

@@ -1,8 +1,8 @@
 //! Builds one record in this CPU's scratch area: header, body, tails.
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
-    bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
+    bpf_get_current_task_btf, bpf_ktime_get_boot_ns, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+    bpf_probe_read_user, bpf_probe_read_user_str,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
@@ -11,10 +11,10 @@ use super::lane::{self, Outcome};
 use super::path::PathBuf;
 use super::read::{Ptr, typed};
 use super::task;
-use crate::{config, off};
 use crate::config::PATH_MAX;
 use crate::events::{Kind, Lane};
 use crate::record::{FLAG_CUT, Header, Pod, Tail, exec_id};
+use crate::{config, off};
 
 /// A record is shorter than this; a power of two, so that a masked offset satisfies the verifier.
 const RECORD_MAX: usize = 16 * 1024;

@@ -36,7 +36,8 @@ pub struct Found {
 impl KernelTypes {
     /// Reads the BTF at `path` (usually [`KERNEL_BTF`]).
     pub fn open(path: &Path) -> Result<Self, BtfError> {
-        let btf = Btf::from_file(path).map_err(|source| BtfError::Absent { path: path.to_owned(), source })?;
+        let btf =
+            Btf::from_file(path).map_err(|source| BtfError::Absent { path: path.to_owned(), source })?;
         Ok(Self { btf })
     }
 
@@ -71,7 +72,10 @@ impl KernelTypes {
     pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
         self.btf.resolve_types_by_name(enumeration).ok()?.into_iter().find_map(|ty| {
             let Type::Enum(e) = ty else { return None };
-            e.members.iter().find(|m| self.btf.resolve_name(*m).is_ok_and(|n| n == name)).map(btf_rs::EnumMember::val)
+            e.members
+                .iter()
+                .find(|m| self.btf.resolve_name(*m).is_ok_and(|n| n == name))
+                .map(btf_rs::EnumMember::val)
         })
     }
 
@@ -126,9 +130,8 @@ impl KernelTypes {
     fn strip(&self, mut ty: Type) -> Option<Type> {
         loop {
             let next: &dyn BtfType = match &ty {
+                Type::Const(t) | Type::Volatile(t) => t,
                 Type::Typedef(t) => t,
-                Type::Const(t) => t,
-                Type::Volatile(t) => t,
                 Type::TypeTag(t) => t,
                 _ => return Some(ty),
             };
@@ -175,7 +178,8 @@ mod tests {
 
     #[test]
     fn absent_btf_says_what_to_do() {
-        let error = KernelTypes::open(Path::new("/nonexistent/btf")).err().map(|e| e.to_string()).unwrap_or_default();
+        let error =
+            KernelTypes::open(Path::new("/nonexistent/btf")).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains("/nonexistent/btf") && error.contains("CONFIG_DEBUG_INFO_BTF"), "{error}");
     }
 }

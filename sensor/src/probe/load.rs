@@ -52,15 +52,21 @@ impl Default for Options {
 /// Why there is no probe.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    #[error("this binary was built without its eBPF programs; build them with `cargo xtask build-ebpf`, then build again")]
+    #[error(
+        "this binary was built without its eBPF programs; build them with `cargo xtask build-ebpf`, then build again"
+    )]
     NotBuilt,
     #[error(transparent)]
     Btf(#[from] BtfError),
     #[error("this kernel's type information lacks {}: the sensor needs Linux 5.11 or newer", .0.join(", "))]
     Offsets(Vec<&'static str>),
-    #[error("this kernel does not have {0}: its structures are laid out in a way that the sensor does not know")]
+    #[error(
+        "this kernel does not have {0}: its structures are laid out in a way that the sensor does not know"
+    )]
     Layout(String),
-    #[error("the kernel refused eBPF ({source}): run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE")]
+    #[error(
+        "the kernel refused eBPF ({source}): run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
+    )]
     Permission { source: io::Error },
     #[error("the kernel refused the program `{program}`: {source}. Verifier log: {}; its end:\n{tail}", .log.display())]
     Verifier { program: String, source: io::Error, log: PathBuf, tail: String },
@@ -129,7 +135,8 @@ impl Probe {
             loader.map_max_entries(name, u32::try_from(size).unwrap_or(u32::MAX));
         }
         let mut ebpf = loader.load(super::OBJECT).map_err(permission_or(ProbeError::Object))?;
-        let btf = Btf::parse_file(&options.btf, aya::Endianness::default()).map_err(|e| ProbeError::Object(e.into()))?;
+        let btf = Btf::parse_file(&options.btf, aya::Endianness::default())
+            .map_err(|e| ProbeError::Object(e.into()))?;
 
         // Everything is loaded before anything is attached, so that a refusal leaves no half of a probe.
         let wanted: Vec<&'static Event> = EVENTS
@@ -158,7 +165,8 @@ impl Probe {
             programs
                 .set(u32::from(event.kind as u16), &fd, 0)
                 .map_err(|e| ProbeError::Map { name: "PROGRAMS", source: io::Error::other(e) })?;
-            if let (Some(slot), Ok(kind)) = (table.get_mut(usize::from(nr)), u8::try_from(event.kind as u16)) {
+            if let (Some(slot), Ok(kind)) = (table.get_mut(usize::from(nr)), u8::try_from(event.kind as u16))
+            {
                 *slot = kind;
             }
         }
@@ -244,7 +252,13 @@ fn attach(ebpf: &mut Ebpf, name: &str) -> Result<(), ProbeError> {
         .map_err(|source| ProbeError::Program { program: name.into(), source })
 }
 
-fn load_program(ebpf: &mut Ebpf, name: &str, hook: &str, btf: &Btf, log_dir: &Path) -> Result<(), ProbeError> {
+fn load_program(
+    ebpf: &mut Ebpf,
+    name: &str,
+    hook: &str,
+    btf: &Btf,
+    log_dir: &Path,
+) -> Result<(), ProbeError> {
     /// Lines of the verifier's log that are shown; the reason is at its end.
     const TAIL: usize = 12;
     match program(ebpf, name)?.load(hook, btf) {

@@ -71,7 +71,9 @@ impl Ring {
             }
             // SAFETY: the kernel committed `len` bytes behind the header; the second mapping keeps them contiguous, and
             // they stay until the consumer position passes them, which needs `&mut self`.
-            return Some(unsafe { std::slice::from_raw_parts(self.producer.ptr.add(at + HEADER).as_ptr(), len) });
+            return Some(unsafe {
+                std::slice::from_raw_parts(self.producer.ptr.add(at + HEADER).as_ptr(), len)
+            });
         }
     }
 
