@@ -1,11 +1,11 @@
 //! Alerts: what a rule (or a foreign sensor) raised, on its way into the alert log.
 
-mod priority;
-
-pub use priority::{ParsePriorityError, Priority};
+pub mod json;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use crate::rules::Priority;
 
 /// One alert, in the shape in which it is stored and handed to outputs.
 ///
@@ -35,4 +35,15 @@ pub struct Alert {
     /// What the sensor knew beyond the rule's output, for the UI: an object with
     /// `process` (pid, name, exe, args, …), `ancestors` (same, parent first) and `event` (type, args).
     pub context: Option<Value>,
+}
+
+impl Alert {
+    /// `output` without its leading time and priority, if it begins with them: Falco's `message`.
+    pub fn message(&self) -> &str {
+        let Some((time, rest)) = self.output.split_once(": ") else { return &self.output };
+        if time.contains(' ') || !time.starts_with(|c: char| c.is_ascii_digit()) {
+            return &self.output;
+        }
+        rest.strip_prefix(self.priority.as_str()).map_or(rest, str::trim_start)
+    }
 }

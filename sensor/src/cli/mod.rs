@@ -1,10 +1,49 @@
 //! The command line, one file per subcommand.
 
 pub mod exit;
+mod version;
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+use exit::{Class, Failure};
+
+/// Runtime-security sensor: sees system calls, judges them by Falco rules, keeps, shows and forwards the alerts.
+#[derive(Parser)]
+#[command(name = "falconet", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print version, engine and build.
+    Version(version::Args),
+}
+
 /// Parses the arguments, runs the subcommand and maps its failure to an exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is left to tell when even that cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { Class::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("falconet: error: {failure}");
+            failure.class.into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Version(args) => version::run(&args),
+    }
 }

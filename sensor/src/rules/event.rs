@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::fields::FieldRef;
 
-/// Index into [`super::event_types::EVENT_TYPES`].
+/// Index into the table of event types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventType(pub u16);
 
