@@ -8,7 +8,14 @@
 pub mod cgroup;
 pub mod config;
 pub mod container;
+mod containerd;
+mod cri;
+mod disk;
+mod docker;
+mod grpc;
 pub mod image;
+mod oci;
+mod podman;
 mod worker;
 
 use std::os::fd::BorrowedFd;
