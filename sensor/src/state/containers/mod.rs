@@ -5,6 +5,8 @@
 //! events of that container alone are to wait for [`ContainerEvent::Ready`]. It comes in any case, at the latest after
 //! the configured hold, then marked incomplete.
 
+#[cfg(test)]
+mod api_tests;
 pub mod cgroup;
 pub mod config;
 pub mod container;
@@ -16,6 +18,8 @@ mod grpc;
 pub mod image;
 mod oci;
 mod podman;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::os::fd::BorrowedFd;

@@ -65,7 +65,8 @@ struct Namespace {
 impl Spec {
     /// `None` when it is no JSON object of that shape.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        // An array would do for a struct whose members may all be missing.
+        serde_json::from_slice(bytes).ok().filter(|_| bytes.trim_ascii_start().starts_with(b"{"))
     }
 
     fn annotation(&self, key: &str) -> &str {
@@ -131,10 +132,13 @@ impl Spec {
         } else {
             self.annotation("io.kubernetes.cri.container-name").into()
         };
-        container.image = ImageName::parse(self.annotation("io.kubernetes.cri.image-name"));
-        if container.is_pod_sandbox && container.image.is_empty() {
-            container.image = ImageName::parse(self.annotation("io.kubernetes.cri.podsandbox.image-name"));
-        }
+        let own = self.annotation("io.kubernetes.cri.podsandbox.image-name");
+        let image = if container.is_pod_sandbox && !own.is_empty() {
+            own
+        } else {
+            self.annotation("io.kubernetes.cri.image-name")
+        };
+        container.image = ImageName::parse(image);
         container.pod = Some(Pod {
             name: self.annotation("io.kubernetes.cri.sandbox-name").into(),
             namespace: self.annotation("io.kubernetes.cri.sandbox-namespace").into(),
