@@ -46,14 +46,14 @@ pub struct Layout {
 impl Layout {
     /// Finds the hierarchy with the help of the host's `/proc`.
     pub fn detect(proc_root: &Path) -> Result<Self, LayoutError> {
-        let mut mountinfo = proc_root.join("1/mountinfo");
-        let mut host_root = proc_root.join("1/root");
-        if fs::metadata(&mountinfo).is_err() {
-            mountinfo = proc_root.join("self/mountinfo");
-            host_root = PathBuf::from("/");
-        }
-        let mounts = fs::read_to_string(&mountinfo)
-            .map_err(|source| LayoutError::Read { path: mountinfo.clone(), source })?;
+        let (init, own) = (proc_root.join("1/mountinfo"), proc_root.join("self/mountinfo"));
+        let (mounts, mountinfo, host_root) = if let Ok(text) = fs::read_to_string(&init) {
+            (text, init, proc_root.join("1/root"))
+        } else {
+            let text =
+                fs::read_to_string(&own).map_err(|source| LayoutError::Read { path: own.clone(), source })?;
+            (text, own, PathBuf::from("/"))
+        };
         let cgroups = fs::read_to_string(proc_root.join("cgroups")).unwrap_or_default();
         for controller in CONTROLLERS {
             let Some(hierarchy) = hierarchy_of(&cgroups, controller) else { continue };

@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::cgroup::{Candidate, container_of};
@@ -177,11 +177,19 @@ impl Host {
                 Some(Shim {
                     namespace: value("-namespace")?,
                     id: value("-id")?,
-                    address: value("-address").filter(|a| !a.is_empty()).map(|a| seen_by(&dir, &a)),
+                    address: value("-address").filter(|a| !a.is_empty()).map(|a| self.shortest(&dir, &a)),
                     group: dir.join("cwd/.."),
                 })
             })
             .collect()
+    }
+
+    /// What the process with that directory in `/proc` calls `path`: by the host's name if that is the same file, so that
+    /// all shims of one containerd share a connection.
+    fn shortest(&self, dir: &Path, path: &str) -> PathBuf {
+        let (theirs, hosts) = (seen_by(dir, path), self.path(path));
+        let id = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+        if id(&hosts).is_some_and(|h| id(&theirs) == Some(h)) { hosts } else { theirs }
     }
 
     fn conmon(&self, id: &str) -> Option<Conmon> {

@@ -268,7 +268,9 @@ impl Container {
         self.mounts.truncate(MANY);
         self.ports.truncate(MANY);
         if self.name.is_empty() && self.runtime == Runtime::Containerd {
-            self.name = short_id(&self.full_id).into();
+            // containerd has no names; nerdctl keeps its own in a label.
+            let name = self.labels.get("nerdctl/name").map_or(short_id(&self.full_id), String::as_str);
+            self.name = name.into();
         }
     }
 }

@@ -111,6 +111,11 @@ impl Drop for Containerd {
         let _ = self.ctr(&["task", "rm", "--force", &self.name]);
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // What runc leaves; not removed if anybody else's container is in there.
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(hierarchy.path().join("default"));
+        }
+        let _ = fs::remove_dir("/sys/fs/cgroup/default");
     }
 }
 

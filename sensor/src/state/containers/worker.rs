@@ -119,9 +119,11 @@ const SLOW: Duration = Duration::from_millis(500);
 /// When it is given up.
 const SLOW_FOR: Duration = Duration::from_secs(10);
 
-/// Answers as soon as everything is known; after a second with what is known; and once more if the rest comes later.
+/// Answers as soon as everything is known; at half of the hold time with what is known then; and once more if the rest comes
+/// later.
 async fn find_out(request: &Request, sources: &Sources, out: &Out) {
     let started = Instant::now();
+    let patience = sources.engines.hold() / 2;
     let mut told = false;
     let tell = |container: Option<Container>| {
         let container = container.map(|mut c| {
@@ -135,7 +137,7 @@ async fn find_out(request: &Request, sources: &Sources, out: &Out) {
         let waited = started.elapsed();
         match look {
             Look::Complete(container) => return tell(Some(container)),
-            Look::Partial(container) if !told && waited >= FAST_FOR => {
+            Look::Partial(container) if !told && waited >= patience => {
                 tell(Some(container));
                 told = true;
             }
@@ -171,8 +173,8 @@ struct Sources {
 
 /// gRPC connections that are kept.
 const MAX_CONNECTIONS: usize = 64;
-/// Longest wait for files.
-const DISK_LIMIT: Duration = Duration::from_secs(1);
+/// Longest wait for files, and for everybody who is asked together, unless a quarter of the hold time is longer.
+const LOOK_LIMIT: Duration = Duration::from_millis(250);
 
 impl Sources {
     fn new(engines: &EnginesConfig, proc_root: &Path) -> Self {
@@ -182,26 +184,35 @@ impl Sources {
     async fn look(&self, candidate: &Candidate) -> Look {
         let (host, wanted) = (self.host.clone(), candidate.clone());
         let reading = tokio::task::spawn_blocking(move || host.find(&wanted));
+        let limit = LOOK_LIMIT.max(self.engines.hold() / 4);
         // A reader that hangs or panics found nothing.
-        let found =
-            tokio::time::timeout(DISK_LIMIT, reading).await.ok().and_then(Result::ok).unwrap_or_default();
+        let found = tokio::time::timeout(limit, reading).await.ok().and_then(Result::ok).unwrap_or_default();
         let known = found.container.is_some();
         let mut container = found.container.unwrap_or_else(|| Container::of_candidate(candidate));
         if found.complete {
             if container.runtime == Runtime::Docker {
-                self.image_of(&mut container).await;
+                // Only the digest is missing; without an answer it stays so.
+                let mut better = container.clone();
+                if tokio::time::timeout(limit, self.image_of(&mut better)).await.is_ok() {
+                    container = better;
+                }
             }
             return Look::Complete(container);
         }
-        let asked = if let Some(owner) = &found.containerd {
-            self.ask_containerd(owner, known, &mut container).await
-        } else if candidate.doubtful {
+        if candidate.doubtful && found.containerd.is_none() {
             return Look::Unknown;
-        } else {
-            self.ask_everybody(&mut container).await
+        }
+        let mut better = container.clone();
+        let asking = async {
+            match &found.containerd {
+                Some(owner) => self.ask_containerd(owner, known, &mut better).await,
+                None => self.ask_everybody(&mut better).await,
+            }
         };
+        let asked = tokio::time::timeout(limit, asking).await.unwrap_or(Asked::Nothing);
         match (asked, known) {
-            (Asked::Knows, _) | (Asked::Nobody, true) => Look::Complete(container),
+            (Asked::Knows, _) => Look::Complete(better),
+            (Asked::Nobody, true) => Look::Complete(container),
             (Asked::Nothing, true) => Look::Partial(container),
             (Asked::Nothing | Asked::Nobody, false) => Look::Unknown,
         }
