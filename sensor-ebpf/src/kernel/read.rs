@@ -22,6 +22,31 @@ pub fn pointer(ptr: Ptr, off: usize) -> Ptr {
     kernel::<u64>(ptr, off) as Ptr
 }
 
+/// The first bytes of a kernel structure, read in one go: a helper call costs more than the bytes.
+///
+/// User space checks before load that the members wanted lie inside (`config::PREFIXES`).
+#[derive(Clone, Copy)]
+pub struct Prefix<const WORDS: usize> {
+    words: [u64; WORDS],
+}
+
+impl<const WORDS: usize> Prefix<WORDS> {
+    #[inline(always)]
+    pub fn read(ptr: Ptr) -> Self {
+        let mut words = [0; WORDS];
+        // SAFETY: the helper writes exactly the size of `words` and tolerates any source address.
+        unsafe { bpf_probe_read_kernel((&raw mut words).cast(), (8 * WORDS) as u32, ptr.cast()) };
+        Self { words }
+    }
+
+    /// The member at `off`.
+    #[inline(always)]
+    pub fn get<T: Copy>(&self, off: usize) -> T {
+        // SAFETY: user space has checked that the member lies inside, and the verifier checks it again.
+        unsafe { (&raw const self.words).cast::<u8>().add(off).cast::<T>().read_volatile() }
+    }
+}
+
 /// Reads a `T` of the current process's memory.
 #[inline(always)]
 pub fn user<T: Copy + Default>(ptr: u64) -> Option<T> {

@@ -108,6 +108,18 @@ impl Writer {
         })
     }
 
+    /// The first byte of a tail just written.
+    #[inline(always)]
+    pub fn byte(&mut self, tail: Tail) -> u8 {
+        // SAFETY: the masked offset lies inside `record`.
+        unsafe {
+            (&raw const (*self.scratch).record)
+                .cast::<u8>()
+                .add(opaque(tail.off as usize) & (RECORD_MAX - 1))
+                .read_volatile()
+        }
+    }
+
     /// Accounts for `len` bytes that were written at `room()`.
     #[inline(always)]
     fn grow(&mut self, len: usize) -> Tail {
