@@ -34,6 +34,14 @@ pub fn of_fd(task: Ptr, fd: i32) -> Ptr {
     read::pointer(array, 8 * fd as usize)
 }
 
+/// Room for what is read of a file in one go.
+#[repr(C)]
+pub struct Words {
+    file: [u64; FILE_WORDS],
+    inode: [u64; INODE_WORDS],
+    sb: [u64; SB_WORDS],
+}
+
 /// What is read of an open file.
 struct Facts {
     path: Path,
@@ -51,11 +59,12 @@ struct Facts {
 
 impl Facts {
     #[inline(always)]
-    fn of(file: Ptr) -> Self {
-        let file = Prefix::<FILE_WORDS>::read(file);
+    fn of(w: &mut Writer, file: Ptr) -> Self {
+        let words = w.words();
+        let file = Prefix::read(&mut words.file, file);
         let inode_ptr = file.get::<u64>(off!(file_inode)) as Ptr;
-        let inode = Prefix::<INODE_WORDS>::read(inode_ptr);
-        let sb = Prefix::<SB_WORDS>::read(inode.get::<u64>(off!(inode_sb)) as Ptr);
+        let inode = Prefix::read(&mut words.inode, inode_ptr);
+        let sb = Prefix::read(&mut words.sb, inode.get::<u64>(off!(inode_sb)) as Ptr);
         let dev: u32 = sb.get(off!(sb_dev));
         Self {
             path: Path {
@@ -104,7 +113,7 @@ pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> u32 {
     if file.is_null() {
         return 0;
     }
-    let facts = Facts::of(file);
+    let facts = Facts::of(w, file);
     out.ino = facts.ino;
     out.dev = facts.dev;
     if facts.mode & S_IFMT == 0o140_000 {
@@ -149,10 +158,10 @@ pub fn argument(w: &mut Writer, task: Ptr, dirfd: i32, raw: u64) -> (Tail, Tail)
 
 /// Fills `out` with the executable `file` of `task`.
 #[inline(always)]
-pub fn executable(task: Ptr, file: Ptr, out: &mut Exe) {
+pub fn executable(w: &mut Writer, task: Ptr, file: Ptr, out: &mut Exe) {
     const S_IWUSR: u16 = 0o200;
     const S_IWOTH: u16 = 0o002;
-    let facts = Facts::of(file);
+    let facts = Facts::of(w, file);
     out.ino = facts.ino;
     out.dev = facts.dev;
     out.ctime = time(facts.inode, off!(inode_ctime_sec), off!(inode_ctime_nsec));

@@ -53,8 +53,8 @@ impl Path {
     /// Reads the `struct path` at `ptr`: two pointers, mount first.
     #[inline(always)]
     pub fn at(ptr: Ptr) -> Self {
-        let words = read::Prefix::<2>::read(ptr);
-        Self { mnt: words.get::<u64>(0) as Ptr, dentry: words.get::<u64>(8) as Ptr }
+        let [mnt, dentry] = read::kernel::<[u64; 2]>(ptr, 0);
+        Self { mnt: mnt as Ptr, dentry: dentry as Ptr }
     }
 }
 

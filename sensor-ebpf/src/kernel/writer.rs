@@ -8,6 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
 use super::lane::{self, Outcome};
+use super::file::Words;
 use super::path::PathBuf;
 use super::read::{Ptr, typed};
 use super::task;
@@ -25,6 +26,7 @@ const TAIL_MAX: usize = 4096;
 pub struct Scratch {
     record: [u8; RECORD_MAX + TAIL_MAX],
     pub path: PathBuf,
+    words: Words,
 }
 
 #[map]
@@ -86,6 +88,12 @@ impl Writer {
     pub fn path_buf(&mut self) -> &'static mut PathBuf {
         // SAFETY: the scratch area lives as long as the program runs, and `path` is disjoint from `record`.
         unsafe { &mut (*self.scratch).path }
+    }
+
+    #[inline(always)]
+    pub fn words(&mut self) -> &'static mut Words {
+        // SAFETY: the scratch area lives as long as the program runs, and `words` is disjoint from `record` and `path`.
+        unsafe { &mut (*self.scratch).words }
     }
 
     /// Marks the record as incomplete.
