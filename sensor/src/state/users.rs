@@ -1,0 +1,189 @@
+//! Names of users and groups, from the `passwd` and `group` files of the host and of containers. No NSS: the event thread must
+//! not wait for a directory server.
+//!
+//! A process in a mount namespace of its own is looked up in its own files, read through `/proc/PID/root` once per mount
+//! namespace and again when they change. Such a file is under the control of whoever is in there: it is read by a helper
+//! thread with a time limit, never outside that root, and only if it is a regular file of bounded size.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt as _};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::aside::Aside;
+use super::process::Process;
+use super::procfs::namespace;
+
+/// One line of `passwd`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub name: Box<str>,
+    pub home: Box<str>,
+    pub shell: Box<str>,
+}
+
+/// Mount namespaces whose names are kept.
+const MAX_SCOPES: usize = 1024;
+/// How often a file is looked at for changes, ns.
+const CHECK_EVERY: u64 = 2_000_000_000;
+/// Longest wait for files of a container.
+const READ_LIMIT: Duration = Duration::from_millis(50);
+/// Most bytes of one file.
+const FILE_MAX: u64 = 4 << 20;
+
+/// Tells whether a file is still the same: device, inode, size, modification time.
+type Stamp = (u64, u64, u64, i64, i64);
+
+/// A file's entries by id.
+type Names<T> = HashMap<u32, T>;
+
+#[derive(Default, Clone)]
+struct Scope {
+    users: Option<(Stamp, Arc<Names<User>>)>,
+    groups: Option<(Stamp, Arc<Names<Box<str>>>)>,
+    checked: u64,
+    used: u64,
+}
+
+/// The names known so far.
+pub struct Users {
+    proc_root: PathBuf,
+    host_mntns: u32,
+    aside: Aside,
+    scopes: HashMap<u32, Scope>,
+}
+
+impl Users {
+    /// `proc_root` is where the host's `/proc` is mounted.
+    pub fn new(proc_root: &Path) -> Self {
+        let host_mntns = namespace(&proc_root.join("1/ns/mnt"));
+        Self { proc_root: proc_root.into(), host_mntns, aside: Aside::new("users"), scopes: HashMap::new() }
+    }
+
+    /// Has the names ready that `of` goes by. Call it before [`Users::user`] and [`Users::group`]; it costs a hash
+    /// look-up, and every two seconds at most a look at the files. `now`: the event's time, `CLOCK_BOOTTIME` ns.
+    pub fn prepare(&mut self, of: &Process, now: u64) {
+        let scope = self.scope(of);
+        let known = match self.scopes.get_mut(&scope) {
+            Some(known) if now.saturating_sub(known.checked) < CHECK_EVERY => {
+                known.used = now;
+                return;
+            }
+            Some(known) => known.clone(),
+            None => Scope::default(),
+        };
+        let pid = if scope == self.host_mntns { 1 } else { of.tgid };
+        let root = self.proc_root.join(pid.to_string()).join("root");
+        // A process that ended already, or hangs, leaves what was known.
+        let old = known.clone();
+        let read = self.aside.ask(READ_LIMIT, move || old.refresh(&root));
+        let known = Scope { checked: now, used: now, ..read.unwrap_or(known) };
+        if self.scopes.len() >= MAX_SCOPES && !self.scopes.contains_key(&scope) {
+            self.make_room();
+        }
+        self.scopes.insert(scope, known);
+    }
+
+    /// The user with that id where `of` runs.
+    pub fn user(&self, of: &Process, uid: u32) -> Option<&User> {
+        self.scopes.get(&self.scope(of))?.users.as_ref()?.1.get(&uid)
+    }
+
+    /// The name of the group with that id where `of` runs.
+    pub fn group(&self, of: &Process, gid: u32) -> Option<&str> {
+        self.scopes.get(&self.scope(of))?.groups.as_ref()?.1.get(&gid).map(|g| &**g)
+    }
+
+    /// The user with that id on the host: login uids are the host's.
+    pub fn host_user(&self, uid: u32) -> Option<&User> {
+        self.scopes.get(&self.host_mntns)?.users.as_ref()?.1.get(&uid)
+    }
+
+    /// Mount namespaces whose names are kept.
+    pub fn len(&self) -> usize {
+        self.scopes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.scopes.is_empty()
+    }
+
+    /// The mount namespace whose files count; the host's for a process of which nothing is known.
+    fn scope(&self, of: &Process) -> u32 {
+        if of.task.mntns == 0 { self.host_mntns } else { of.task.mntns }
+    }
+
+    /// Forgets the quarter that was not used for longest.
+    fn make_room(&mut self) {
+        let mut used: Vec<u64> = self.scopes.values().map(|s| s.used).collect();
+        used.sort_unstable();
+        let oldest = used.get(used.len() / 4).copied().unwrap_or(0);
+        self.scopes.retain(|&mntns, s| s.used > oldest || mntns == self.host_mntns);
+    }
+}
+
+impl Scope {
+    /// Reads the files that changed.
+    fn refresh(self, root: &Path) -> Self {
+        let Ok(root) = rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+            return self;
+        };
+        let users = read_if_changed(&root, "etc/passwd", self.users, parse_user);
+        let groups = read_if_changed(&root, "etc/group", self.groups, parse_group);
+        Self { users, groups, ..self }
+    }
+}
+
+/// The entries of a file under `root`, or `old` if it is the same file; `None` when there is no such file.
+fn read_if_changed<T>(
+    root: &rustix::fd::OwnedFd,
+    path: &str,
+    old: Option<(Stamp, Arc<Names<T>>)>,
+    parse: fn(&str) -> Option<(u32, T)>,
+) -> Option<(Stamp, Arc<Names<T>>)> {
+    // Links lead nowhere out of that root, and opening a FIFO or a device does not wait.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file: File = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).ok()?.into();
+    let meta = file.metadata().ok().filter(|m| m.is_file() && m.size() <= FILE_MAX)?;
+    let stamp = (meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec());
+    if let Some(old) = old.filter(|o| o.0 == stamp) {
+        return Some(old);
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
+    let mut names = HashMap::new();
+    for line in bytes.split(|&b| b == b'\n') {
+        let Some((id, entry)) = std::str::from_utf8(line).ok().and_then(parse) else { continue };
+        // The first of several wins, as in getpwuid(3).
+        names.entry(id).or_insert(entry);
+    }
+    Some((stamp, Arc::new(names)))
+}
+
+/// `name:password:uid:gid:gecos:home:shell`. Lines for NSS (`+`, `-`) and malformed ones give nothing.
+fn parse_user(line: &str) -> Option<(u32, User)> {
+    let mut parts = line.split(':');
+    let name = parts.next().filter(|n| is_name(n))?;
+    let uid = parts.nth(1)?.parse().ok()?;
+    let _gid: u32 = parts.next()?.parse().ok()?;
+    let home = parts.nth(1)?;
+    let shell = parts.next().unwrap_or_default();
+    Some((uid, User { name: name.into(), home: home.into(), shell: shell.into() }))
+}
+
+/// `name:password:gid:members`.
+fn parse_group(line: &str) -> Option<(u32, Box<str>)> {
+    let mut parts = line.split(':');
+    let name = parts.next().filter(|n| is_name(n))?;
+    Some((parts.nth(1)?.parse().ok()?, name.into()))
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with(['+', '-', '#'])
+}
