@@ -3,6 +3,7 @@
 pub mod event;
 pub mod fields;
 mod priority;
+mod suggest;
 
 pub use event::{Event, EventType, Value};
 pub use fields::{Field, FieldArg, FieldRef};
