@@ -48,15 +48,12 @@ impl Layout {
     pub fn detect(proc_root: &Path) -> Result<Self, LayoutError> {
         let mut mountinfo = proc_root.join("1/mountinfo");
         let mut host_root = proc_root.join("1/root");
-        let mounts = match fs::read_to_string(&mountinfo) {
-            Ok(text) => text,
-            Err(_) => {
-                mountinfo = proc_root.join("self/mountinfo");
-                host_root = PathBuf::from("/");
-                fs::read_to_string(&mountinfo)
-                    .map_err(|source| LayoutError::Read { path: mountinfo.clone(), source })?
-            }
-        };
+        if fs::metadata(&mountinfo).is_err() {
+            mountinfo = proc_root.join("self/mountinfo");
+            host_root = PathBuf::from("/");
+        }
+        let mounts = fs::read_to_string(&mountinfo)
+            .map_err(|source| LayoutError::Read { path: mountinfo.clone(), source })?;
         let cgroups = fs::read_to_string(proc_root.join("cgroups")).unwrap_or_default();
         for controller in CONTROLLERS {
             let Some(hierarchy) = hierarchy_of(&cgroups, controller) else { continue };
@@ -207,16 +204,8 @@ pub(super) fn unescape(text: &str) -> String {
             .then(|| std::str::from_utf8(tail.get(..3)?).ok())
             .flatten()
             .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        rest = match octal {
-            Some(byte) => {
-                bytes.push(byte);
-                &tail[3..]
-            }
-            None => {
-                bytes.push(first);
-                tail
-            }
-        };
+        bytes.push(octal.unwrap_or(first));
+        rest = if octal.is_some() { &tail[3..] } else { tail };
     }
     OsStr::from_bytes(&bytes).to_string_lossy().into_owned()
 }

@@ -272,7 +272,7 @@ impl Processes {
             }
             k if k == Kind::Exit as u16 => {
                 if let Some(exit) = record.body::<Exit>() {
-                    self.exit(header.exec_id, header.time, exit);
+                    self.exit(header.exec_id, header.time, exit.reaper);
                 }
             }
             k if k == Kind::Setuid as u16 => {
@@ -405,8 +405,8 @@ impl Processes {
         self.install(process, true);
     }
 
-    fn exit(&mut self, exec_id: u64, time: u64, exit: &Exit) {
-        let reaper = self.pids.get(&exit.reaper).copied().unwrap_or(0);
+    fn exit(&mut self, exec_id: u64, time: u64, reaper: u32) {
+        let reaper = self.pids.get(&reaper).copied().unwrap_or(0);
         let Some(slot) = self.slots.get_mut(&exec_id) else { return };
         if slot.death.is_none() {
             self.dead += 1;

@@ -54,6 +54,8 @@ struct Scope {
 pub struct Users {
     proc_root: PathBuf,
     host_mntns: u32,
+    /// A process that has the host's files: init, or the sensor itself where that one is out of reach.
+    host: &'static str,
     aside: Aside,
     scopes: HashMap<u32, Scope>,
 }
@@ -61,8 +63,15 @@ pub struct Users {
 impl Users {
     /// `proc_root` is where the host's `/proc` is mounted.
     pub fn new(proc_root: &Path) -> Self {
-        let host_mntns = namespace(&proc_root.join("1/ns/mnt"));
-        Self { proc_root: proc_root.into(), host_mntns, aside: Aside::new("users"), scopes: HashMap::new() }
+        let of = |pid: &'static str| (namespace(&proc_root.join(pid).join("ns/mnt")), pid);
+        let (host_mntns, host) = Some(of("1")).filter(|f| f.0 != 0).unwrap_or_else(|| of("self"));
+        Self {
+            proc_root: proc_root.into(),
+            host_mntns,
+            host,
+            aside: Aside::new("users"),
+            scopes: HashMap::new(),
+        }
     }
 
     /// Has the names ready that `of` goes by. Call it before [`Users::user`] and [`Users::group`]; it costs a hash
@@ -77,8 +86,11 @@ impl Users {
             Some(known) => known.clone(),
             None => Scope::default(),
         };
-        let pid = if scope == self.host_mntns { 1 } else { of.tgid };
-        let root = self.proc_root.join(pid.to_string()).join("root");
+        let root = if scope == self.host_mntns {
+            self.proc_root.join(self.host).join("root")
+        } else {
+            self.proc_root.join(of.tgid.to_string()).join("root")
+        };
         // A process that ended already, or hangs, leaves what was known.
         let old = known.clone();
         let read = self.aside.ask(READ_LIMIT, move || old.refresh(&root));

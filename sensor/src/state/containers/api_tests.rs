@@ -251,7 +251,7 @@ fn a_runtime_that_talks_nonsense_or_hangs_does_not_hold_events_for_longer_than_t
         b"HTTP/1.0 200 OK\r\n\r\n{\"Id\":7}",
         b"HTTP/1.0 500 no\r\n\r\n{}",
         b"\r\n\r\n",
-        &[0xff; 70_000],
+        &[0xff; 9_000],
     ] {
         let machine = Machine::new();
         let socket = machine.host("var/run/docker.sock");

@@ -2,8 +2,9 @@
 //!
 //! Each runtime keeps it elsewhere, but all have a process per container or pod that knows: containerd's shim has its
 //! namespace and address on its command line and a bundle as working directory; conmon (podman, CRI-O) has the bundle on its
-//! command line. Only such processes that run as root in the host's mount namespace are believed. Reading blocks; it is
-//! done on a thread that may.
+//! command line. Only such processes that run as root and outside of any container are believed, and what they name is looked
+//! up where they see it (a snap's containerd has a mount namespace of its own). Reading blocks; it is done on a thread
+//! that may.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -11,12 +12,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::cgroup::Candidate;
+use super::cgroup::{Candidate, container_of};
+use super::config::EnginesConfig;
 use super::container::{Container, Runtime};
 use super::docker;
 use super::oci::Spec;
 use super::podman;
-use crate::state::procfs::namespace;
 
 /// Most bytes of a file that is read.
 const FILE_MAX: u64 = 4 << 20;
@@ -173,35 +174,30 @@ impl Host {
         self.trusted("containerd-shim")
             .filter_map(|(dir, arguments)| {
                 let value = |name: &str| argument(&arguments, &[name]);
-                let cwd = fs::read_link(dir.join("cwd")).ok()?;
                 Some(Shim {
                     namespace: value("-namespace")?,
                     id: value("-id")?,
-                    address: value("-address").filter(|a| !a.is_empty()).map(|a| {
-                        let address = PathBuf::from(a);
-                        self.path(address)
-                    }),
-                    group: self.path(cwd.parent()?),
+                    address: value("-address").filter(|a| !a.is_empty()).map(|a| seen_by(&dir, &a)),
+                    group: dir.join("cwd/.."),
                 })
             })
             .collect()
     }
 
     fn conmon(&self, id: &str) -> Option<Conmon> {
-        self.trusted("conmon").find_map(|(_, arguments)| {
+        self.trusted("conmon").find_map(|(dir, arguments)| {
             if argument(&arguments, &["-c", "--cid"])? != id {
                 return None;
             }
             Some(Conmon {
-                bundle: argument(&arguments, &["-b", "--bundle"]).map(|b| self.path(b)),
+                bundle: argument(&arguments, &["-b", "--bundle"]).map(|b| seen_by(&dir, &b)),
                 name: argument(&arguments, &["-n", "--name"]),
             })
         })
     }
 
-    /// Directory in `/proc` and arguments of the processes with that name that run as root on the host.
+    /// Directory in `/proc` and arguments of the processes with that name that run as root outside of containers.
     fn trusted(&self, name: &'static str) -> impl Iterator<Item = (PathBuf, Vec<String>)> {
-        let host = namespace(&self.proc_root.join("1/ns/mnt"));
         let entries = fs::read_dir(&self.proc_root).into_iter().flatten().flatten();
         entries.filter_map(move |entry| {
             entry.file_name().to_str()?.parse::<u32>().ok()?;
@@ -211,7 +207,7 @@ impl Host {
                 return None;
             }
             // Not the owner of the directory, which is root for a process that is not dumpable.
-            if !is_root(&read(&dir.join("status"))?) || namespace(&dir.join("ns/mnt")) != host {
+            if !is_root(&read(&dir.join("status"))?) || in_container(&read(&dir.join("cgroup"))?) {
                 return None;
             }
             let cmdline = read(&dir.join("cmdline"))?;
@@ -227,7 +223,8 @@ struct Shim {
     namespace: String,
     id: String,
     address: Option<PathBuf>,
-    /// Parent of its bundle; the bundles of the other containers that it serves are there too.
+    /// Parent of its bundle, which is its working directory; the bundles of the other containers that it serves are there
+    /// too.
     group: PathBuf,
 }
 
@@ -250,6 +247,20 @@ struct Conmon {
 fn is_root(status: &[u8]) -> bool {
     let line = status.split(|&b| b == b'\n').find_map(|l| l.strip_prefix(b"Uid:"));
     line.is_some_and(|l| l.iter().all(|b| matches!(b, b'0' | b'\t' | b' ')))
+}
+
+/// Whether a line of `/proc/PID/cgroup` names a container.
+fn in_container(cgroups: &[u8]) -> bool {
+    let engines = EnginesConfig::default();
+    String::from_utf8_lossy(cgroups)
+        .lines()
+        .filter_map(|line| container_of(line.splitn(3, ':').nth(2)?, &engines))
+        .any(|candidate| !candidate.doubtful)
+}
+
+/// A path as the process with that directory in `/proc` sees it.
+fn seen_by(dir: &Path, path: &str) -> PathBuf {
+    dir.join("root").join(path.trim_start_matches('/'))
 }
 
 /// The argument that follows one of `names`.

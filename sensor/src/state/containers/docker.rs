@@ -13,7 +13,7 @@ use super::image::ImageName;
 
 /// Longest answer, and longest wait for it.
 const ANSWER_MAX: u64 = 4 << 20;
-const TIMEOUT: Duration = Duration::from_millis(1_000);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Docker writes `null` for empty lists and maps.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> Result<T, D::Error> {

@@ -14,7 +14,7 @@ use tower::service_fn;
 
 /// Longest answer, and longest wait for it and for the connection.
 const ANSWER_MAX: usize = 4 << 20;
-const TIMEOUT: Duration = Duration::from_millis(1_000);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to one socket. It connects at the first call and again when it broke.
 #[derive(Clone)]

@@ -19,6 +19,8 @@ pub mod image;
 mod oci;
 mod podman;
 #[cfg(test)]
+mod real_tests;
+#[cfg(test)]
 mod tests;
 mod worker;
 

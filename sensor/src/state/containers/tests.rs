@@ -27,7 +27,6 @@ impl Machine {
         machine.write("proc/1/mountinfo", "31 30 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
         fs::create_dir_all(machine.host("sys/fs/cgroup")).unwrap();
         symlink(machine.host(""), machine.proc("1/root")).unwrap();
-        machine.link("proc/1/ns/mnt", "mnt:[1]");
         machine
     }
 
@@ -45,26 +44,23 @@ impl Machine {
         fs::write(path, text).unwrap();
     }
 
-    fn link(&self, path: &str, to: &str) {
-        let path = self.dir.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        symlink(to, path).unwrap();
-    }
-
-    /// A process of root on the host, unless `uid` or `mntns` say otherwise.
-    fn process(&self, pid: u32, comm: &str, arguments: &[&str], cwd: &str, uid: u32, mntns: &str) {
+    /// A process of root on the host, unless `uid` or `cgroup` say otherwise.
+    fn process(&self, pid: u32, comm: &str, arguments: &[&str], cwd: &str, uid: u32, cgroup: &str) {
         let dir = format!("proc/{pid}");
         self.write(&format!("{dir}/comm"), &format!("{comm}\n"));
         self.write(&format!("{dir}/cmdline"), &(arguments.join("\0") + "\0"));
         self.write(&format!("{dir}/status"), &format!("Name:\t{comm}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n"));
-        self.link(&format!("{dir}/ns/mnt"), mntns);
-        self.link(&format!("{dir}/cwd"), cwd);
+        self.write(&format!("{dir}/cgroup"), &format!("4:memory:/{cgroup}\n0::/\n"));
+        let cwd = self.host(cwd.trim_start_matches('/'));
+        fs::create_dir_all(&cwd).unwrap();
+        symlink(cwd, self.proc(&format!("{pid}/cwd"))).unwrap();
+        symlink(self.host(""), self.proc(&format!("{pid}/root"))).unwrap();
     }
 
     pub fn shim(&self, pid: u32, namespace: &str, id: &str, address: &str, bundle: &str) {
         let arguments =
             ["/usr/bin/containerd-shim-runc-v2", "-namespace", namespace, "-id", id, "-address", address];
-        self.process(pid, "containerd-shim", &arguments, bundle, 0, "mnt:[1]");
+        self.process(pid, "containerd-shim", &arguments, bundle, 0, "");
     }
 
     fn start(&self) -> Containers {
@@ -180,8 +176,9 @@ fn a_sandbox_is_known_as_such() {
 }
 
 #[test]
-fn only_root_on_the_host_is_believed() {
-    for (uid, mntns) in [(1000, "mnt:[1]"), (0, "mnt:[2]")] {
+fn only_root_outside_of_containers_is_believed() {
+    let inside = format!("docker/{SANDBOX}");
+    for (uid, cgroup) in [(1000, ""), (0, inside.as_str())] {
         let mut machine = Machine::new();
         machine.engines.hold_ms = 100;
         machine
@@ -193,10 +190,10 @@ fn only_root_on_the_host_is_believed() {
             &arguments,
             &format!("/odd/state/k8s.io/{SANDBOX}"),
             uid,
-            mntns,
+            cgroup,
         );
         let container = machine.run(&format!("{POD}/{ID}")).unwrap();
-        assert!(container.incomplete, "uid {uid}, {mntns}");
+        assert!(container.incomplete, "uid {uid}, {cgroup}");
         assert_eq!((container.id.as_str(), container.name.as_str()), (&ID[..12], ""));
     }
 }
@@ -241,7 +238,7 @@ fn crio_and_podman_are_read_from_disk() {
         json!([{"id": ID, "names": ["db"], "metadata": "{\"image-name\":\"docker.io/library/redis:7\"}"}]);
     machine.write(&format!("host{storage}/containers.json"), &index.to_string());
     let bundle = format!("{storage}/{ID}/userdata");
-    machine.process(41, "conmon", &["conmon", "-c", ID, "-b", &bundle, "-n", "db"], "/", 0, "mnt:[1]");
+    machine.process(41, "conmon", &["conmon", "-c", ID, "-b", &bundle, "-n", "db"], "/", 0, "");
     let container = machine.run(&format!("/machine.slice/libpod-{ID}.scope/container")).unwrap();
     assert_eq!(
         (container.name.as_str(), container.image.repository.as_str()),

@@ -144,7 +144,10 @@ async fn find_out(request: &Request, sources: &Sources, out: &Out) {
             Look::Partial(_) | Look::Unknown => {}
         }
         if waited >= SLOW_FOR {
-            return if told { () } else { tell(None) };
+            if !told {
+                tell(None);
+            }
+            return;
         }
         tokio::time::sleep(if waited < FAST_FOR { FAST } else { SLOW }).await;
     }

@@ -1,0 +1,210 @@
+//! A real containerd with a real container, both private to the test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use super::*;
+
+const IMAGE: &str = "registry.example:5000/team/falconet-test:1.0";
+
+/// containerd with its own root, state and socket; stopped when dropped.
+struct Containerd {
+    dir: tempfile::TempDir,
+    process: Child,
+    /// The test's container.
+    name: String,
+}
+
+impl Containerd {
+    /// `Err` says why there cannot be one here.
+    fn start() -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("not root".into());
+        }
+        for program in ["containerd", "containerd-shim-runc-v2", "ctr", "runc", "tar"] {
+            if !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+                .any(|d| d.join(program).is_file())
+            {
+                return Err(format!("{program} is not installed"));
+            }
+        }
+        if !Path::new("/bin/busybox").is_file() {
+            return Err("/bin/busybox (busybox-static) is not installed".into());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let config = format!(
+            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n[plugins.\"io.containerd.internal.v1.opt\"]\npath = {:?}\n",
+            path("root"),
+            path("state"),
+            path("c.sock"),
+            path("t.sock"),
+            path("opt")
+        );
+        fs::write(dir.path().join("config.toml"), config).unwrap();
+        let log = File::create(dir.path().join("log")).unwrap();
+        let process = Command::new("containerd")
+            .arg("-c")
+            .arg(dir.path().join("config.toml"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let containerd = Self { dir, process, name: format!("falconet-test-{}", std::process::id()) };
+        let until = Instant::now() + Duration::from_secs(20);
+        while containerd.ctr(&["version"]).is_err() {
+            if Instant::now() > until {
+                let log = fs::read_to_string(containerd.dir.path().join("log")).unwrap_or_default();
+                return Err(format!("containerd does not start here:\n{log}"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(containerd)
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> Result<(), String> {
+        let socket = self.dir.path().join("c.sock");
+        let mut command = Command::new("ctr");
+        let output =
+            command.arg("--address").arg(socket).args(arguments).stdin(Stdio::null()).output().unwrap();
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// An image with nothing but busybox, as `docker save` would write it.
+    fn image(&self) -> PathBuf {
+        let dir = self.dir.path().join("image");
+        let bin = dir.join("layer/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        std::os::unix::fs::symlink("busybox", bin.join("sleep")).unwrap();
+        let tar = |from: &Path, to: &str, names: &[&str]| {
+            let status =
+                Command::new("tar").arg("-C").arg(from).arg("-cf").arg(dir.join(to)).args(names).status();
+            assert!(status.unwrap().success());
+        };
+        tar(&dir.join("layer"), "layer.tar", &["bin"]);
+        let digest = Sha256::digest(fs::read(dir.join("layer.tar")).unwrap());
+        let digest = digest.iter().fold(String::new(), |text, b| text + &format!("{b:02x}"));
+        let config = serde_json::json!({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]}});
+        fs::write(dir.join("config.json"), config.to_string()).unwrap();
+        let manifest =
+            serde_json::json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]);
+        fs::write(dir.join("manifest.json"), manifest.to_string()).unwrap();
+        tar(&dir, "image.tar", &["config.json", "manifest.json", "layer.tar"]);
+        dir.join("image.tar")
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        // Of a test that failed: its container and with it the shim go first.
+        let _ = self.ctr(&["task", "rm", "--force", &self.name]);
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_real_container_is_known_before_it_is_a_second_old() {
+    let test = "a_real_container_is_known_before_it_is_a_second_old";
+    let containerd = match Containerd::start() {
+        Ok(containerd) => containerd,
+        Err(reason) => return println!("skipped: {test}: {reason}"),
+    };
+    let image = containerd.image();
+    containerd.ctr(&["image", "import", "--snapshotter", "native", &image.display().to_string()]).unwrap();
+
+    let layout = Arc::new(Layout::detect(Path::new("/proc")).unwrap());
+    let mut containers =
+        Containers::new(EnginesConfig::default(), layout.clone(), Path::new("/proc")).unwrap();
+    let name = containerd.name.clone();
+    let run = [
+        "run",
+        "--snapshotter",
+        "native",
+        "-d",
+        "--label",
+        "team=red",
+        "--env",
+        "A=1",
+        IMAGE,
+        &name,
+        "/bin/sleep",
+        "60",
+    ];
+    let (id, ready) = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| containerd.ctr(&run));
+        // No probe in this test: look for the cgroup instead.
+        let id = wait_for(|| layout.id_of(&format!("/default/{name}")), "the cgroup");
+        let made = Instant::now();
+        assert!(matches!(containers.of_cgroup(id), Where::Pending(_)));
+        let event = wait_for(|| containers.poll().pop(), "the metadata");
+        println!("metadata after {:?}", made.elapsed());
+        assert!(made.elapsed() < Duration::from_secs(1));
+        starting.join().unwrap().unwrap();
+        (id, event)
+    });
+    let ContainerEvent::Ready(key, Some(container)) = ready else { panic!("{ready:?}") };
+    let image = &container.image;
+    assert!(!container.incomplete);
+    assert_eq!((container.full_id.as_str(), container.runtime.name()), (name.as_str(), "containerd"));
+    assert_eq!(
+        (image.repository.as_str(), image.tag.as_str()),
+        ("registry.example:5000/team/falconet-test", "1.0")
+    );
+    assert!(image.digest.starts_with("sha256:"), "{image:?}");
+    assert_eq!(container.labels["team"], "red");
+    assert!(container.env.contains(&"A=1".to_owned()) && !container.privileged && !container.host_network);
+
+    // A sensor that starts now finds it too.
+    let mut later = Containers::new(EnginesConfig::default(), layout.clone(), Path::new("/proc")).unwrap();
+    later.seed();
+    let found = wait_for(
+        || {
+            later
+                .poll()
+                .into_iter()
+                .find(|e| matches!(e, ContainerEvent::Ready(_, Some(c)) if c.full_id == name))
+        },
+        "the running container",
+    );
+    let ContainerEvent::Ready(_, Some(found)) = found else { unreachable!() };
+    assert!(found.preexisting && !found.incomplete);
+    assert!(matches!(later.of_cgroup(id), Where::Container(c) if c.labels == container.labels));
+
+    // Its process is in its own namespaces, and its cgroup is what the records would say.
+    let procfs = crate::state::ProcFs::new("/proc", Some(layout.clone()));
+    let sleeping =
+        procfs.pids().into_iter().filter_map(|pid| procfs.read(pid)).find(|p| p.cgroup == id).unwrap();
+    assert_eq!((sleeping.comm(), &*sleeping.image.exepath), (&b"sleep"[..], &b"/bin/busybox"[..]));
+    assert_eq!((sleeping.task.vpid, &*sleeping.image.cwd), (1, &b"/"[..]));
+
+    containerd.ctr(&["task", "kill", "-s", "KILL", &name]).unwrap();
+    wait_for(|| containerd.ctr(&["task", "rm", &name]).ok(), "the end of the task");
+    containerd.ctr(&["container", "rm", &name]).unwrap();
+    assert_eq!(layout.id_of(&format!("/default/{name}")), None);
+    containers.apply(&crate::state::testing::cgroup(Kind::CgroupRmdir, id, "").record());
+    let gone = wait_for(|| containers.poll().pop(), "the removal");
+    assert!(matches!(gone, ContainerEvent::Removed(k, _) if k == key), "{gone:?}");
+}
