@@ -5,10 +5,21 @@
 //! events of that container alone are to wait for [`ContainerEvent::Ready`]. It comes in any case, at the latest after
 //! the configured hold, then marked incomplete.
 
+#[cfg(test)]
+mod api_tests;
 pub mod cgroup;
 pub mod config;
 pub mod container;
+mod containerd;
+mod cri;
+mod disk;
+mod docker;
+mod grpc;
 pub mod image;
+mod oci;
+mod podman;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::os::fd::BorrowedFd;
