@@ -1,5 +1,6 @@
 //! The systemd unit: systemd reads it without a complaint, it is as closed as an eBPF sensor can be, and it agrees with the
 //! binary.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -38,7 +39,18 @@ fn unit_of_this_binary() -> (tempfile::TempDir, PathBuf) {
     (dir, file)
 }
 
-fn analyze(arguments: &[&str]) {
+/// Runs `systemd-analyze` on the unit; a complaint or a bad exit fails the test.
+fn analyze(test: &str, arguments: &[&str]) {
+    if !need::met(test, &[Need::Program("systemd-analyze")]) {
+        return;
+    }
+    let version = Command::new("systemd-analyze").arg("--version").output().unwrap().stdout;
+    let version = String::from_utf8_lossy(&version);
+    let number: u32 = version.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    if number < 250 {
+        println!("skipped: {test}: systemd {number} cannot judge a unit file offline, 250 can");
+        return;
+    }
     let (_dir, file) = unit_of_this_binary();
     let output = Command::new("systemd-analyze").args(arguments).arg(&file).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -48,16 +60,12 @@ fn analyze(arguments: &[&str]) {
 
 #[test]
 fn systemd_reads_the_unit_without_a_complaint() {
-    if need::met("systemd_reads_the_unit_without_a_complaint", &[Need::Program("systemd-analyze")]) {
-        analyze(&["verify", "--recursive-errors=no"]);
-    }
+    analyze("systemd_reads_the_unit_without_a_complaint", &["verify", "--recursive-errors=no"]);
 }
 
 #[test]
 fn the_unit_is_closed() {
-    if need::met("the_unit_is_closed", &[Need::Program("systemd-analyze")]) {
-        analyze(&["security", "--offline=yes", "--no-pager", "--threshold", EXPOSURE]);
-    }
+    analyze("the_unit_is_closed", &["security", "--offline=yes", "--no-pager", "--threshold", EXPOSURE]);
 }
 
 #[test]
