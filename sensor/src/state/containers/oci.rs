@@ -236,8 +236,22 @@ impl SpecMount {
 }
 
 impl Container {
-    /// `k8s.*` fields read labels; runtimes that keep the pod elsewhere get the labels that kubelet would set.
+    /// Brings the pod and the labels that kubelet sets into line: runtimes know the one or the other, and `k8s.*` fields read
+    /// labels.
     pub(super) fn label_pod(&mut self) {
+        let label = |key: &str| self.labels.get(key).cloned().unwrap_or_default();
+        let name = label("io.kubernetes.pod.name");
+        if self.pod.is_none() && !name.is_empty() {
+            self.pod = Some(Pod {
+                name,
+                namespace: label("io.kubernetes.pod.namespace"),
+                uid: label("io.kubernetes.pod.uid"),
+                // cri-dockerd's.
+                sandbox_id: label("io.kubernetes.sandbox.id"),
+                ..Pod::default()
+            });
+            self.is_pod_sandbox |= label("io.kubernetes.docker.type") == "podsandbox";
+        }
         let Some(pod) = &self.pod else { return };
         for (key, value) in [
             ("io.kubernetes.pod.name", &pod.name),

@@ -1,13 +1,15 @@
 //! A real containerd with a real container, both private to the test.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
 use super::*;
+use crate::probe;
 
 const IMAGE: &str = "registry.example:5000/team/falconet-test:1.0";
 
@@ -22,6 +24,7 @@ struct Containerd {
 impl Containerd {
     /// `Err` says why there cannot be one here.
     fn start() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         if !rustix::process::geteuid().is_root() {
             return Err("not root".into());
         }
@@ -55,7 +58,8 @@ impl Containerd {
             .stderr(log)
             .spawn()
             .unwrap();
-        let containerd = Self { dir, process, name: format!("falconet-test-{}", std::process::id()) };
+        let name = format!("falconet-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let containerd = Self { dir, process, name };
         let until = Instant::now() + Duration::from_secs(20);
         while containerd.ctr(&["version"]).is_err() {
             if Instant::now() > until {
@@ -79,8 +83,8 @@ impl Containerd {
         }
     }
 
-    /// An image with nothing but busybox, as `docker save` would write it.
-    fn image(&self) -> PathBuf {
+    /// Imports an image with nothing but busybox, as `docker save` would write it.
+    fn import_image(&self) {
         let dir = self.dir.path().join("image");
         let bin = dir.join("layer/bin");
         fs::create_dir_all(&bin).unwrap();
@@ -101,7 +105,14 @@ impl Containerd {
             serde_json::json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]);
         fs::write(dir.join("manifest.json"), manifest.to_string()).unwrap();
         tar(&dir, "image.tar", &["config.json", "manifest.json", "layer.tar"]);
-        dir.join("image.tar")
+        self.ctr(&[
+            "image",
+            "import",
+            "--snapshotter",
+            "native",
+            &dir.join("image.tar").display().to_string(),
+        ])
+        .unwrap();
     }
 }
 
@@ -137,8 +148,7 @@ fn a_real_container_is_known_before_it_is_a_second_old() {
         Ok(containerd) => containerd,
         Err(reason) => return println!("skipped: {test}: {reason}"),
     };
-    let image = containerd.image();
-    containerd.ctr(&["image", "import", "--snapshotter", "native", &image.display().to_string()]).unwrap();
+    containerd.import_image();
 
     let layout = Arc::new(Layout::detect(Path::new("/proc")).unwrap());
     let mut containers =
@@ -212,4 +222,78 @@ fn a_real_container_is_known_before_it_is_a_second_old() {
     containers.apply(&crate::state::testing::cgroup(Kind::CgroupRmdir, id, "").record());
     let gone = wait_for(|| containers.poll().pop(), "the removal");
     assert!(matches!(gone, ContainerEvent::Removed(k, _) if k == key), "{gone:?}");
+}
+
+#[test]
+fn the_kernel_tells_of_a_container_that_lives_for_a_moment() {
+    let test = "the_kernel_tells_of_a_container_that_lives_for_a_moment";
+    let containerd = match Containerd::start() {
+        Ok(containerd) => containerd,
+        Err(reason) => return println!("skipped: {test}: {reason}"),
+    };
+    containerd.import_image();
+    let layout = Arc::new(Layout::detect(Path::new("/proc")).unwrap());
+    let options = probe::Options {
+        cgroup_controller: layout.controller().map(str::to_owned),
+        cgroup_hierarchy: layout.hierarchy(),
+        ..probe::Options::default()
+    };
+    let (_probe, mut lanes) = match probe::Probe::load(&options) {
+        Ok(loaded) => loaded,
+        Err(reason) => return println!("skipped: {test}: {reason}"),
+    };
+    let mut containers =
+        Containers::new(EnginesConfig::default(), layout.clone(), Path::new("/proc")).unwrap();
+    containers.seed();
+    let procfs = crate::state::ProcFs::new("/proc", Some(layout));
+    let mut processes = crate::state::Processes::new(crate::state::process::Options::default(), procfs);
+    processes.seed();
+
+    let name = containerd.name.as_str();
+    let run = ["run", "--rm", "--snapshotter", "native", IMAGE, name, "/bin/sleep", "0"];
+    let (mut execs, mut events) = (Vec::new(), Vec::new());
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| containerd.ctr(&run));
+        let until = Instant::now() + Duration::from_secs(20);
+        let removed = |events: &[ContainerEvent]| {
+            events.iter().any(|e| matches!(e, ContainerEvent::Removed(_, c) if c.full_id == name))
+        };
+        while !removed(&events) && Instant::now() < until {
+            lanes.wait(Duration::from_millis(5)).unwrap();
+            lanes.drain(usize::MAX, |record| {
+                processes.apply(&record);
+                containers.apply(&record);
+                let header = record.header();
+                if header.kind != Kind::Exec as u16 {
+                    return;
+                }
+                let known = match containers.of_cgroup(header.cgroup) {
+                    Where::Host => return,
+                    Where::Pending(_) => false,
+                    Where::Container(container) => container.full_id == name,
+                };
+                let process = processes.get(header.exec_id).unwrap();
+                let parent = processes.parent(process, header.time).unwrap();
+                execs.push((known, process.clone(), parent.clone()));
+            });
+            events.extend(containers.poll());
+        }
+        running.join().unwrap().unwrap();
+    });
+    let Some(ContainerEvent::Ready(key, Some(container))) =
+        events.iter().find(|e| matches!(e, ContainerEvent::Ready(_, Some(c)) if c.full_id == name))
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((container.image.tag.as_str(), container.incomplete), ("1.0", false));
+    let ends = events.iter().filter(|e| matches!(e, ContainerEvent::Removed(k, _) if k == key)).count();
+    assert_eq!(ends, 1);
+    // What runs in it is never taken for the host's, known or not.
+    let (known, process, parent) = execs.iter().find(|(_, p, _)| p.comm() == b"sleep").unwrap();
+    println!("at its first exec the container was {}", if *known { "known" } else { "awaited" });
+    assert_eq!(
+        (&*process.image.exepath, &*process.image.args),
+        (&b"/bin/busybox"[..], &b"/bin/sleep\x000\0"[..])
+    );
+    assert_eq!((process.task.vpid, parent.comm()), (1, &b"containerd-shim"[..]));
 }
