@@ -123,9 +123,10 @@ impl ProcFs {
         exe
     }
 
-    /// Layer of the overlay that `path` is on; `None` when it is on none.
+    /// Layer of the overlay that `path` is on; `None` when it is on none, or was deleted.
     fn in_upper_layer(&self, dir: &Path, path: &[u8]) -> Option<bool> {
         let text = String::from_utf8_lossy(&read(&dir.join("mountinfo"), FILE_MAX)?).into_owned();
+        let deleted = path.ends_with(b" (deleted)");
         let path = Path::new(std::ffi::OsStr::from_bytes(path.strip_suffix(b" (deleted)").unwrap_or(path)));
         // The longest mount point that leads to the path; of equal ones the last covers the others.
         let (mount, relative) = text
@@ -139,7 +140,9 @@ impl ProcFs {
         let upper = mount.options.split(',').find_map(|o| o.strip_prefix("upperdir="))?;
         let upper = unescape(upper);
         let host = self.root.join("1/root").join(upper.trim_start_matches('/'));
-        Some(fs::symlink_metadata(host.join(mount.root.trim_start_matches('/')).join(relative)).is_ok())
+        let file = host.join(mount.root.trim_start_matches('/')).join(relative);
+        let upper = fs::symlink_metadata(file).is_ok_and(|m| m.is_file());
+        (upper || !deleted).then_some(upper)
     }
 }
 
@@ -359,6 +362,7 @@ mod tests {
         assert_eq!(layer("/bin/new"), Some(true));
         assert_eq!(layer("/bin/new (deleted)"), Some(true));
         assert_eq!(layer("/bin/old"), Some(false));
+        assert_eq!(layer("/bin/old (deleted)"), None, "it may have been in either");
         assert_eq!(layer("/tmp/x"), None);
         assert_eq!(layer("memfd:x"), None);
     }

@@ -111,7 +111,11 @@ impl Spec {
         } else {
             self.process.user.username.clone()
         };
-        container.privileged = self.is_privileged();
+        // Podman says it; of the others it has to be concluded.
+        container.privileged = match self.annotation("io.podman.annotations.privileged") {
+            "" => self.is_privileged(),
+            said => said.eq_ignore_ascii_case("true"),
+        };
         container.mounts = self.mounts().map(SpecMount::shown).collect();
         container.host_network = !self.has_namespace("network");
         container.host_pid = !self.has_namespace("pid");

@@ -25,19 +25,7 @@ impl Containerd {
     /// `Err` says why there cannot be one here.
     fn start() -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        if !rustix::process::geteuid().is_root() {
-            return Err("not root".into());
-        }
-        for program in ["containerd", "containerd-shim-runc-v2", "ctr", "runc", "tar"] {
-            if !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-                .any(|d| d.join(program).is_file())
-            {
-                return Err(format!("{program} is not installed"));
-            }
-        }
-        if !Path::new("/bin/busybox").is_file() {
-            return Err("/bin/busybox (busybox-static) is not installed".into());
-        }
+        need(&["containerd", "containerd-shim-runc-v2", "ctr", "runc", "tar"])?;
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let config = format!(
@@ -86,16 +74,7 @@ impl Containerd {
     /// Imports an image with nothing but busybox, as `docker save` would write it.
     fn import_image(&self) {
         let dir = self.dir.path().join("image");
-        let bin = dir.join("layer/bin");
-        fs::create_dir_all(&bin).unwrap();
-        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
-        std::os::unix::fs::symlink("busybox", bin.join("sleep")).unwrap();
-        let tar = |from: &Path, to: &str, names: &[&str]| {
-            let status =
-                Command::new("tar").arg("-C").arg(from).arg("-cf").arg(dir.join(to)).args(names).status();
-            assert!(status.unwrap().success());
-        };
-        tar(&dir.join("layer"), "layer.tar", &["bin"]);
+        layer(&dir);
         let digest = Sha256::digest(fs::read(dir.join("layer.tar")).unwrap());
         let digest = digest.iter().fold(String::new(), |text, b| text + &format!("{b:02x}"));
         let config = serde_json::json!({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
@@ -104,7 +83,7 @@ impl Containerd {
         let manifest =
             serde_json::json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]);
         fs::write(dir.join("manifest.json"), manifest.to_string()).unwrap();
-        tar(&dir, "image.tar", &["config.json", "manifest.json", "layer.tar"]);
+        tar(&dir, &dir.join("image.tar"), &["config.json", "manifest.json", "layer.tar"]);
         self.ctr(&[
             "image",
             "import",
@@ -122,12 +101,47 @@ impl Drop for Containerd {
         let _ = self.ctr(&["task", "rm", "--force", &self.name]);
         let _ = self.process.kill();
         let _ = self.process.wait();
-        // What runc leaves; not removed if anybody else's container is in there.
-        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            let _ = fs::remove_dir(hierarchy.path().join("default"));
-        }
-        let _ = fs::remove_dir("/sys/fs/cgroup/default");
+        remove_cgroups("default");
     }
+}
+
+/// `Err` says what is missing.
+fn need(programs: &[&str]) -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("not root".into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for program in programs {
+        if !std::env::split_paths(&path).any(|d| d.join(program).is_file()) {
+            return Err(format!("{program} is not installed"));
+        }
+    }
+    if !Path::new("/bin/busybox").is_file() {
+        return Err("/bin/busybox (busybox-static) is not installed".into());
+    }
+    Ok(())
+}
+
+fn tar(from: &Path, to: &Path, names: &[&str]) {
+    let status = Command::new("tar").arg("-C").arg(from).arg("-cf").arg(to).args(names).status();
+    assert!(status.unwrap().success());
+}
+
+/// Writes `layer.tar`, a root file system with nothing but busybox.
+fn layer(dir: &Path) {
+    let bin = dir.join("layer/bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+    std::os::unix::fs::symlink("busybox", bin.join("sleep")).unwrap();
+    tar(&dir.join("layer"), &dir.join("layer.tar"), &["bin"]);
+}
+
+/// Removes the cgroups that a runtime leaves; not those where anybody else's container is.
+fn remove_cgroups(name: &str) {
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        let _ = fs::remove_dir(hierarchy.path().join(name));
+    }
+    let _ = fs::remove_dir(Path::new("/sys/fs/cgroup").join(name));
 }
 
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
@@ -296,4 +310,112 @@ fn the_kernel_tells_of_a_container_that_lives_for_a_moment() {
         (&b"/bin/busybox"[..], &b"/bin/sleep\x000\0"[..])
     );
     assert_eq!((process.task.vpid, parent.comm()), (1, &b"containerd-shim"[..]));
+}
+
+/// Podman with its own storage; its container is removed when dropped.
+struct Podman {
+    dir: tempfile::TempDir,
+}
+
+impl Podman {
+    fn command(&self) -> Command {
+        let path = |name: &str| self.dir.path().join(name);
+        let mut command = Command::new("podman");
+        command
+            .arg("--root")
+            .arg(path("root"))
+            .arg("--runroot")
+            .arg(path("run"))
+            .arg("--tmpdir")
+            .arg(path("tmp"));
+        // crun refuses hybrid hierarchies, systemd may not run, and overlays do not stack.
+        command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--storage-driver", "vfs"]);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.command().args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = self.run(&["rm", "--all", "--force", "--time", "0"]);
+        remove_cgroups("libpod_parent");
+    }
+}
+
+#[test]
+fn podmans_container_is_named_from_disk_and_labelled_by_its_api() {
+    let test = "podmans_container_is_named_from_disk_and_labelled_by_its_api";
+    if let Err(reason) = need(&["podman", "conmon", "runc", "tar"]) {
+        return println!("skipped: {test}: {reason}");
+    }
+    let podman = Podman { dir: tempfile::tempdir().unwrap() };
+    layer(podman.dir.path());
+    let image = podman.dir.path().join("layer.tar").display().to_string();
+    // The limits that podman sets by default need CAP_SYS_RESOURCE.
+    let run = [
+        "run",
+        "--detach",
+        "--name",
+        "web",
+        "--label",
+        "team=red",
+        "--network",
+        "none",
+        "--ulimit",
+        "nofile=1024:1024",
+        "--ulimit",
+        "nproc=1024:1024",
+        IMAGE,
+        "/bin/sleep",
+        "60",
+    ];
+    let started = podman.run(&["import", &image, IMAGE]).and_then(|_| podman.run(&run));
+    let id = match started {
+        Ok(id) => id,
+        Err(reason) => return println!("skipped: {test}: podman does not run here: {reason}"),
+    };
+
+    let layout = Arc::new(Layout::detect(Path::new("/proc")).unwrap());
+    let look = |engines: EnginesConfig| {
+        let mut containers = Containers::new(engines, layout.clone(), Path::new("/proc")).unwrap();
+        containers.seed();
+        wait_for(
+            || {
+                containers.poll().into_iter().find_map(|e| match e {
+                    ContainerEvent::Ready(_, Some(c)) if c.full_id == id => Some(c),
+                    _ => None,
+                })
+            },
+            "the container",
+        )
+    };
+    let mut engines = EnginesConfig::default();
+    engines.podman.sockets.clear();
+    let c = look(engines.clone());
+    assert_eq!((c.name.as_str(), c.runtime.name(), c.incomplete), ("web", "podman", false));
+    assert_eq!(
+        (c.image.repository.as_str(), c.image.tag.as_str()),
+        ("registry.example:5000/team/falconet-test", "1.0")
+    );
+    assert!(c.labels.is_empty() && c.image_id.len() == 64 && !c.privileged);
+
+    let socket = podman.dir.path().join("p.sock");
+    let address = format!("unix://{}", socket.display());
+    let mut service = podman.command().args(["system", "service", "--time", "0", &address]).spawn().unwrap();
+    wait_for(|| std::os::unix::net::UnixStream::connect(&socket).ok(), "podman's API");
+    engines.podman.sockets = vec![socket];
+    let c = look(engines);
+    let _ = service.kill();
+    let _ = service.wait();
+    assert_eq!((c.name.as_str(), c.runtime.name(), c.labels["team"].as_str()), ("web", "podman", "red"));
+    assert_eq!(
+        (c.image.repository.as_str(), c.incomplete),
+        ("registry.example:5000/team/falconet-test", false)
+    );
 }
