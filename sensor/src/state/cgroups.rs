@@ -203,6 +203,7 @@ pub(super) fn unescape(text: &str) -> String {
         let octal = (first == b'\\')
             .then(|| std::str::from_utf8(tail.get(..3)?).ok())
             .flatten()
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|digits| u8::from_str_radix(digits, 8).ok());
         bytes.push(octal.unwrap_or(first));
         rest = if octal.is_some() { &tail[3..] } else { tail };
@@ -276,6 +277,20 @@ mod tests {
         // Newer kernels have no such file on pure v2.
         assert_eq!(Layout::detect(proc_root(PURE, "").path()).unwrap(), layout);
         assert_eq!(layout.path_in("4:memory:/a\n0::/b:c\n"), Some("/b:c"));
+    }
+
+    #[test]
+    fn octal_escapes() {
+        for (text, means) in [
+            ("/a\\040b\\134", "/a b\\"),
+            ("\\", "\\"),
+            ("\\04", "\\04"),
+            ("\\777x", "\\777x"),
+            ("\\é40", "\\é40"),
+            ("\\+40", "\\+40"),
+        ] {
+            assert_eq!(unescape(text), means, "{text}");
+        }
     }
 
     #[test]

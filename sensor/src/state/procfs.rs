@@ -335,6 +335,20 @@ mod tests {
         assert_eq!((t.mntns, t.pidns), (4_026_532_000, 4_026_532_001));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_parsed(bytes: Vec<u8>, text in "[0-9]{0,3} ?\\(.{0,20}\\) ?[A-Z]( -?[0-9]{0,22}){0,30}") {
+            for stat in [&bytes[..], text.as_bytes()] {
+                let _ = Stat::parse(stat);
+                let _ = Status::parse(&String::from_utf8_lossy(stat));
+                let _ = inside(stat, b"/jail");
+                let _ = exe_path(stat);
+                let line = format!("1 1 0:1 / {text} rw - {text}");
+                let _ = Mount::parse(&line).map(|m| unescape(m.point));
+            }
+        }
+    }
+
     #[test]
     fn what_is_missing_or_broken_is_no_panic() {
         assert!(ProcFs::new("/nonexistent", None).read(1).is_none());

@@ -344,6 +344,7 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.run(&["rm", "--all", "--force", "--time", "0"]);
+        remove_cgroups("libpod_parent/conmon");
         remove_cgroups("libpod_parent");
     }
 }
