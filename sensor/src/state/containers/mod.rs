@@ -336,7 +336,8 @@ impl Containers {
     }
 
     /// Only the path of the cgroup is known of it.
-    fn give_up(&mut self, key: ContainerKey) {
+    /// Ends the wait for metadata: what is known goes out, marked incomplete.
+    pub fn give_up(&mut self, key: ContainerKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         if entry.candidate.doubtful {
             entry.state = State::NotOne;
