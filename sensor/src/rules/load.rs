@@ -218,6 +218,10 @@ fn build(
     Ok(RuleSet { id: evaluate::next_id(), rules, program: compiler.finish(), matching: options.matching })
 }
 
+/// A rule that can fire on more event types than this is warned about. (Falco counts codes of entry and exit, we count
+/// names.)
+const TOO_MANY: usize = 100;
+
 /// True for an error that `skip-if-unknown-filter` forgives.
 fn is_unknown(complaint: &Complaint) -> bool {
     ["nonexistent field", "unknown event type", "unknown filter:"]
@@ -254,8 +258,6 @@ fn rule(
         }
     }
     let types = compile::possible_types(&cond);
-    // Falco counts codes of entry and exit; we count names.
-    const TOO_MANY: usize = 100;
     if definition.warn_evttypes && types.len() > TOO_MANY {
         let message =
             "Rule matches too many evt.type values. This has a significant performance penalty.".to_owned();
