@@ -117,7 +117,12 @@ impl RuleSet {
 
     /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
     /// was loaded with [`Matching::First`].
-    pub fn evaluate<E: Event>(&self, scratch: &mut Scratch, event: &E, mut on_match: impl FnMut(&Rule)) {
+    pub fn evaluate<'s, E: Event>(
+        &'s self,
+        scratch: &mut Scratch,
+        event: &E,
+        mut on_match: impl FnMut(&'s Rule),
+    ) {
         self.program.evaluate(self.id, scratch, event, |rule| {
             if let Some(rule) = self.rules.get(rule as usize) {
                 on_match(rule);

@@ -5,6 +5,7 @@
 //! `output` compiles what an alert says.
 
 mod ast;
+pub mod cases;
 mod check;
 mod collector;
 mod compile;
