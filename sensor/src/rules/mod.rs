@@ -39,4 +39,6 @@ pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
 
 #[cfg(test)]
+mod language_tests;
+#[cfg(test)]
 mod upstream_tests;
