@@ -25,6 +25,7 @@ mod pattern;
 mod priority;
 mod reader;
 mod resolve;
+pub mod stock;
 mod suggest;
 mod text;
 mod transform;
@@ -37,6 +38,7 @@ pub use load::{Loaded, Rule, RuleSet, Source, Status, load};
 pub use options::{Matching, Options};
 pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
+pub use stock::stock;
 
 #[cfg(test)]
 mod language_tests;
