@@ -7,8 +7,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
-use super::lane::{self, Outcome};
 use super::file::Words;
+use super::lane::{self, Outcome};
 use super::path::PathBuf;
 use super::read::{Ptr, typed};
 use super::task;
@@ -128,9 +128,7 @@ impl Writer {
             return None;
         }
         // SAFETY: the masked offset plus TAIL_MAX lies inside `record`.
-        Some(unsafe {
-            (&raw mut (*self.scratch).record).cast::<u8>().add(opaque(len) & (RECORD_MAX - 1))
-        })
+        Some(unsafe { (&raw mut (*self.scratch).record).cast::<u8>().add(opaque(len) & (RECORD_MAX - 1)) })
     }
 
     /// The first byte of a tail just written.
