@@ -140,7 +140,7 @@ pub const LAYOUTS: &[(&str, &str, u32)] = &[
 ];
 
 /// Words of a `struct file`, `struct inode` and `struct super_block` that the programs read in one go.
-pub const FILE_WORDS: usize = 24;
+pub const FILE_WORDS: usize = 30;
 pub const INODE_WORDS: usize = 12;
 pub const SB_WORDS: usize = 14;
 

@@ -1,5 +1,6 @@
 //! The command line, one file per subcommand.
 
+mod doctor;
 pub mod exit;
 mod version;
 
@@ -19,6 +20,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Tell whether `falconet run` would work on this machine, and what is missing.
+    Doctor(doctor::Args),
     /// Print version, engine and build.
     Version(version::Args),
 }
@@ -44,6 +47,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Doctor(args) => doctor::run(&args),
         Command::Version(args) => version::run(&args),
     }
 }

@@ -1,5 +1,6 @@
 //! The YAML configuration: Falco's key names where Falco has them.
 
 pub mod error;
+mod keys;
 pub mod overrides;
 pub mod yaml;

@@ -88,6 +88,11 @@ impl KernelTypes {
         })
     }
 
+    /// True when the kernel has a type of that name: a tracepoint `x` has `btf_trace_x`.
+    pub fn has_type(&self, name: &str) -> bool {
+        self.btf.resolve_types_by_name(name).is_ok_and(|types| !types.is_empty())
+    }
+
     /// `struct.member[.member]` to an offset in bytes, or `struct` to its size.
     fn resolve(&self, path: &str, structs: &mut HashMap<String, Option<btf_rs::Struct>>) -> Option<u32> {
         let mut parts = path.split('.');

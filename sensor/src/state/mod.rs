@@ -9,6 +9,8 @@ pub mod cgroups;
 pub mod containers;
 pub mod process;
 pub mod procfs;
+#[cfg(test)]
+mod testing;
 pub mod users;
 
 pub use cgroups::Layout;

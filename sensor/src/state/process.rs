@@ -272,7 +272,7 @@ impl Processes {
             }
             k if k == Kind::Exit as u16 => {
                 if let Some(exit) = record.body::<Exit>() {
-                    self.exit(header.exec_id, header.time, exit);
+                    self.exit(header.exec_id, header.time, exit.reaper);
                 }
             }
             k if k == Kind::Setuid as u16 => {
@@ -405,8 +405,8 @@ impl Processes {
         self.install(process, true);
     }
 
-    fn exit(&mut self, exec_id: u64, time: u64, exit: &Exit) {
-        let reaper = self.pids.get(&exit.reaper).copied().unwrap_or(0);
+    fn exit(&mut self, exec_id: u64, time: u64, reaper: u32) {
+        let reaper = self.pids.get(&reaper).copied().unwrap_or(0);
         let Some(slot) = self.slots.get_mut(&exec_id) else { return };
         if slot.death.is_none() {
             self.dead += 1;
@@ -521,5 +521,176 @@ impl Processes {
                 Arc::make_mut(&mut slot.process).task.parent_exec_id = parent;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::testing::Who;
+
+    const S: u64 = 1_000_000_000;
+    const INIT: Who = Who { pid: 1, start: 1 };
+    const SHELL: Who = Who { pid: 100, start: 10 };
+    const CHILD: Who = Who { pid: 200, start: 20 };
+    const GRANDCHILD: Who = Who { pid: 300, start: 30 };
+
+    fn empty(options: Options) -> (Processes, tempfile::TempDir) {
+        let proc_root = tempfile::tempdir().unwrap();
+        (Processes::new(options, ProcFs::new(proc_root.path(), None)), proc_root)
+    }
+
+    /// init <- shell, which runs `/bin/sh -i`.
+    fn with_shell(options: Options) -> (Processes, tempfile::TempDir) {
+        let (mut table, dir) = empty(options);
+        table.apply(&INIT.exec(1, INIT.task(Who { pid: 0, start: 0 }, "init"), "/init", b"init\0").record());
+        table.apply(&SHELL.fork(10, SHELL.task(INIT, "init")).record());
+        table.apply(&SHELL.exec(11, SHELL.task(INIT, "sh"), "/bin/sh", b"sh\0-i\0").record());
+        (table, dir)
+    }
+
+    #[test]
+    fn a_fork_has_its_parents_image_and_an_exec_its_own() {
+        let (mut table, _dir) = with_shell(Options::default());
+        table.apply(&CHILD.fork(20, CHILD.task(SHELL, "sh")).record());
+        let held = table.get(CHILD.exec_id()).unwrap().clone();
+        assert_eq!(
+            (&*held.image.exepath, held.image.arg0(), held.comm()),
+            (&b"/bin/sh"[..], &b"sh"[..], &b"sh"[..])
+        );
+        assert_eq!((held.cloned, held.execed), (20 * S, 0));
+        assert!(Arc::ptr_eq(&held.image, &table.get(SHELL.exec_id()).unwrap().image));
+
+        table.apply(&CHILD.exec(21, CHILD.task(SHELL, "cat"), "/bin/cat", b"cat\0/etc/shadow\0").record());
+        let now = table.get(CHILD.exec_id()).unwrap();
+        assert_eq!((now.comm(), now.image.rest()), (&b"cat"[..], &b"/etc/shadow\0"[..]));
+        assert_eq!((now.cloned, now.execed), (20 * S, 21 * S), "the clone time outlives the exec");
+        assert_eq!(held.comm(), b"sh", "what was held is as it was");
+        assert_eq!(table.by_pid(200).unwrap().exec_id, CHILD.exec_id());
+    }
+
+    #[test]
+    fn the_executables_name_is_as_rules_know_it() {
+        for (kernel, rules) in [
+            ("/bin/sh (deleted)", "/bin/sh"),
+            ("/memfd:x (deleted)", "memfd:x"),
+            ("memfd:x", "memfd:x"),
+            ("", ""),
+        ] {
+            assert_eq!(exe_path(kernel.as_bytes()), rules.as_bytes());
+        }
+    }
+
+    #[test]
+    fn children_go_to_the_reaper_when_the_parent_has_ended() {
+        let (mut table, _dir) = with_shell(Options::default());
+        table.apply(&CHILD.fork(20, CHILD.task(SHELL, "sh")).record());
+        table.apply(&GRANDCHILD.fork(30, GRANDCHILD.task(CHILD, "sh")).record());
+        table.apply(&CHILD.exit(31, INIT).record());
+        let grandchild = table.get(GRANDCHILD.exec_id()).unwrap().clone();
+        let parent = |at: u64| table.parent(&grandchild, at * S).map(|p| p.tgid);
+        assert_eq!(parent(31), Some(200), "an event from before the end still has the parent");
+        assert_eq!(parent(32), Some(1));
+        assert!(table.by_pid(200).is_none());
+        assert_eq!(table.get(CHILD.exec_id()).unwrap().tgid, 200, "late records find it");
+        assert_eq!(table.stats().dead, 1);
+
+        // Once it is forgotten, the child's entry names the heir, and so does a snapshot from before.
+        table.apply(&SHELL.setuid(100, 0, 5).record());
+        assert!(table.get(CHILD.exec_id()).is_none());
+        assert_eq!(table.stats().dead, 0);
+        assert_eq!(table.parent(&grandchild, 100 * S).map(|p| p.tgid), Some(1));
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let (mut table, _dir) = with_shell(Options::default());
+        let again = Who { pid: SHELL.pid, start: 50 };
+        table.apply(&SHELL.exit(40, INIT).record());
+        table.apply(&again.fork(50, again.task(INIT, "new")).record());
+        assert_eq!(table.by_pid(SHELL.pid).unwrap().comm(), b"new");
+        assert_eq!(table.get(SHELL.exec_id()).unwrap().comm(), b"sh");
+        // A late second end of the old one does not touch the new one.
+        table.apply(&SHELL.exit(51, INIT).record());
+        assert!(table.by_pid(SHELL.pid).is_some());
+    }
+
+    #[test]
+    fn setuid_changes_the_entry_only_when_it_succeeds() {
+        let (mut table, _dir) = with_shell(Options::default());
+        let held = table.get(SHELL.exec_id()).unwrap().clone();
+        table.apply(&SHELL.setuid(12, -1, 33).record());
+        assert_eq!(table.get(SHELL.exec_id()).unwrap().task.uid, 0);
+        table.apply(&SHELL.setuid(13, 0, 33).record());
+        let now = table.get(SHELL.exec_id()).unwrap();
+        assert_eq!((now.task.uid, now.task.cap_permitted, now.task.cap_effective), (33, 7, 3));
+        assert_eq!(held.task.uid, 0);
+    }
+
+    #[test]
+    fn the_session_leader_or_the_oldest_of_the_session() {
+        let (mut table, _dir) = with_shell(Options::default());
+        let session = |who: Who, parent: Who, name: &str| Task { sid: SHELL.pid, ..who.task(parent, name) };
+        table.apply(&SHELL.exec(12, session(SHELL, INIT, "sh"), "/bin/sh", b"sh\0").record());
+        table.apply(&CHILD.fork(20, session(CHILD, SHELL, "sh")).record());
+        table.apply(&GRANDCHILD.fork(30, session(GRANDCHILD, CHILD, "sh")).record());
+        let grandchild = table.get(GRANDCHILD.exec_id()).unwrap().clone();
+        assert_eq!(table.session_leader(&grandchild, 30 * S).tgid, SHELL.pid);
+        table.apply(&SHELL.exit(31, INIT).record());
+        assert_eq!(table.session_leader(&grandchild, 32 * S).tgid, CHILD.pid);
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_dead_then_the_oldest() {
+        let (mut table, _dir) = with_shell(Options { max_entries: 16, ..Options::default() });
+        let who = |i: u32| Who { pid: 1000 + i, start: 100 + u64::from(i) };
+        for i in 0..14 {
+            table.apply(&who(i).fork(100, who(i).task(SHELL, "x")).record());
+        }
+        table.apply(&who(13).exit(101, INIT).record());
+        table.apply(&who(20).fork(120, who(20).task(SHELL, "x")).record());
+        let stats = table.stats();
+        assert_eq!((stats.entries, stats.evicted_dead, stats.evicted_live), (15, 1, 1));
+        assert!(table.get(who(13).exec_id()).is_none(), "the dead one");
+        assert!(table.get(INIT.exec_id()).is_none(), "the oldest");
+        assert!(table.get(who(20).exec_id()).is_some(), "never the newest");
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
+        let (mut table, _dir) = empty(Options { max_bytes: 64 * 1024, ..Options::default() });
+        for i in 0..200 {
+            let who = Who { pid: 1000 + i, start: 100 + u64::from(i) };
+            table.apply(&who.exec(100, who.task(INIT, "x"), "/x", &[b'x'; 4000]).record());
+            assert!(table.stats().bytes <= 64 * 1024);
+        }
+        let stats = table.stats();
+        assert!(stats.evicted_live > 100 && stats.entries > 10, "{stats:?}");
+        let all: Vec<u64> = table.slots.keys().copied().collect();
+        table.forget(&all);
+        assert_eq!(table.bytes, 0, "what comes in goes out");
+    }
+
+    #[test]
+    fn unknown_processes_are_healed_from_proc_once() {
+        let mut table = Processes::new(Options::default(), ProcFs::new("/proc", None));
+        let me = ProcFs::new("/proc", None).read(std::process::id()).unwrap();
+        let healed = table.get_or_heal(me.exec_id, me.tgid);
+        assert_eq!(healed.image.args, me.image.args);
+        assert!(Arc::ptr_eq(&healed, table.get(me.exec_id).unwrap()));
+        // Another process had this pid.
+        let other = table.get_or_heal(me.exec_id - (1 << 22), me.tgid);
+        assert_eq!((other.task.uid, other.comm()), (u32::MAX, &b""[..]));
+        table.get_or_heal(me.exec_id - (1 << 22), me.tgid);
+        assert_eq!((table.stats().healed, table.stats().not_healed), (1, 1));
+    }
+
+    #[test]
+    fn seeding_finds_this_machine() {
+        let mut table = Processes::new(Options::default(), ProcFs::new("/proc", None));
+        assert!(table.seed() > 0);
+        let me = table.by_pid(std::process::id()).unwrap();
+        assert_eq!(table.parent(me, u64::MAX).unwrap().tgid, std::os::unix::process::parent_id());
+        assert_eq!(me.task.pidns_start, table.by_pid(me.tgid).unwrap().task.pidns_start);
     }
 }

@@ -123,9 +123,10 @@ impl ProcFs {
         exe
     }
 
-    /// Layer of the overlay that `path` is on; `None` when it is on none.
+    /// Layer of the overlay that `path` is on; `None` when it is on none, or was deleted.
     fn in_upper_layer(&self, dir: &Path, path: &[u8]) -> Option<bool> {
         let text = String::from_utf8_lossy(&read(&dir.join("mountinfo"), FILE_MAX)?).into_owned();
+        let deleted = path.ends_with(b" (deleted)");
         let path = Path::new(std::ffi::OsStr::from_bytes(path.strip_suffix(b" (deleted)").unwrap_or(path)));
         // The longest mount point that leads to the path; of equal ones the last covers the others.
         let (mount, relative) = text
@@ -139,7 +140,9 @@ impl ProcFs {
         let upper = mount.options.split(',').find_map(|o| o.strip_prefix("upperdir="))?;
         let upper = unescape(upper);
         let host = self.root.join("1/root").join(upper.trim_start_matches('/'));
-        Some(fs::symlink_metadata(host.join(mount.root.trim_start_matches('/')).join(relative)).is_ok())
+        let file = host.join(mount.root.trim_start_matches('/')).join(relative);
+        let upper = fs::symlink_metadata(file).is_ok_and(|m| m.is_file());
+        (upper || !deleted).then_some(upper)
     }
 }
 
@@ -260,5 +263,134 @@ impl Status {
             }
         }
         has_uid.then_some(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const STATUS: &str = "Name:\tx\nUid:\t1000\t0\t0\t33\nGid:\t1000\t50\t0\t0\nNStgid:\t200\t7\nNSpid:\t200\t7\n\
+        NSpgid:\t200\t7\nNSsid:\t100\t1\nCapInh:\t0000000000000001\nCapPrm:\t00000000a80425fb\nCapEff:\t0000000000000002\n";
+
+    struct Fixture(tempfile::TempDir);
+
+    impl Fixture {
+        fn new() -> Self {
+            let fixture = Self(tempfile::tempdir().unwrap());
+            fixture.write("100/stat", b"100 (sh) S 1 100 100 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 500 0");
+            fixture.write(
+                "200/stat",
+                b"200 (a) b (c) S 100 200 100 34816 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 123456 0",
+            );
+            fixture.write("200/status", STATUS.as_bytes());
+            fixture.write("200/cmdline", b"./x\0-a\0");
+            fixture.write("200/environ", b"A=1\0B=2\0");
+            fixture.write("200/loginuid", b"1000");
+            fixture
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn write(&self, name: &str, bytes: &[u8]) {
+            fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+            fs::write(self.path(name), bytes).unwrap();
+        }
+
+        fn link(&self, name: &str, to: &str) {
+            fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+            symlink(to, self.path(name)).unwrap();
+        }
+
+        fn read(&self) -> Option<Process> {
+            ProcFs::new(self.0.path(), None).read(200)
+        }
+    }
+
+    #[test]
+    fn a_process_is_read() {
+        let fixture = Fixture::new();
+        fixture.link("200/root", "/jail");
+        fixture.link("200/exe", "/jail/bin/x (deleted)");
+        fixture.link("200/cwd", "/jail");
+        fixture.link("200/ns/mnt", "mnt:[4026532000]");
+        fixture.link("200/ns/pid", "pid:[4026532001]");
+        let p = fixture.read().unwrap();
+        let t = &p.task;
+        assert_eq!(
+            (p.comm(), &*p.image.args, &*p.image.env),
+            (&b"a) b (c"[..], &b"./x\0-a\0"[..], &b"A=1\0B=2\0"[..])
+        );
+        assert_eq!((&*p.image.exepath, &*p.image.cwd), (&b"/bin/x"[..], &b"/"[..]));
+        assert_eq!((t.ppid, t.pgid, t.sid, t.tty, t.start), (100, 200, 100, 34816, 1_234_560_000_000));
+        assert_eq!(p.exec_id, exec_id(200, t.start));
+        assert_eq!(t.parent_exec_id, exec_id(100, 5_000_000_000));
+        assert_eq!((t.uid, t.gid, t.loginuid), (0, 50, 1000));
+        assert_eq!((t.vpid, t.vpgid, t.vsid), (7, 7, 1));
+        assert_eq!((t.cap_inheritable, t.cap_permitted, t.cap_effective), (1, 0xa804_25fb, 2));
+        assert_eq!((t.mntns, t.pidns), (4_026_532_000, 4_026_532_001));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_parsed(bytes: Vec<u8>, text in "[0-9]{0,3} ?\\(.{0,20}\\) ?[A-Z]( -?[0-9]{0,22}){0,30}") {
+            for stat in [&bytes[..], text.as_bytes()] {
+                let _ = Stat::parse(stat);
+                let _ = Status::parse(&String::from_utf8_lossy(stat));
+                let _ = inside(stat, b"/jail");
+                let _ = exe_path(stat);
+                let line = format!("1 1 0:1 / {text} rw - {text}");
+                let _ = Mount::parse(&line).map(|m| unescape(m.point));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_broken_is_no_panic() {
+        assert!(ProcFs::new("/nonexistent", None).read(1).is_none());
+        assert!(ProcFs::new("/nonexistent", None).pids().is_empty());
+        for stat in ["", "200", "200 (x", "200 )x(", "200 (x) S", "200 (x) S a b c d e f", "200 () \u{ff}"] {
+            let fixture = Fixture::new();
+            fixture.write("200/stat", stat.as_bytes());
+            assert!(fixture.read().is_none(), "{stat}");
+        }
+        let fixture = Fixture::new();
+        fixture.write("200/status", b"Uid:\t1\n");
+        assert!(fixture.read().is_none());
+        assert_eq!(ProcFs::new(fixture.0.path(), None).pids().len(), 2);
+    }
+
+    #[test]
+    fn the_layer_of_an_executable_is_told_by_the_mount_table() {
+        let fixture = Fixture::new();
+        fixture.write("1/root/upper/bin/new", b"");
+        let mounts = "10 1 0:1 / / rw - overlay overlay rw,lowerdir=/low,upperdir=/upper,workdir=/w\n\
+            11 10 0:2 / /tmp rw - tmpfs tmpfs rw\n";
+        fixture.write("200/mountinfo", mounts.as_bytes());
+        let procfs = ProcFs::new(fixture.0.path(), None);
+        let layer = |path: &str| procfs.in_upper_layer(&fixture.path("200"), path.as_bytes());
+        assert_eq!(layer("/bin/new"), Some(true));
+        assert_eq!(layer("/bin/new (deleted)"), Some(true));
+        assert_eq!(layer("/bin/old"), Some(false));
+        assert_eq!(layer("/bin/old (deleted)"), None, "it may have been in either");
+        assert_eq!(layer("/tmp/x"), None);
+        assert_eq!(layer("memfd:x"), None);
+    }
+
+    #[test]
+    fn this_process_is_as_it_knows_itself() {
+        let me = ProcFs::new("/proc", None).read(std::process::id()).unwrap();
+        assert_eq!(me.image.exepath, std::env::current_exe().unwrap().as_os_str().as_bytes().into());
+        assert_eq!(me.image.cwd, std::env::current_dir().unwrap().as_os_str().as_bytes().into());
+        assert_eq!(me.task.uid, rustix::process::geteuid().as_raw());
+        let exe = fs::metadata("/proc/self/exe").unwrap();
+        assert_eq!(
+            (me.image.exe.ino, me.image.exe.mtime),
+            (exe.ino(), nanoseconds(exe.mtime(), exe.mtime_nsec()))
+        );
     }
 }

@@ -54,6 +54,8 @@ struct Scope {
 pub struct Users {
     proc_root: PathBuf,
     host_mntns: u32,
+    /// A process that has the host's files: init, or the sensor itself where that one is out of reach.
+    host: &'static str,
     aside: Aside,
     scopes: HashMap<u32, Scope>,
 }
@@ -61,8 +63,15 @@ pub struct Users {
 impl Users {
     /// `proc_root` is where the host's `/proc` is mounted.
     pub fn new(proc_root: &Path) -> Self {
-        let host_mntns = namespace(&proc_root.join("1/ns/mnt"));
-        Self { proc_root: proc_root.into(), host_mntns, aside: Aside::new("users"), scopes: HashMap::new() }
+        let of = |pid: &'static str| (namespace(&proc_root.join(pid).join("ns/mnt")), pid);
+        let (host_mntns, host) = Some(of("1")).filter(|f| f.0 != 0).unwrap_or_else(|| of("self"));
+        Self {
+            proc_root: proc_root.into(),
+            host_mntns,
+            host,
+            aside: Aside::new("users"),
+            scopes: HashMap::new(),
+        }
     }
 
     /// Has the names ready that `of` goes by. Call it before [`Users::user`] and [`Users::group`]; it costs a hash
@@ -77,8 +86,11 @@ impl Users {
             Some(known) => known.clone(),
             None => Scope::default(),
         };
-        let pid = if scope == self.host_mntns { 1 } else { of.tgid };
-        let root = self.proc_root.join(pid.to_string()).join("root");
+        let root = if scope == self.host_mntns {
+            self.proc_root.join(self.host).join("root")
+        } else {
+            self.proc_root.join(of.tgid.to_string()).join("root")
+        };
         // A process that ended already, or hangs, leaves what was known.
         let old = known.clone();
         let read = self.aside.ask(READ_LIMIT, move || old.refresh(&root));
@@ -186,4 +198,119 @@ fn parse_group(line: &str) -> Option<(u32, Box<str>)> {
 
 fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with(['+', '-', '#'])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const HOST: u32 = 1;
+    const BOX: u32 = 2;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        users: Users,
+        now: u64,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for pid in ["1", "50"] {
+                fs::create_dir_all(dir.path().join(pid).join("root/etc")).unwrap();
+            }
+            fs::create_dir(dir.path().join("1/ns")).unwrap();
+            symlink("mnt:[1]", dir.path().join("1/ns/mnt")).unwrap();
+            let users = Users::new(dir.path());
+            let mut fixture = Self { dir, users, now: 0 };
+            fixture.write(
+                "1/root/etc/passwd",
+                "root:x:0:0:Super:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/zsh\n",
+            );
+            fixture.write("1/root/etc/group", "root:x:0:\nwheel:x:10:alice\n");
+            fixture
+        }
+
+        fn write(&mut self, name: &str, text: &str) {
+            fs::write(self.dir.path().join(name), text).unwrap();
+        }
+
+        fn name(&mut self, mntns: u32, uid: u32) -> Option<String> {
+            let mut process = Process::unknown(1, 50);
+            process.task.mntns = mntns;
+            self.now += CHECK_EVERY;
+            self.users.prepare(&process, self.now);
+            self.users.user(&process, uid).map(|u| u.name.to_string())
+        }
+    }
+
+    #[test]
+    fn host_and_container_have_their_own_names() {
+        let mut f = Fixture::new();
+        f.write("50/root/etc/passwd", "app:x:1000:1000::/app:/sbin/nologin");
+        assert_eq!(f.name(HOST, 1000).as_deref(), Some("alice"));
+        assert_eq!(f.name(BOX, 1000).as_deref(), Some("app"));
+        assert_eq!(f.name(BOX, 0), None);
+        assert_eq!(f.name(0, 0).as_deref(), Some("root"), "nothing known of the process");
+        let mut process = Process::unknown(1, 50);
+        process.task.mntns = HOST;
+        assert_eq!(f.users.group(&process, 10), Some("wheel"));
+        let root = f.users.host_user(0).unwrap();
+        assert_eq!((&*root.home, &*root.shell), ("/root", "/bin/bash"));
+    }
+
+    #[test]
+    fn changed_files_are_read_again_and_ended_processes_keep_their_names() {
+        let mut f = Fixture::new();
+        f.write("50/root/etc/passwd", "a:x:5:5::/:/x\n");
+        assert_eq!(f.name(BOX, 5).as_deref(), Some("a"));
+        f.write("50/root/etc/passwd", "longer:x:5:5::/:/x\n");
+        assert_eq!(f.name(BOX, 5).as_deref(), Some("longer"));
+        fs::remove_dir_all(f.dir.path().join("50")).unwrap();
+        assert_eq!(f.name(BOX, 5).as_deref(), Some("longer"));
+    }
+
+    #[test]
+    fn malformed_lines_are_skipped() {
+        let mut f = Fixture::new();
+        let long = "x".repeat(10_000);
+        let text = format!(
+            "\n:::\n+::::::\n-bad:x:7:7::/:/x\n#c:x:7:7::/:/x\nno:x:-1:0::/:\nbig:x:99999999999:0::/:\nshort:x:7\n{long}\n\
+             ok:x:8:8::/home:\nsecond:x:8:8::/:/x\nnoshell:x:9:9::/"
+        );
+        f.write("50/root/etc/passwd", &text);
+        assert_eq!(f.name(BOX, 7), None);
+        assert_eq!(f.name(BOX, 8).as_deref(), Some("ok"), "the first one of an id");
+        assert_eq!(f.name(BOX, 9).as_deref(), Some("noshell"));
+    }
+
+    #[test]
+    fn a_hostile_file_is_left_alone() {
+        let mut f = Fixture::new();
+        let passwd = f.dir.path().join("50/root/etc/passwd");
+        // A link out of the container leads to its own root, where there is nothing.
+        symlink("/etc/passwd", &passwd).unwrap();
+        assert_eq!(f.name(BOX, 0), None);
+        fs::remove_file(&passwd).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &passwd, Mode::RWXU).unwrap();
+        assert_eq!(f.name(BOX, 0), None);
+        fs::remove_file(&passwd).unwrap();
+        File::create(&passwd).unwrap().set_len(FILE_MAX + 1).unwrap();
+        assert_eq!(f.name(BOX, 0), None);
+        assert_eq!(f.users.aside.stuck(), 0);
+    }
+
+    #[test]
+    fn namespaces_are_bounded() {
+        let mut f = Fixture::new();
+        f.name(HOST, 0);
+        for mntns in 0..u32::try_from(MAX_SCOPES).unwrap() + 50 {
+            f.name(100 + mntns, 0);
+            assert!(f.users.len() <= MAX_SCOPES);
+        }
+        assert_eq!(f.name(HOST, 0).as_deref(), Some("root"), "the host stays");
+    }
 }

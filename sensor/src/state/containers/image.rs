@@ -15,11 +15,11 @@ pub struct ImageName {
 impl ImageName {
     /// Splits a reference: the digest stands behind `@`, the tag behind the last `:` that follows the last `/`.
     ///
-    /// A bare image id (`sha256:…`) is not a name: it has a digest and no repository.
+    /// A bare image id (`sha256:…`) is not a name and has none of the parts.
     pub fn parse(reference: &str) -> Self {
         let (name, digest) = match reference.split_once('@') {
             Some((name, digest)) => (name, digest),
-            None if reference.starts_with("sha256:") => ("", reference),
+            None if reference.starts_with("sha256:") => ("", ""),
             None => (reference, ""),
         };
         let file = name.rfind('/').map_or(0, |slash| slash + 1);
@@ -51,7 +51,7 @@ mod tests {
             ("localhost:5000/team/app:v2", "localhost:5000/team/app", "v2", false),
             ("registry.k8s.io/pause:3.10@DIGEST", "registry.k8s.io/pause", "3.10", true),
             ("host:443/a/b@DIGEST", "host:443/a/b", "", true),
-            ("DIGEST", "", "", true),
+            ("DIGEST", "", "", false),
             ("", "", "", false),
             (":", "", "", false),
             ("a/", "a/", "", false),

@@ -5,12 +5,26 @@
 //! events of that container alone are to wait for [`ContainerEvent::Ready`]. It comes in any case, at the latest after
 //! the configured hold, then marked incomplete.
 
+#[cfg(test)]
+mod api_tests;
 pub mod cgroup;
 pub mod config;
 pub mod container;
+mod containerd;
+mod cri;
+mod disk;
+mod docker;
+mod grpc;
 pub mod image;
+mod oci;
+mod podman;
+#[cfg(test)]
+mod real_tests;
+#[cfg(test)]
+mod tests;
 mod worker;
 
+use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -89,8 +103,8 @@ struct Cgroup {
 
 #[derive(Debug)]
 enum State {
-    /// Until then.
-    Pending(Instant),
+    /// Asked about.
+    Pending,
     Ready(Arc<Container>),
     /// A doubtful candidate that no runtime knows.
     NotOne,
@@ -115,6 +129,8 @@ pub struct Containers {
     /// Containers that have a cgroup.
     by_id: HashMap<String, ContainerKey>,
     last_key: u64,
+    /// Until when each container that was asked about may be pending; the oldest first.
+    deadlines: VecDeque<(Instant, ContainerKey)>,
     worker: Worker,
     events: Vec<ContainerEvent>,
     purged: Instant,
@@ -136,6 +152,7 @@ impl Containers {
             entries: HashMap::new(),
             by_id: HashMap::new(),
             last_key: 0,
+            deadlines: VecDeque::new(),
             worker,
             events: Vec::new(),
             purged: Instant::now(),
@@ -172,7 +189,7 @@ impl Containers {
         let Some(key) = key else { return Where::Host };
         match self.entries.get(&key).map(|e| &e.state) {
             Some(State::Ready(container)) => Where::Container(container),
-            Some(State::Pending(_)) => Where::Pending(key),
+            Some(State::Pending) => Where::Pending(key),
             Some(State::NotOne) | None => Where::Host,
         }
     }
@@ -184,14 +201,10 @@ impl Containers {
         for answer in answers {
             self.answered(answer);
         }
-        let late: Vec<ContainerKey> = self
-            .entries
-            .iter()
-            .filter(|(_, e)| matches!(e.state, State::Pending(until) if until <= now))
-            .map(|(&key, _)| key)
-            .collect();
-        for key in late {
-            self.give_up(key);
+        while let Some((_, key)) = self.deadlines.pop_front_if(|(until, _)| *until <= now) {
+            if matches!(self.entries.get(&key).map(|e| &e.state), Some(State::Pending)) {
+                self.give_up(key);
+            }
         }
         if now.duration_since(self.purged) > KEEP_REMOVED / 4 {
             self.purge(now);
@@ -213,7 +226,7 @@ impl Containers {
     }
 
     pub fn stats(&self) -> Stats {
-        let pending = self.entries.values().filter(|e| matches!(e.state, State::Pending(_))).count();
+        let pending = self.entries.values().filter(|e| matches!(e.state, State::Pending)).count();
         Stats { containers: self.entries.len(), pending, cgroups: self.cgroups.len(), ..self.stats }
     }
 
@@ -254,7 +267,8 @@ impl Containers {
             return key;
         }
         let asked = self.worker.ask(key, candidate.clone());
-        let state = State::Pending(Instant::now() + self.engines.hold());
+        self.deadlines.push_back((Instant::now() + self.engines.hold(), key));
+        let state = State::Pending;
         self.entries.insert(key, Entry { state, candidate, preexisting, cgroups: 1, removed: None });
         if !asked {
             self.stats.not_asked += 1;
@@ -299,7 +313,7 @@ impl Containers {
 
     fn answered(&mut self, answer: Answer) {
         let Some(entry) = self.entries.get_mut(&answer.key) else { return };
-        let pending = matches!(entry.state, State::Pending(_));
+        let pending = matches!(entry.state, State::Pending);
         match answer.container {
             Some(mut container) => {
                 container.preexisting = entry.preexisting;
@@ -322,7 +336,8 @@ impl Containers {
     }
 
     /// Only the path of the cgroup is known of it.
-    fn give_up(&mut self, key: ContainerKey) {
+    /// Ends the wait for metadata: what is known goes out, marked incomplete.
+    pub fn give_up(&mut self, key: ContainerKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         if entry.candidate.doubtful {
             entry.state = State::NotOne;
@@ -353,6 +368,6 @@ impl Containers {
         self.purged = now;
         let old = |removed: Option<Instant>| removed.is_some_and(|r| now.duration_since(r) > KEEP_REMOVED);
         self.cgroups.retain(|_, c| !old(c.removed));
-        self.entries.retain(|_, e| !old(e.removed) || matches!(e.state, State::Pending(_)));
+        self.entries.retain(|_, e| !old(e.removed) || matches!(e.state, State::Pending));
     }
 }

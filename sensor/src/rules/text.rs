@@ -1,0 +1,179 @@
+//! Condition text that remembers where each of its bytes came from. Lists are substituted, exceptions added and
+//! conditions appended textually, as Falco does; the origin lets an error still point into the file.
+
+use super::yaml::Node;
+
+/// A byte of a rules file: number of the file in load order, offset in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    pub file: u32,
+    pub at: u32,
+}
+
+/// A text with the origin of each byte.
+#[derive(Debug, Clone, Default)]
+pub struct Text {
+    text: String,
+    origin: Vec<Origin>,
+}
+
+impl Text {
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Where byte `at` came from; the end of the text maps to the last byte's origin.
+    pub fn origin(&self, at: usize) -> Origin {
+        self.origin.get(at).or(self.origin.last()).copied().unwrap_or_default()
+    }
+
+    /// A text all of whose bytes come from one place.
+    pub fn placed(text: &str, origin: Origin) -> Self {
+        Self { text: text.to_owned(), origin: vec![origin; text.len()] }
+    }
+
+    /// The text of a scalar. Its bytes are found in the file by walking both in step: folding and
+    /// indentation change white space only, so the other characters stand in the same order.
+    pub fn of_scalar(source: &str, file: u32, node: &Node, text: &str) -> Self {
+        let bytes = source.as_bytes();
+        let mut at = node.at.min(bytes.len());
+        match bytes.get(at) {
+            Some(b'|' | b'>') => at += bytes[at..].iter().position(|b| *b == b'\n').unwrap_or(0),
+            Some(b'"' | b'\'') => at += 1,
+            _ => {}
+        }
+        let mut origin = Vec::with_capacity(text.len());
+        for c in text.chars() {
+            if !c.is_whitespace() {
+                // An escape of a quoted scalar has another spelling in the file; look no further than a few bytes.
+                let mut seek = at;
+                while seek < bytes.len() && bytes[seek].is_ascii_whitespace() {
+                    seek += 1;
+                }
+                let mut first = [0; 4];
+                let first = c.encode_utf8(&mut first).as_bytes()[0];
+                if let Some(ahead) = bytes[seek..].iter().take(8).position(|b| *b == first) {
+                    at = seek + ahead;
+                }
+            }
+            let place = Origin { file, at: u32::try_from(at).unwrap_or(u32::MAX) };
+            origin.extend(std::iter::repeat_n(place, c.len_utf8()));
+            if at < bytes.len() {
+                at += if c.is_whitespace() { 1 } else { c.len_utf8() };
+            }
+        }
+        Self { text: text.to_owned(), origin }
+    }
+
+    /// The text without white space around it.
+    pub fn trimmed(&self) -> Self {
+        let start = self.text.len() - self.text.trim_start().len();
+        let text = self.text.trim().to_owned();
+        let origin = self.origin[start..start + text.len()].to_vec();
+        Self { text, origin }
+    }
+
+    pub fn push(&mut self, other: &Self) {
+        self.text.push_str(&other.text);
+        self.origin.extend_from_slice(&other.origin);
+    }
+
+    pub fn push_str(&mut self, text: &str, origin: Origin) {
+        self.text.push_str(text);
+        self.origin.extend(std::iter::repeat_n(origin, text.len()));
+    }
+
+    /// Replaces each occurrence of the list name `name` that stands between delimiters by `items` (already joined by
+    /// `, `) with one blank on either side, as Falco does; see section 1.7 of the language: the blanks around are
+    /// swallowed, and an empty list takes a comma next to it along. True when the name occurred.
+    pub fn substitute(&mut self, name: &str, items: &str) -> bool {
+        let mut found = false;
+        let mut from = 0;
+        while let Some(at) = self.text[from..].find(name) {
+            let start = from + at;
+            let end = start + name.len();
+            let bytes = self.text.as_bytes();
+            let before = start == 0 || is_delimiter(bytes[start - 1]);
+            let after = end == bytes.len() || is_delimiter(bytes[end]);
+            if !before || !after {
+                // Names may hold any character; go on at the next one.
+                from = start + self.text[start..].chars().next().map_or(1, char::len_utf8);
+                continue;
+            }
+            found = true;
+            let mut left = start;
+            while left > 0 && is_blank(bytes[left - 1]) {
+                left -= 1;
+            }
+            let mut right = end;
+            while right < bytes.len() && is_blank(bytes[right]) {
+                right += 1;
+            }
+            let replacement = if items.is_empty() {
+                if left > 0 && bytes[left - 1] == b',' {
+                    left -= 1;
+                } else if right < bytes.len() && bytes[right] == b',' {
+                    right += 1;
+                }
+                " ".to_owned()
+            } else {
+                format!(" {items} ")
+            };
+            let origin = self.origin(start);
+            self.text.replace_range(left..right, &replacement);
+            self.origin.splice(left..right, std::iter::repeat_n(origin, replacement.len()));
+            from = left + replacement.len();
+        }
+        found
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn is_delimiter(byte: u8) -> bool {
+    is_blank(byte) || matches!(byte, b'(' | b')' | b',' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::yaml::{Yaml, documents};
+    use super::*;
+
+    fn substituted(text: &str, items: &str) -> String {
+        let mut text = Text::placed(text, Origin::default());
+        text.substitute("l", items);
+        assert_eq!(text.text.len(), text.origin.len());
+        text.text
+    }
+
+    #[test]
+    fn lists_are_replaced_between_delimiters_only() {
+        for (text, items, expected) in [
+            ("a in (l)", "x, y", "a in ( x, y )"),
+            ("a in ( l )", "x", "a in ( x )"),
+            ("a=l", "x", "a= x "),
+            ("ll l.x xl", "y", "ll l.x xl"),
+            ("a in (p, l, q)", "", "a in (p , q)"),
+            ("a in (l, q)", "", "a in (  q)"),
+            ("a in (l)", "", "a in ( )"),
+            ("a in (l) or b in (l)", "1", "a in ( 1 ) or b in ( 1 )"),
+            ("l", "l", " l "),
+        ] {
+            assert_eq!(substituted(text, items), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_byte_of_a_folded_scalar_is_found_in_the_file() {
+        let source = "- c: >\n    proc.name = x\n    and fd.num=1\n";
+        let docs = documents(source).unwrap();
+        let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
+        let node = items[0].get("c").unwrap();
+        let text = Text::of_scalar(source, 0, node, node.text().unwrap());
+        let at = text.as_str().find("fd.num").unwrap();
+        let found = text.origin(at).at as usize;
+        assert_eq!(&source[found..found + 6], "fd.num");
+    }
+}

@@ -1,0 +1,202 @@
+//! YAML as a tree whose nodes know where they stand, so that every complaint can point at its line.
+//!
+//! Hostile input is bounded: nesting by [`MAX_DEPTH`] and the tree, aliases expanded, by [`MAX_NODES`].
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+/// Deepest nesting accepted.
+const MAX_DEPTH: usize = 64;
+/// Most nodes of one file, each use of an alias counted in full.
+const MAX_NODES: usize = 2_000_000;
+
+/// A node and the byte at which it begins in the file.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub at: usize,
+    pub yaml: Yaml,
+}
+
+#[derive(Debug, Clone)]
+pub enum Yaml {
+    Null,
+    Scalar(Scalar),
+    Seq(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+/// The text of a scalar and how it was written.
+#[derive(Debug, Clone)]
+pub struct Scalar {
+    pub text: String,
+    /// Written without quotes, so it may be a number or a truth value.
+    pub plain: bool,
+}
+
+/// The file is not YAML.
+#[derive(Debug)]
+pub struct YamlError {
+    pub at: usize,
+    pub message: String,
+}
+
+impl Node {
+    /// The value of key `key` in a mapping.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        let Yaml::Map(pairs) = &self.yaml else { return None };
+        pairs.iter().find(|(k, _)| k.text() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// The text of a scalar.
+    pub fn text(&self) -> Option<&str> {
+        match &self.yaml {
+            Yaml::Scalar(scalar) => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self.yaml, Yaml::Null)
+    }
+
+    fn size(&self) -> usize {
+        1 + match &self.yaml {
+            Yaml::Null | Yaml::Scalar(_) => 0,
+            Yaml::Seq(items) => items.iter().map(Self::size).sum(),
+            Yaml::Map(pairs) => pairs.iter().map(|(k, v)| k.size() + v.size()).sum(),
+        }
+    }
+}
+
+/// A collection under construction.
+enum Open {
+    Seq(Vec<Node>),
+    Map(Vec<(Node, Node)>, Option<Node>),
+}
+
+struct Builder {
+    stack: Vec<(usize, usize, Open)>,
+    documents: Vec<Node>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+}
+
+impl Builder {
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(format!("more than {MAX_NODES} values"));
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.stack.last_mut() {
+            None => self.documents.push(node),
+            Some((_, _, Open::Seq(items))) => items.push(node),
+            Some((_, _, Open::Map(pairs, key))) => match key.take() {
+                None => *key = Some(node),
+                Some(name) => {
+                    if name.text().is_some_and(|n| pairs.iter().any(|(k, _)| k.text() == Some(n))) {
+                        return Err(format!("key '{}' stands twice", name.text().unwrap_or_default()));
+                    }
+                    pairs.push((name, node));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, at: usize, anchor: usize, open: Open) -> Result<(), String> {
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(format!("nested deeper than {MAX_DEPTH} levels"));
+        }
+        self.stack.push((at, anchor, open));
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let Some((at, anchor, open)) = self.stack.pop() else { return Ok(()) };
+        let yaml = match open {
+            Open::Seq(items) => Yaml::Seq(items),
+            Open::Map(pairs, _) => Yaml::Map(pairs),
+        };
+        self.add(Node { at, yaml }, anchor)
+    }
+
+    fn alias(&mut self, at: usize, anchor: usize) -> Result<(), String> {
+        let mut node = self.anchors.get(&anchor).cloned().ok_or("alias of nothing")?;
+        self.nodes += node.size();
+        node.at = at;
+        self.add(node, 0)
+    }
+}
+
+fn scalar(text: String, style: ScalarStyle) -> Yaml {
+    let plain = style == ScalarStyle::Plain;
+    if plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL") {
+        return Yaml::Null;
+    }
+    Yaml::Scalar(Scalar { text, plain })
+}
+
+/// All documents of a file.
+pub fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
+    // The parser counts characters, we count bytes.
+    let starts: Option<Vec<usize>> =
+        (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
+    let byte = |index: usize| match &starts {
+        None => index.min(text.len()),
+        Some(starts) => starts.get(index).copied().unwrap_or(text.len()),
+    };
+    let mut builder = Builder { stack: Vec::new(), documents: Vec::new(), anchors: HashMap::new(), nodes: 0 };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, span): (Event<'_>, Span) = event.map_err(|error| YamlError {
+            at: byte(error.marker().index()),
+            message: error.info().to_owned(),
+        })?;
+        let at = byte(span.start.index());
+        let done = match event {
+            Event::Scalar(value, style, anchor, _) => {
+                builder.add(Node { at, yaml: scalar(value.into_owned(), style) }, anchor)
+            }
+            Event::SequenceStart(anchor, _) => builder.open(at, anchor, Open::Seq(Vec::new())),
+            Event::MappingStart(anchor, _) => builder.open(at, anchor, Open::Map(Vec::new(), None)),
+            Event::SequenceEnd | Event::MappingEnd => builder.close(),
+            Event::Alias(anchor) => builder.alias(at, anchor),
+            _ => Ok(()),
+        };
+        done.map_err(|message| YamlError { at, message })?;
+    }
+    Ok(builder.documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_know_their_place() {
+        let docs = documents("# c\n- a: é x\n  b: [1, 'two']\n---\n- null\n").unwrap();
+        assert_eq!(docs.len(), 2);
+        let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
+        assert_eq!(items[0].get("a").unwrap().text(), Some("é x"));
+        let b = items[0].get("b").unwrap();
+        let Yaml::Seq(list) = &b.yaml else { panic!() };
+        assert_eq!(&"# c\n- a: é x\n  b: [1, 'two']"[list[1].at..], "'two']");
+    }
+
+    #[test]
+    fn hostile_input_is_an_error() {
+        assert!(documents(&"[".repeat(100_000)).is_err());
+        let mut bomb = String::from("- &a [x,x,x,x,x,x,x,x,x,x]\n");
+        for (from, to) in ('a'..'i').zip('b'..='i') {
+            bomb.push_str(&format!("- &{to} [{}]\n", vec![format!("*{from}"); 10].join(",")));
+        }
+        assert!(documents(&bomb).is_err());
+        assert!(documents("a: b: c").is_err());
+        assert!(documents("- a: 1\n  a: 2\n").is_err());
+        assert!(documents("").unwrap().is_empty());
+    }
+}
