@@ -66,7 +66,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
     let (probe, lanes) = probe
         .join()
-        .map_err(|_| Failure::new(Class::Unavailable, anyhow!("the thread that loads the eBPF programs panicked")))?
+        .map_err(|_| {
+            Failure::new(Class::Unavailable, anyhow!("the thread that loads the eBPF programs panicked"))
+        })?
         .map_err(probe_failure)?;
     tell_probe(&probe, &mut phases);
     let stats = Arc::new(Stats::default());
@@ -107,7 +109,7 @@ fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> 
     let sources = if sensor.rules_files.is_empty() {
         rules::stock()
     } else {
-        rules::read_files(&sensor.rules_files).map_err(|e| Failure::new(Class::Rules, e))?
+        rules::files::read(&sensor.rules_files).map_err(|e| Failure::new(Class::Rules, e))?
     };
     let options = rules::Options {
         priority: sensor.priority,
@@ -183,8 +185,7 @@ fn judge(
 ) -> Result<Judge, Failure> {
     let layout = Arc::new(layout);
     let proc = Path::new(PROC);
-    let mut processes =
-        Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
+    let mut processes = Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
     let seeded = processes.seed();
     let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
         .map_err(|e| Failure::new(Class::Unavailable, e))?;
