@@ -75,6 +75,8 @@ pub struct Stats {
     pub incomplete: u64,
     /// Not asked for, as the queue to the worker was full.
     pub not_asked: u64,
+    /// Cgroups that were found by their id, as no record told of them.
+    pub cgroups_resolved: u64,
     /// Cgroups not kept because the table was full.
     pub cgroups_dropped: u64,
 }
@@ -233,7 +235,10 @@ impl Containers {
     /// A cgroup that no record told of.
     fn resolve(&mut self, id: u64) -> Option<ContainerKey> {
         match self.layout.path_of(id) {
-            Some(path) => self.made(id, &path, false),
+            Some(path) => {
+                self.stats.cgroups_resolved += 1;
+                self.made(id, &path, false);
+            }
             // Gone already. Remembered, so that its other late records do not ask again.
             None => self.remember(id, Cgroup { key: None, removed: Some(Instant::now()) }),
         }
