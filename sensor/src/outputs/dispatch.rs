@@ -18,9 +18,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::alert::Alert;
+use crate::alert::log::LogError;
 
 use super::backoff::{Backoff, Range};
-use super::journal::{Entry, Fate, Journal, JournalError, Seq, Verdict};
+use super::journal::{Entry, Fate, Journal, Seq, Verdict};
 use super::status::{Cell, State, now};
 use super::{Output, Plan, SendError};
 
@@ -61,15 +62,17 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// The rule name of a test alert, which passes every priority filter, as in falcosidekick.
 const TEST_RULE: &str = "Test rule";
 
-/// Runs `output` until shutdown, until it stops itself, or until the log is closed.
-pub async fn run<J: Journal>(
+/// Runs `output` until shutdown, until it stops itself, or until the log is closed. A new output gets the alerts stored
+/// after this call, though the future may be polled later.
+pub fn run<J: Journal>(
     output: Box<dyn Output>,
     journal: J,
     status: Cell,
     limits: Limits,
     shutdown: watch::Receiver<bool>,
-) {
+) -> impl Future<Output = ()> + Send {
     let heads = journal.subscribe();
+    let head = journal.head();
     let mut task = Dispatcher {
         backoff: Backoff::new(output.pauses()),
         output,
@@ -79,13 +82,16 @@ pub async fn run<J: Journal>(
         stop: Stop { shutdown, grace: limits.grace, deadline: None },
         heads,
         window: VecDeque::new(),
-        cursor: 0,
+        cursor: head,
+        passed: 0,
         settled_at: Instant::now(),
         replays: Replays { due: true, looked_at: None },
         reminded_at: None,
     };
-    if task.find_cursor().await {
-        task.work().await;
+    async move {
+        if task.find_cursor().await {
+            task.work().await;
+        }
     }
 }
 
@@ -142,6 +148,8 @@ struct Dispatcher<J> {
     window: VecDeque<Item>,
     /// Stored position: everything up to it has been settled.
     cursor: Seq,
+    /// Everything up to it was found removed from the log.
+    passed: Seq,
     settled_at: Instant,
     replays: Replays,
     backoff: Backoff,
@@ -154,7 +162,8 @@ impl<J: Journal> Dispatcher<J> {
         loop {
             match self.journal.cursor(self.output.name()).await {
                 Ok(cursor) => {
-                    self.cursor = cursor;
+                    // No stored cursor lies beyond the head of the start, but that of a new output begins at the head of now.
+                    self.cursor = self.cursor.min(cursor);
                     return true;
                 }
                 Err(error) => self.log_failed("read its position from the alert log", &error),
@@ -202,7 +211,7 @@ impl<J: Journal> Dispatcher<J> {
     }
 
     /// Takes up dead letters that somebody asked to send again.
-    async fn take_replays(&mut self) -> Result<(), JournalError> {
+    async fn take_replays(&mut self) -> Result<(), LogError> {
         if !self.replays.due || self.replays.looked_at.is_some_and(|at| at.elapsed() < REPLAYS_EVERY) {
             return Ok(());
         }
@@ -217,7 +226,7 @@ impl<J: Journal> Dispatcher<J> {
     }
 
     /// Reads until the window is full or the log is exhausted.
-    async fn fill(&mut self) -> Result<(), JournalError> {
+    async fn fill(&mut self) -> Result<(), LogError> {
         self.take_replays().await?;
         let room = self.output.window().saturating_sub(self.window.len());
         // Refilled by halves, not by ones.
@@ -225,13 +234,15 @@ impl<J: Journal> Dispatcher<J> {
             return Ok(());
         }
         let minimum = self.output.minimum_priority();
-        for entry in self.journal.read(self.read_position(), room).await? {
-            let gap = entry.seq - self.read_position() - 1;
-            if let Ok(gap @ 1..) = u64::try_from(gap) {
-                self.status.update(|s| s.lost += gap);
-                let output = self.output.name();
-                tracing::warn!(output, gap, "alerts left the log by its limits before they could be sent");
-            }
+        let head = self.journal.head();
+        let entries = self.journal.read(self.read_position(), room).await?;
+        if entries.is_empty() {
+            // All that was stored up to `head` has been removed.
+            self.count_lost(head - self.read_position());
+            self.passed = head;
+        }
+        for entry in entries {
+            self.count_lost(entry.seq - self.read_position() - 1);
             let mut item = Item::new(entry, false);
             if minimum.is_some_and(|m| !item.alert.priority.at_least(m)) && item.alert.rule != TEST_RULE {
                 item.decide(Fate::Filtered);
@@ -243,7 +254,16 @@ impl<J: Journal> Dispatcher<J> {
     }
 
     fn read_position(&self) -> Seq {
-        self.window.back().map_or(self.cursor, |item| item.seq.max(self.cursor))
+        let position = self.cursor.max(self.passed);
+        self.window.back().map_or(position, |item| item.seq.max(position))
+    }
+
+    fn count_lost(&self, gap: Seq) {
+        if let Ok(gap @ 1..) = u64::try_from(gap) {
+            self.status.update(|s| s.lost += gap);
+            let output = self.output.name();
+            tracing::warn!(output, gap, "alerts left the log by its limits before they could be sent");
+        }
     }
 
     /// Sends the next requests, and puts down what came of them.
@@ -454,7 +474,7 @@ impl<J: Journal> Dispatcher<J> {
         }
     }
 
-    fn log_failed(&self, what: &str, error: &JournalError) {
+    fn log_failed(&self, what: &str, error: &LogError) {
         self.status.update(|s| {
             s.last_error = Some(format!("cannot {what}: {error}"));
             s.last_error_at = Some(now());

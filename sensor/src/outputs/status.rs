@@ -24,7 +24,7 @@ pub enum State {
 pub struct OutputStatus {
     pub name: String,
     pub state: State,
-    /// When `state` was entered.
+    /// When it became healthy, stopped, or began to fail.
     pub since: i64,
     /// Alerts taken by the destination.
     pub delivered: u64,
@@ -69,7 +69,10 @@ impl Cell {
         if status.state == state {
             return None;
         }
-        status.since = now();
+        let failing = |state| matches!(state, State::Retrying | State::Failing);
+        if !(failing(status.state) && failing(state)) {
+            status.since = now();
+        }
         Some(std::mem::replace(&mut status.state, state))
     }
 

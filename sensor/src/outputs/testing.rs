@@ -16,10 +16,11 @@ use uuid::Uuid;
 
 use super::backoff::Range;
 use super::dispatch::{self, Limits};
-use super::journal::{Entry, Fate, Journal, JournalError, Seq, Verdict};
+use super::journal::{Entry, Fate, Journal, Seq, Verdict};
 use super::status::Cell;
 use super::{Output, OutputStatus, Plan, SendError};
 use crate::alert::Alert;
+use crate::alert::log::LogError;
 use crate::rules::Priority;
 
 /// The alert with number `n`, which is in its rule's name.
@@ -70,7 +71,7 @@ impl Memory {
 
     pub fn push(&self, alert: Alert) {
         let mut state = self.0.state.lock().unwrap();
-        let seq = state.entries.last().map_or(1, |e| e.seq + 1);
+        let seq = *self.0.head.borrow() + 1;
         state.entries.push(Entry { seq, alert: Arc::new(alert) });
         drop(state);
         self.0.head.send_replace(seq);
@@ -99,11 +100,11 @@ impl Memory {
         self.0.state.lock().unwrap().verdicts.iter().map(|v| (v.seq, v.fate.clone())).collect()
     }
 
-    fn check(&self) -> Result<std::sync::MutexGuard<'_, Stored>, JournalError> {
+    fn check(&self) -> Result<std::sync::MutexGuard<'_, Stored>, LogError> {
         let mut state = self.0.state.lock().unwrap();
         if state.fail > 0 {
             state.fail -= 1;
-            return Err(JournalError("disk full".into()));
+            return Err(LogError::Range("disk full"));
         }
         Ok(state)
     }
@@ -118,22 +119,22 @@ impl Journal for Memory {
         self.0.head.subscribe()
     }
 
-    async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Entry>, JournalError> {
+    async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Entry>, LogError> {
         let state = self.check()?;
         Ok(state.entries.iter().filter(|e| e.seq > after).take(limit).cloned().collect())
     }
 
-    async fn cursor(&self, output: &str) -> Result<Seq, JournalError> {
+    async fn cursor(&self, output: &str) -> Result<Seq, LogError> {
         Ok(self.check()?.cursors.get(output).copied().unwrap_or(0))
     }
 
-    async fn replays(&self, _output: &str, limit: usize) -> Result<Vec<Entry>, JournalError> {
+    async fn replays(&self, _output: &str, limit: usize) -> Result<Vec<Entry>, LogError> {
         let state = self.check()?;
         let asked = |e: &&Entry| state.replay.contains(&e.seq);
         Ok(state.entries.iter().filter(asked).take(limit).cloned().collect())
     }
 
-    async fn settle(&self, output: &str, verdicts: &[Verdict], to: Seq) -> Result<(), JournalError> {
+    async fn settle(&self, output: &str, verdicts: &[Verdict], to: Seq) -> Result<(), LogError> {
         let mut state = self.check()?;
         state.replay.retain(|seq| !verdicts.iter().any(|v| v.seq == *seq));
         state.verdicts.extend_from_slice(verdicts);

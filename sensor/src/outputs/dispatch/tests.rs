@@ -350,6 +350,16 @@ async fn what_the_log_removed_is_counted() {
     started.until(&memory, 10).await;
     let status = started.status.get();
     assert_eq!((status.lost, status.delivered), (4, 6));
+    memory.push(alert(11));
+    memory.trim(7);
+    memory.push(alert(12));
+    started.until(&memory, 12).await;
+    assert_eq!(started.status.get().lost, 5);
+    memory.push(alert(13));
+    memory.trim(2);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let status = started.status.get();
+    assert_eq!((status.lost, status.waiting, status.last_error), (6, 0, None));
     started.end().await;
 }
 
