@@ -1,6 +1,8 @@
 //! The command line, one file per subcommand.
 
 pub mod exit;
+mod fields;
+mod rules;
 mod version;
 
 use std::process::ExitCode;
@@ -19,6 +21,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check and test rule files.
+    Rules(rules::Args),
+    /// List the fields that rules can use.
+    Fields(fields::Args),
     /// Print version, engine and build.
     Version(version::Args),
 }
@@ -44,6 +50,8 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Rules(args) => rules::run(&args),
+        Command::Fields(args) => fields::run(&args),
         Command::Version(args) => version::run(&args),
     }
 }
