@@ -8,6 +8,8 @@ mod phases;
 mod run;
 mod service;
 mod status;
+mod fields;
+mod rules;
 mod version;
 
 use std::process::ExitCode;
@@ -34,6 +36,10 @@ enum Command {
     Doctor(doctor::Args),
     /// Measure what the sensor costs on this machine.
     Bench(bench::Args),
+    /// Check and test rule files.
+    Rules(rules::Args),
+    /// List the fields that rules can use.
+    Fields(fields::Args),
     /// Print version, engine and build.
     Version(version::Args),
 }
@@ -63,6 +69,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Hub(args) => hub::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Fields(args) => fields::run(&args),
         Command::Version(args) => version::run(&args),
     }
 }
