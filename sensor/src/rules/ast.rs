@@ -118,7 +118,7 @@ words! {
 
 words! {
     /// How many of the listed values must satisfy a string operator.
-    Modifier { OneOf "oneof", AnyOf "anyof", AllOf "allof" }
+    Modifier { One "oneof", Any "anyof", All "allof" }
 }
 
 words! {

@@ -387,12 +387,10 @@ fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Resul
         && let Some(number) = decimal(&value.bytes)
     {
         let always = match check.op {
-            Op::Eq => (number < 1).then_some(false),
-            Op::Ne => (number < 1).then_some(true),
+            Op::Eq | Op::Le => (number < 1).then_some(false),
+            Op::Ne | Op::Gt => (number < 1).then_some(true),
             Op::Ge => (number <= 1).then_some(true),
-            Op::Gt => (number < 1).then_some(true),
             Op::Lt => (number <= 1).then_some(false),
-            Op::Le => (number < 1).then_some(false),
             _ => None,
         };
         return Ok(always.map(Cond::Const));
@@ -611,7 +609,9 @@ impl Cond {
         match self {
             Self::Unfilled(name) => into.push((name, negated)),
             Self::And(items) | Self::Or(items) => {
-                items.iter().for_each(|item| item.unfilled(negated, into));
+                for item in items {
+                    item.unfilled(negated, into);
+                }
             }
             Self::Not(inner) => inner.unfilled(!negated, into),
             Self::Const(_) | Self::Types(_) | Self::Test(_) => {}

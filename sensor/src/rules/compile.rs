@@ -120,14 +120,7 @@ impl Compiler {
         let mut roots = Vec::new();
         for (event, _) in event_types::all() {
             let signature: Vec<bool> = sets.iter().map(|set| set.contains(event)).collect();
-            let root = match rests.get(&signature) {
-                Some(root) => *root,
-                None => {
-                    let root = self.fold(cond, event);
-                    rests.insert(signature, root);
-                    root
-                }
-            };
+            let root = *rests.entry(signature).or_insert_with(|| self.fold(cond, event));
             if root != FALSE {
                 roots.push((event, root));
             }
@@ -252,7 +245,7 @@ impl Compiler {
             {
                 match bytes {
                     Bytes::Eq(_) | Bytes::In(_) => {
-                        families.entry((field.to_string(), false)).or_default().push(at)
+                        families.entry((field.to_string(), false)).or_default().push(at);
                     }
                     Bytes::StartsWith(_) => families.entry((field.to_string(), true)).or_default().push(at),
                     _ => {}

@@ -91,18 +91,21 @@ impl Complaint {
     }
 
     /// Underlines `len` bytes.
+    #[must_use]
     pub fn spanning(mut self, len: usize) -> Self {
         self.len = len;
         self
     }
 
     /// Proposes a name in place of a misspelt one.
+    #[must_use]
     pub fn suggesting(mut self, suggestion: Option<impl Into<String>>) -> Self {
         self.suggestion = suggestion.map(Into::into);
         self
     }
 
     /// Adds an enclosing item.
+    #[must_use]
     pub fn within(mut self, kind: &'static str, name: &str) -> Self {
         self.context.insert(0, Item::new(kind, name));
         self

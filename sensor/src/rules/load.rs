@@ -117,7 +117,12 @@ impl RuleSet {
 
     /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
     /// was loaded with [`Matching::First`].
-    pub fn evaluate<E: Event>(&self, scratch: &mut Scratch, event: &E, mut on_match: impl FnMut(&Rule)) {
+    pub fn evaluate<'s, E: Event>(
+        &'s self,
+        scratch: &mut Scratch,
+        event: &E,
+        mut on_match: impl FnMut(&'s Rule),
+    ) {
         self.program.evaluate(self.id, scratch, event, |rule| {
             if let Some(rule) = self.rules.get(rule as usize) {
                 on_match(rule);
@@ -218,6 +223,10 @@ fn build(
     Ok(RuleSet { id: evaluate::next_id(), rules, program: compiler.finish(), matching: options.matching })
 }
 
+/// A rule that can fire on more event types than this is warned about. (Falco counts codes of entry and exit, we count
+/// names.)
+const TOO_MANY: usize = 100;
+
 /// True for an error that `skip-if-unknown-filter` forgives.
 fn is_unknown(complaint: &Complaint) -> bool {
     ["nonexistent field", "unknown event type", "unknown filter:"]
@@ -254,8 +263,6 @@ fn rule(
         }
     }
     let types = compile::possible_types(&cond);
-    // Falco counts codes of entry and exit; we count names.
-    const TOO_MANY: usize = 100;
     if definition.warn_evttypes && types.len() > TOO_MANY {
         let message =
             "Rule matches too many evt.type values. This has a significant performance penalty.".to_owned();

@@ -39,7 +39,7 @@ impl Lookup {
             }
         }
         let table = bits.into_iter().map(|(word, bits)| (word, sets.number(&bits))).collect();
-        Self { kind: Kind::Words(table), sets: sets.sets }
+        Self { kind: Kind::Words(table), sets: sets.made }
     }
 
     /// Prefixes: test `i` holds for texts that begin with one of `tests[i]`.
@@ -74,7 +74,7 @@ impl Lookup {
                 ends[child].extend(inherited);
             }
         }
-        Self { kind: Kind::Prefixes(nodes), sets: sets.sets }
+        Self { kind: Kind::Prefixes(nodes), sets: sets.made }
     }
 
     /// The number of the set of tests that hold for `value`.
@@ -104,7 +104,7 @@ impl Lookup {
 /// Bit sets numbered as they come.
 struct Sets {
     words: usize,
-    sets: Vec<Box<[u64]>>,
+    made: Vec<Box<[u64]>>,
     known: HashMap<Box<[u64]>, u32>,
 }
 
@@ -112,7 +112,7 @@ impl Sets {
     fn new(bits: usize) -> Self {
         let words = bits.div_ceil(64);
         let empty = vec![0; words].into_boxed_slice();
-        Self { words, sets: vec![empty.clone()], known: HashMap::from([(empty, NONE)]) }
+        Self { words, made: vec![empty.clone()], known: HashMap::from([(empty, NONE)]) }
     }
 
     fn number(&mut self, bits: &[usize]) -> u32 {
@@ -120,9 +120,9 @@ impl Sets {
         for bit in bits {
             set[bit / 64] |= 1 << (bit % 64);
         }
-        let next = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.made.len()).unwrap_or(u32::MAX);
         *self.known.entry(set.clone()).or_insert_with(|| {
-            self.sets.push(set);
+            self.made.push(set);
             next
         })
     }

@@ -144,9 +144,9 @@ impl Bytes {
             Self::Several(modifier, tests) => {
                 let mut passed = tests.iter().filter(|test| test.matches(value));
                 match modifier {
-                    Modifier::AnyOf => passed.next().is_some(),
-                    Modifier::OneOf => passed.next().is_some() && passed.next().is_none(),
-                    Modifier::AllOf => !tests.is_empty() && passed.count() == tests.len(),
+                    Modifier::Any => passed.next().is_some(),
+                    Modifier::One => passed.next().is_some() && passed.next().is_none(),
+                    Modifier::All => !tests.is_empty() && passed.count() == tests.len(),
                 }
             }
             Self::Never => false,

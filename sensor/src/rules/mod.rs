@@ -5,6 +5,7 @@
 //! `output` compiles what an alert says.
 
 mod ast;
+pub mod cases;
 mod check;
 mod collector;
 mod compile;
@@ -24,6 +25,7 @@ mod pattern;
 mod priority;
 mod reader;
 mod resolve;
+pub mod stock;
 mod suggest;
 mod text;
 mod transform;
@@ -36,6 +38,9 @@ pub use load::{Loaded, Rule, RuleSet, Source, Status, load};
 pub use options::{Matching, Options};
 pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
+pub use stock::stock;
 
+#[cfg(test)]
+mod language_tests;
 #[cfg(test)]
 mod upstream_tests;

@@ -270,8 +270,7 @@ fn getopt(words: &[Vec<u8>], options: &[u8]) -> Vec<(u8, Option<Vec<u8>>)> {
         match word.as_slice() {
             [b'-', b'-', ..] if word.len() > 2 => {}
             [b'-', first, ..] if *first != b'-' => {
-                let mut letters = word[1..].iter().enumerate();
-                while let Some((at, letter)) = letters.next() {
+                for (at, letter) in word[1..].iter().enumerate() {
                     match takes_value(*letter) {
                         None => found.push((b'?', None)),
                         Some(false) => found.push((*letter, None)),

@@ -2,16 +2,21 @@
 
 use super::*;
 
-fn upstream(test: &str) -> Option<Vec<Source>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/falco-rules/");
+/// A file of the folder `shared` that lies beside the workspace (or beside a folder above it).
+pub fn shared(path: &str) -> Option<String> {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().find_map(|folder| std::fs::read_to_string(folder.join("shared").join(path)).ok())
+}
+
+pub fn upstream(test: &str) -> Option<Vec<Source>> {
     let files = ["falco_rules.yaml", "falco-incubating_rules.yaml", "falco-sandbox_rules.yaml"];
     let read = |name: &&str| {
-        let text = std::fs::read_to_string(format!("{folder}{name}")).ok()?;
+        let text = shared(&format!("falco-rules/{name}"))?;
         Some(Source::new(*name, text))
     };
     let sources: Option<Vec<Source>> = files.iter().map(read).collect();
     if sources.is_none() {
-        println!("skipped: {test}: ../shared/falco-rules is not here");
+        println!("skipped: {test}: shared/falco-rules is not here");
     }
     sources
 }
