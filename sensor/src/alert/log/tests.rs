@@ -1,5 +1,6 @@
 mod agree;
 mod faults;
+mod measure;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

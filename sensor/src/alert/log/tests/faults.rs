@@ -29,11 +29,7 @@ fn child() {
             })
         })
         .collect();
-    runtime.block_on(async {
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
+    runtime.block_on(futures_util::future::join_all(tasks));
 }
 
 fn spawn_child(path: &Path) -> Child {
