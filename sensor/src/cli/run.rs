@@ -7,6 +7,7 @@ use std::thread;
 
 use anyhow::anyhow;
 
+use super::doctor;
 use super::exit::{Class, Failure};
 use super::phases::Phases;
 use super::service::{self, Service};
@@ -14,7 +15,7 @@ use super::status::{Overview, Sensor};
 use crate::config::Config;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
-use crate::probe::{Lanes, Options, Probe, ProbeError};
+use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
 use crate::rules::{self, RuleSet};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
@@ -40,6 +41,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !args.rules.is_empty() {
         config.sensor.rules_files = args.rules;
+    }
+    if !OBJECT.is_empty() {
+        doctor::privileged()?;
     }
     let mut phases = Phases::begin();
     let rules = Arc::new(load_rules(&config, &mut phases)?);

@@ -76,11 +76,25 @@ async fn measure() {
     })
     .await;
     let stats = log.stats();
-    println!("{} alerts, {} bytes each, {} commits", stats.entries, stats.bytes / stats.entries, stats.commits);
+    println!(
+        "{} alerts, {} bytes each, {} commits",
+        stats.entries,
+        stats.bytes / stats.entries,
+        stats.commits
+    );
 
     for text in [
-        "", "priority>=warning", "rule:\"Rule 7*\"", "container:web-77", "since:2025-11-20 ns:team-3", "tag:T1059",
-        "curl", "nothingofthesort", "203.0.113.77/4d", "proc.cmdline:*77/4d", "-host:node1 shim",
+        "",
+        "priority>=warning",
+        "rule:\"Rule 7*\"",
+        "container:web-77",
+        "since:2025-11-20 ns:team-3",
+        "tag:T1059",
+        "curl",
+        "nothingofthesort",
+        "203.0.113.77/4d",
+        "proc.cmdline:*77/4d",
+        "-host:node1 shim",
     ] {
         let query = query(text);
         let start = Instant::now();
@@ -91,7 +105,9 @@ async fn measure() {
         println!("{text:?}: search {found} in {searched:.0?}, count {count} in {:.0?}", start.elapsed());
     }
     let line = Instant::now();
-    log.timeline(&Query::all(), 1_763_000_000_000_000_000, 1_764_100_000_000_000_000, 3_600_000_000_000).await.unwrap();
+    log.timeline(&Query::all(), 1_763_000_000_000_000_000, 1_764_100_000_000_000_000, 3_600_000_000_000)
+        .await
+        .unwrap();
     println!("timeline of all in {:.0?}", line.elapsed());
     for by in [GroupBy::Rule, GroupBy::Container, GroupBy::Tag] {
         let start = Instant::now();
