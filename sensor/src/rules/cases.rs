@@ -347,12 +347,11 @@ impl Reader<'_> {
             FieldType::Int16 | FieldType::Int32 | FieldType::Int64 | FieldType::Double => {
                 Owned::Int(text.parse().map_err(|_| wrong("a whole number"))?)
             }
-            FieldType::Dynamic if plain => match (text.parse::<i64>(), text.parse::<bool>()) {
-                (Ok(number), _) => Owned::Int(number),
-                (_, Ok(truth)) => Owned::Bool(truth),
+            FieldType::Dynamic => match (plain, text.parse::<i64>(), text.parse::<bool>()) {
+                (true, Ok(number), _) => Owned::Int(number),
+                (true, _, Ok(truth)) => Owned::Bool(truth),
                 _ => string,
             },
-            FieldType::Dynamic => string,
             _ => Owned::Uint(text.parse().map_err(|_| wrong("a whole number from 0"))?),
         })
     }

@@ -14,6 +14,7 @@ use super::event_types;
 use super::fields::FieldRef;
 use super::lookup::Lookup;
 use super::matcher::{Bytes, Matcher};
+use super::plan::Plan;
 
 /// Index of a node.
 pub type NodeId = u32;
@@ -50,7 +51,7 @@ pub enum Node {
 }
 
 /// A rule that can fire on an event type, and what is left to decide.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Position in [`super::RuleSet::rules`].
     pub rule: u32,
@@ -63,8 +64,9 @@ pub struct Program {
     pub nodes: Vec<Node>,
     /// Memo slots in use.
     pub slots: usize,
-    /// By number of the event type; entries in order of the rules.
-    pub by_type: Vec<Box<[Entry]>>,
+    /// By number of the event type: which of `plans`.
+    pub by_type: Vec<u32>,
+    pub plans: Vec<Plan>,
     pub lookups: Vec<(FieldRef, Lookup)>,
 }
 
@@ -99,6 +101,14 @@ impl Default for Compiler {
 /// engine cannot make count as false.
 pub fn possible_types(cond: &Cond) -> Vec<EventType> {
     Compiler::default().roots(cond).into_iter().map(|(event, _)| event).collect()
+}
+
+impl Program {
+    /// The rules that can fire on events of a type.
+    pub fn plan(&self, event: EventType) -> Option<&Plan> {
+        let plan = self.by_type.get(usize::from(event.0))?;
+        self.plans.get(*plan as usize)
+    }
 }
 
 impl Compiler {
@@ -226,12 +236,18 @@ impl Compiler {
                 slots += 1;
             }
         }
-        Program {
-            nodes: self.nodes,
-            slots: slots as usize,
-            by_type: self.by_type.into_iter().map(Vec::into_boxed_slice).collect(),
-            lookups,
+        let (fields, lookups): (Vec<FieldRef>, Vec<Lookup>) = lookups.into_iter().unzip();
+        let mut plans = Vec::new();
+        let mut known: HashMap<&[Entry], u32> = HashMap::new();
+        let mut by_type = Vec::new();
+        for entries in &self.by_type {
+            by_type.push(*known.entry(entries).or_insert_with(|| {
+                plans.push(Plan::new(entries, &self.nodes, &self.costs, &lookups));
+                u32::try_from(plans.len() - 1).unwrap_or(u32::MAX)
+            }));
         }
+        let lookups = fields.into_iter().zip(lookups).collect();
+        Program { nodes: self.nodes, slots: slots as usize, by_type, plans, lookups }
     }
 
     /// Replaces tests of one field for equality, and those for prefixes, by shared look-ups.

@@ -1,5 +1,5 @@
-//! One event against all rules: the entries of its type, one after the other, each part of a condition that is
-//! shared decided once. Nothing is allocated, but by conditions with transformers.
+//! One event against all rules: those of its type that its plan leaves, one after the other, each part of a condition
+//! that is shared decided once. Nothing is allocated, but by conditions with transformers.
 
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
@@ -11,6 +11,7 @@ use super::event::{Event, Value};
 use super::fields::FieldRef;
 use super::lookup;
 use super::matcher::{self, Order};
+use super::plan::Plan;
 use super::transform::{Compute, Computed};
 
 /// Answers of the event under judgement. Keep one per thread and pass it to every call.
@@ -24,6 +25,8 @@ pub struct Scratch {
     memo: Vec<u32>,
     /// Stamp and number of the set that a look-up answered.
     lookups: Vec<(u32, u32)>,
+    /// Rules still in question, as bits.
+    alive: Vec<u64>,
 }
 
 impl Scratch {
@@ -53,13 +56,60 @@ impl Program {
         event: &E,
         mut on_match: impl FnMut(u32) -> bool,
     ) {
-        let Some(entries) = self.by_type.get(usize::from(event.event_type().0)) else { return };
+        let Some(plan) = self.plan(event.event_type()) else { return };
+        if plan.entries.is_empty() {
+            return;
+        }
         scratch.begin(id, self.slots, self.lookups.len());
-        for entry in entries {
-            if self.decide(entry.root, scratch, event) && !on_match(entry.rule) {
-                return;
+        if plan.keyless.is_empty() {
+            for entry in &plan.entries {
+                if self.decide(entry.root, scratch, event) && !on_match(entry.rule) {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut alive = std::mem::take(&mut scratch.alive);
+        if self.narrow(plan, &mut alive, scratch, event) {
+            'words: for (word, bits) in alive.iter().enumerate() {
+                let mut bits = *bits;
+                while bits != 0 {
+                    let at = word * 64 + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    let Some(entry) = plan.entries.get(at) else { break };
+                    if self.decide(entry.root, scratch, event) && !on_match(entry.rule) {
+                        break 'words;
+                    }
+                }
             }
         }
+        scratch.alive = alive;
+    }
+
+    /// Leaves in `alive` the entries that guards and keys do not rule out; false when none is left.
+    fn narrow<E: Event>(&self, plan: &Plan, alive: &mut Vec<u64>, scratch: &mut Scratch, event: &E) -> bool {
+        alive.clear();
+        alive.extend_from_slice(&plan.keyless);
+        for key in &plan.keys {
+            let set = self.answer(key.lookup, scratch, event);
+            for entry in key.enabled.get(set as usize).into_iter().flatten() {
+                alive[*entry as usize / 64] |= 1 << (entry % 64);
+            }
+        }
+        for (node, mask) in &plan.guards {
+            let concerned = alive.iter().zip(mask).any(|(alive, mask)| alive & mask != 0);
+            if concerned && !self.decide(*node, scratch, event) {
+                let mut left = 0;
+                for (alive, mask) in alive.iter_mut().zip(mask) {
+                    *alive &= !mask;
+                    left |= *alive;
+                }
+                if left == 0 {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     fn decide<E: Event>(&self, node: NodeId, scratch: &mut Scratch, event: &E) -> bool {
@@ -92,17 +142,23 @@ impl Program {
     }
 
     fn member<E: Event>(&self, number: u32, bit: u32, scratch: &mut Scratch, event: &E) -> bool {
-        let (field, lookup) = &self.lookups[number as usize];
+        let set = self.answer(number, scratch, event);
+        self.lookups[number as usize].1.holds(set, bit)
+    }
+
+    /// What a look-up says of the event.
+    fn answer<E: Event>(&self, number: u32, scratch: &mut Scratch, event: &E) -> u32 {
         let (stamp, set) = scratch.lookups[number as usize];
         if stamp == scratch.stamp {
-            return lookup.holds(set, bit);
+            return set;
         }
+        let (field, lookup) = &self.lookups[number as usize];
         let set = match event.get(field) {
             Some(Value::Str(bytes) | Value::Buf(bytes)) => lookup.find(bytes),
             _ => lookup::NONE,
         };
         scratch.lookups[number as usize] = (scratch.stamp, set);
-        lookup.holds(set, bit)
+        set
     }
 }
 
@@ -208,5 +264,58 @@ fn values(left: Value<'_>, op: Op, right: Value<'_>) -> bool {
         Op::Bcontains | Op::Bstartswith | Op::Regex | Op::In | Op::Intersects | Op::Pmatch | Op::Exists => {
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Options, Source, cases, load};
+    use super::*;
+
+    /// What fires must not depend on the shortcuts: every rule alone, where there are none, says the same.
+    #[test]
+    fn many_rules_together_fire_as_each_alone() {
+        let conditions: Vec<String> = (0..70)
+            .map(|n| {
+                let (a, b, c) = (n % 7, n % 5, n % 3);
+                let base = format!("evt.type=open and proc.name in (p{a}, q{b})");
+                match n % 6 {
+                    0 => format!("{base} and fd.name startswith /d{c}"),
+                    1 => format!("{base} and (fd.name startswith /d{a} or proc.pname=p{c})"),
+                    2 => format!("{base} and not fd.name startswith /d{c}"),
+                    3 => format!("evt.type=open and fd.num>={b} and proc.pname=p{a}"),
+                    4 => format!("evt.type=open and fd.num>={c} and not proc.pname in (p{a}, p{b})"),
+                    _ => format!("evt.type=open and fd.num={n}"),
+                }
+            })
+            .collect();
+        let rule = |n: usize, condition: &str| {
+            format!("- rule: r{n}\n  desc: d\n  output: o\n  priority: INFO\n  condition: {condition}\n")
+        };
+        let set = |text: String| load(&[Source::new("f", text)], &Options::default()).rules.unwrap();
+        let together = set(conditions.iter().enumerate().map(|(n, c)| rule(n, c)).collect());
+        let alone: Vec<_> = conditions.iter().enumerate().map(|(n, c)| set(rule(n, c))).collect();
+        let mut text = String::from("cases:\n");
+        for n in 0..120 {
+            let (a, b, c, d) = (n % 8, n % 6, n % 4, n % 9);
+            let parent = if n % 10 == 0 { String::new() } else { format!("proc.pname: p{b}, ") };
+            text = format!(
+                "{text}- {{name: n, silent: [r0], event: {{evt.type: open, proc.name: p{a}, {parent}fd.name: /d{c}/x, fd.num: {d}}}}}\n"
+            );
+        }
+        let file = cases::parse(&Source::new("c", text)).unwrap();
+        let mut scratch = Scratch::default();
+        let mut some = 0;
+        for case in &file.cases {
+            let mut fired = Vec::new();
+            together.evaluate(&mut scratch, &case.event, |rule| fired.push(rule.name.clone()));
+            let mut expected = Vec::new();
+            for set in &alone {
+                set.evaluate(&mut Scratch::default(), &case.event, |rule| expected.push(rule.name.clone()));
+            }
+            assert_eq!(fired, expected, "line {}", case.line);
+            some += fired.len();
+        }
+        assert!(some > 100, "the events hardly match anything");
     }
 }

@@ -112,7 +112,7 @@ impl RuleSet {
 
     /// True when some rule can fire on events of the type.
     pub fn can_fire(&self, event: EventType) -> bool {
-        self.program.by_type.get(usize::from(event.0)).is_some_and(|entries| !entries.is_empty())
+        self.program.plan(event).is_some_and(|plan| !plan.entries.is_empty())
     }
 
     /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set

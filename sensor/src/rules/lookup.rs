@@ -94,6 +94,11 @@ impl Lookup {
         }
     }
 
+    /// Number of different answers.
+    pub fn answers(&self) -> u32 {
+        u32::try_from(self.sets.len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether test `bit` is in set `set`.
     #[inline]
     pub fn holds(&self, set: u32, bit: u32) -> bool {

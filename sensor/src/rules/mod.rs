@@ -23,6 +23,7 @@ pub mod options;
 pub mod output;
 mod parse;
 mod pattern;
+mod plan;
 mod priority;
 mod reader;
 mod resolve;

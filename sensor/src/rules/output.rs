@@ -6,7 +6,7 @@ use super::ast::Operand;
 use super::check::{self, Findings};
 use super::diagnostic::{Code, Complaint};
 use super::event::{Event, Value};
-use super::fields::{Field, FieldError, FieldRef, FieldType, Flags};
+use super::fields::{Field, FieldError, FieldRef, Flags};
 use super::parse;
 use super::text::Text;
 use super::transform::{self, Compute, Computed};
@@ -311,18 +311,4 @@ pub fn extra(field: &super::options::ExtraField) -> Result<Vec<(String, Extra)>,
             })
             .collect(),
     }
-}
-
-/// True for a type that JSON shows as a number.
-pub fn is_number(kind: FieldType) -> bool {
-    !matches!(
-        kind,
-        FieldType::CharBuf
-            | FieldType::FsPath
-            | FieldType::ByteBuf
-            | FieldType::Bool
-            | FieldType::IpAddr
-            | FieldType::IpNet
-            | FieldType::Dynamic
-    )
 }
