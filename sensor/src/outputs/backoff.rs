@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 /// No destination may silence an output for longer than this.
-const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// Jitter can make a pause vanish; this much always remains, so that a failing output never spins.
 const SHORTEST: Duration = Duration::from_millis(10);
 
