@@ -73,7 +73,7 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const RANGE: Range = Range { first: Duration::from_secs(2), longest: Duration::from_secs(300) };
+    const RANGE: Range = Range { first: Duration::from_secs(2), longest: Duration::from_mins(5) };
 
     #[test]
     fn pauses_grow_to_the_longest_and_start_again() {

@@ -17,6 +17,7 @@ pub mod file;
 pub mod http;
 pub mod journal;
 pub mod line;
+pub mod local;
 pub mod status;
 pub mod stdout;
 pub mod teams;
@@ -156,7 +157,7 @@ pub fn build(config: &OutputsConfig) -> Result<Vec<Box<dyn Output>>, OutputError
     let mut outputs: Vec<Box<dyn Output>> = Vec::new();
     let format = config.line_format();
     if config.stdout_output.enabled {
-        outputs.push(Box::new(stdout::Stdout::new(format)));
+        outputs.push(Box::new(stdout::Stdout::new(format)?));
     }
     if config.file_output.enabled {
         outputs.push(Box::new(file::File::new(&config.file_output, format)?));
