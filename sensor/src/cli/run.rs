@@ -7,6 +7,7 @@ use std::thread;
 
 use anyhow::anyhow;
 
+use super::doctor;
 use super::exit::{Class, Failure};
 use super::phases::Phases;
 use super::service::{self, Service};
@@ -14,7 +15,7 @@ use super::status::{Overview, Sensor};
 use crate::config::Config;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
-use crate::probe::{Lanes, Options, Probe, ProbeError};
+use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
 use crate::rules::{self, RuleSet};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
@@ -41,6 +42,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if !args.rules.is_empty() {
         config.sensor.rules_files = args.rules;
     }
+    if !OBJECT.is_empty() {
+        doctor::privileged()?;
+    }
     let mut phases = Phases::begin();
     let rules = Arc::new(load_rules(&config, &mut phases)?);
     let layout = Layout::detect(Path::new(PROC)).map_err(|e| Failure::new(Class::Unavailable, e))?;
@@ -66,7 +70,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
     let (probe, lanes) = probe
         .join()
-        .map_err(|_| Failure::new(Class::Unavailable, anyhow!("the thread that loads the eBPF programs panicked")))?
+        .map_err(|_| {
+            Failure::new(Class::Unavailable, anyhow!("the thread that loads the eBPF programs panicked"))
+        })?
         .map_err(probe_failure)?;
     tell_probe(&probe, &mut phases);
     let stats = Arc::new(Stats::default());
@@ -107,7 +113,7 @@ fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> 
     let sources = if sensor.rules_files.is_empty() {
         rules::stock()
     } else {
-        rules::read_files(&sensor.rules_files).map_err(|e| Failure::new(Class::Rules, e))?
+        rules::files::read(&sensor.rules_files).map_err(|e| Failure::new(Class::Rules, e))?
     };
     let options = rules::Options {
         priority: sensor.priority,
@@ -183,8 +189,7 @@ fn judge(
 ) -> Result<Judge, Failure> {
     let layout = Arc::new(layout);
     let proc = Path::new(PROC);
-    let mut processes =
-        Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
+    let mut processes = Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
     let seeded = processes.seed();
     let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
         .map_err(|e| Failure::new(Class::Unavailable, e))?;

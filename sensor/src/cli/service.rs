@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub struct Service {
     pub log: AlertLog,
     outputs: Running,
-    hub: hub::Serving,
+    hub: hub::Running,
     ui: Option<ui::Serving>,
     stop: watch::Sender<bool>,
 }
@@ -58,7 +58,7 @@ impl Service {
         overview.set_board(outputs.board());
         phases.done("outputs", list(outputs.status().iter().map(|o| o.name.as_str())));
 
-        let hub = hub::serve(&config.hub, log.clone(), collectors, ended(stopped.clone()))
+        let hub = hub::serve(&config.hub, log.clone(), collectors, stopped.clone())
             .await
             .map_err(|error| Failure::new(Class::Unavailable, error))?;
         overview.set_intake(hub.address);
@@ -123,7 +123,8 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// SIGINT or SIGTERM.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let fail = |error| Failure::new(Class::Unavailable, anyhow::Error::from(error).context("cannot take signals"));
+    let fail =
+        |error| Failure::new(Class::Unavailable, anyhow::Error::from(error).context("cannot take signals"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     Ok(async move {
@@ -154,7 +155,8 @@ pub fn init_tracing() {
 
 /// The host's name as alerts have it: `FALCO_HOSTNAME`, else the system's.
 pub fn hostname() -> String {
-    std::env::var("FALCO_HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
-    })
+    std::env::var("FALCO_HOSTNAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }

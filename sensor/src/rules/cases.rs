@@ -336,8 +336,9 @@ impl Reader<'_> {
         }
         let text = node.text().ok_or_else(|| wrong("a scalar"))?;
         let plain = matches!(&node.yaml, Yaml::Scalar(scalar) if scalar.plain);
+        let string = Owned::Str(text.as_bytes().to_vec());
         Ok(match field.kind() {
-            FieldType::CharBuf | FieldType::FsPath => Owned::Str(text.as_bytes().to_vec()),
+            FieldType::CharBuf | FieldType::FsPath => string,
             FieldType::ByteBuf => Owned::Buf(text.as_bytes().to_vec()),
             FieldType::Bool => Owned::Bool(text.parse().map_err(|_| wrong("true or false"))?),
             FieldType::IpAddr | FieldType::IpNet => {
@@ -349,9 +350,9 @@ impl Reader<'_> {
             FieldType::Dynamic if plain => match (text.parse::<i64>(), text.parse::<bool>()) {
                 (Ok(number), _) => Owned::Int(number),
                 (_, Ok(truth)) => Owned::Bool(truth),
-                _ => Owned::Str(text.as_bytes().to_vec()),
+                _ => string,
             },
-            FieldType::Dynamic => Owned::Str(text.as_bytes().to_vec()),
+            FieldType::Dynamic => string,
             _ => Owned::Uint(text.parse().map_err(|_| wrong("a whole number from 0"))?),
         })
     }
@@ -371,7 +372,7 @@ pub fn run(rules: &RuleSet, file: &CaseFile) -> Vec<Failure> {
             match rules.rules().iter().find(|rule| rule.name == *name) {
                 None => fail(format!("there is no rule {name:?}")),
                 Some(rule) if !rule.status.fires() => {
-                    fail(format!("rule {name:?} is not active: {:?}", rule.status))
+                    fail(format!("rule {name:?} is not active: {:?}", rule.status));
                 }
                 Some(_) => {}
             }

@@ -182,6 +182,11 @@ impl Diagnostic {
         }
     }
 
+    /// About a file that could not be read, which has no lines to show.
+    pub fn unread(code: Code, file: &str, message: String) -> Self {
+        Self::new(Complaint::new(code, Origin::default(), message), file, "")
+    }
+
     /// The entry of Falco's JSON load result.
     pub fn json(&self) -> serde_json::Value {
         let position = serde_json::json!({

@@ -109,7 +109,11 @@ fn measure(args: &Args) -> Result<()> {
     }
     let binary = std::fs::metadata(std::env::current_exe()?)?.len();
     let report = Report { args, samples, ready, idle, memory, binary };
-    if args.json { report.json() } else { report.table() }
+    if args.json {
+        report.json()
+    } else {
+        report.table()
+    }
     Ok(())
 }
 

@@ -41,7 +41,7 @@ impl Sensor {
         command
             .arg("run")
             .arg("-o")
-            .arg(format!("alert_log.directory={}", state.display()))
+            .arg(format!("alert_log.path={}", state.join("alerts.db").display()))
             .args(["-o", &format!("listenport={hub}"), "-o", &format!("ui.listenport={ui}")])
             .args(["-o", "stdout_output.enabled=false"]);
         for file in rules {

@@ -340,10 +340,14 @@ impl Containers {
         }
     }
 
-    /// Only the path of the cgroup is known of it.
-    /// Ends the wait for metadata: what is known goes out, marked incomplete.
+    /// Ends the wait for metadata, for who cannot hold more events back: the next [`Containers::poll`] has the `Ready`, with
+    /// what the path of the cgroup tells, marked incomplete. Metadata that comes later still counts. Nothing happens to a
+    /// container that is not pending.
     pub fn give_up(&mut self, key: ContainerKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
+        if !matches!(entry.state, State::Pending) {
+            return;
+        }
         if entry.candidate.doubtful {
             entry.state = State::NotOne;
             self.ready(key, None);

@@ -1,7 +1,7 @@
 //! A real containerd with a real container, both private to the test.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -138,10 +138,18 @@ fn layer(dir: &Path) {
 
 /// Removes the cgroups that a runtime leaves; not those where anybody else's container is.
 fn remove_cgroups(name: &str) {
-    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-        let _ = fs::remove_dir(hierarchy.path().join(name));
+    let roots = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|e| e.path());
+    for root in roots.chain([PathBuf::from("/sys/fs/cgroup")]) {
+        // The last process may still be on its way out.
+        for _ in 0..20 {
+            match fs::remove_dir(root.join(name)) {
+                Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                _ => break,
+            }
+        }
     }
-    let _ = fs::remove_dir(Path::new("/sys/fs/cgroup").join(name));
 }
 
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {

@@ -112,19 +112,19 @@ async fn serve(mut requests: mpsc::Receiver<Request>, sources: &Arc<Sources>, ou
     }
 }
 
-/// How often it is tried again: a container's files and records appear while it is being made.
-const FAST: Duration = Duration::from_millis(20);
-const FAST_FOR: Duration = Duration::from_secs(1);
-const SLOW: Duration = Duration::from_millis(500);
+/// When it is tried again: at once rather often, as a container's files and records appear while it is being made, then less and
+/// less, as each look costs a walk through `/proc`.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// When it is given up.
-const SLOW_FOR: Duration = Duration::from_secs(10);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// Answers as soon as everything is known; at half of the hold time with what is known then; and once more if the rest comes
 /// later.
 async fn find_out(request: &Request, sources: &Sources, out: &Out) {
     let started = Instant::now();
     let patience = sources.engines.hold() / 2;
-    let mut told = false;
+    let (mut told, mut pause) = (false, FIRST_PAUSE);
     let tell = |container: Option<Container>| {
         let container = container.map(|mut c| {
             c.limit(sources.engines.label_max_len);
@@ -143,15 +143,16 @@ async fn find_out(request: &Request, sources: &Sources, out: &Out) {
             }
             // Its shim is there before its cgroup is: what no shim knows is none.
             Look::Unknown if request.candidate.doubtful => return tell(None),
-            Look::Partial(_) | Look::Unknown => {}
+            Look::Partial(_) | Look::Unknown | Look::Missed => {}
         }
-        if waited >= SLOW_FOR {
+        if waited >= GIVE_UP_AFTER {
             if !told {
                 tell(None);
             }
             return;
         }
-        tokio::time::sleep(if waited < FAST_FOR { FAST } else { SLOW }).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -160,7 +161,10 @@ enum Look {
     Complete(Container),
     /// Named, but an API that should know more did not answer.
     Partial(Container),
+    /// Nobody knows it.
     Unknown,
+    /// The disk did not answer.
+    Missed,
 }
 
 /// Everybody who can be asked.
@@ -185,8 +189,7 @@ impl Sources {
         let (host, wanted) = (self.host.clone(), candidate.clone());
         let reading = tokio::task::spawn_blocking(move || host.find(&wanted));
         let limit = LOOK_LIMIT.max(self.engines.hold() / 4);
-        // A reader that hangs or panics found nothing.
-        let found = tokio::time::timeout(limit, reading).await.ok().and_then(Result::ok).unwrap_or_default();
+        let Ok(Ok(found)) = tokio::time::timeout(limit, reading).await else { return Look::Missed };
         let known = found.container.is_some();
         let mut container = found.container.unwrap_or_else(|| Container::of_candidate(candidate));
         if found.complete {
