@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 /// No destination may silence an output for longer than this.
-const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// Jitter can make a pause vanish; this much always remains, so that a failing output never spins.
 const SHORTEST: Duration = Duration::from_millis(10);
 
@@ -73,7 +73,7 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const RANGE: Range = Range { first: Duration::from_secs(2), longest: Duration::from_secs(300) };
+    const RANGE: Range = Range { first: Duration::from_secs(2), longest: Duration::from_mins(5) };
 
     #[test]
     fn pauses_grow_to_the_longest_and_start_again() {

@@ -52,7 +52,7 @@ impl Default for Limits {
 /// Failures in a row from which an output is called failing.
 const FAILING_FROM: u32 = 5;
 /// While an output keeps failing, its error is logged this often.
-const REMIND_EVERY: Duration = Duration::from_secs(60);
+const REMIND_EVERY: Duration = Duration::from_mins(1);
 /// Dead letters that are to be sent again are looked for at most this often.
 const REPLAYS_EVERY: Duration = Duration::from_secs(1);
 /// ... and taken up this many at a time.

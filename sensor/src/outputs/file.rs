@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -16,7 +16,8 @@ use serde::Deserialize;
 use super::backoff::Range;
 use super::dispatch::LOCAL_PAUSES;
 use super::line::LineFormat;
-use super::stdout::lines;
+use super::local::Writer;
+use super::stdout::{lines, no_thread};
 use super::{Output, OutputError, Plan, SendError};
 use crate::alert::Alert;
 
@@ -40,7 +41,7 @@ impl Default for FileConfig {
 /// Appends to a file.
 pub struct File {
     format: LineFormat,
-    target: Arc<Mutex<Target>>,
+    writer: Writer,
 }
 
 impl File {
@@ -55,8 +56,15 @@ impl File {
             )
         })?;
         let file = config.keep_alive.then_some(file);
-        let target = Target { path, keep_open: config.keep_alive, file };
-        Ok(Self { format, target: Arc::new(Mutex::new(target)) })
+        let mut target = Target { path, keep_open: config.keep_alive, file };
+        let writer = Writer::start("file-output", move |lines| {
+            let written = target.append(lines);
+            written.map_err(|e| SendError::unreachable(format!("{}: {e}", target.path.display())))
+        });
+        match writer {
+            Ok(writer) => Ok(Self { format, writer }),
+            Err(error) => Err(no_thread("file_output", &error)),
+        }
     }
 }
 
@@ -78,19 +86,7 @@ impl Output for File {
     }
 
     fn send<'a>(&'a self, batch: &'a [Arc<Alert>]) -> BoxFuture<'a, Result<(), SendError>> {
-        let lines = lines(self.format, batch);
-        let target = self.target.clone();
-        Box::pin(async move {
-            let written = tokio::task::spawn_blocking(move || {
-                let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
-                let result = target.append(&lines);
-                result.map_err(|e| SendError::unreachable(format!("{}: {e}", target.path.display())))
-            });
-            match written.await {
-                Ok(result) => result,
-                Err(error) => Err(SendError::unreachable(format!("the writing thread failed: {error}"))),
-            }
-        })
+        Box::pin(self.writer.write(lines(self.format, batch)))
     }
 }
 

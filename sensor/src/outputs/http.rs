@@ -5,6 +5,7 @@
 //! - Of an answer at most [`ANSWER_LIMIT`] bytes are read.
 //! - Error texts never hold the URL: the secret of a webhook is its path or query.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -176,11 +177,12 @@ pub fn requests(configured: usize) -> usize {
     if configured == 0 { MOST_REQUESTS } else { configured.min(MOST_REQUESTS) }
 }
 
+const EXAMPLE: &str = "write it as https://host[:port]/path";
+
 /// Checks the address under `key`. What is sent later is the text as written: path, port and query byte for byte.
 pub fn endpoint(key: &str, address: &Secret) -> Result<Url, OutputError> {
     let text = address.reveal();
     let wrong = |problem: String, remedy: &str| Err(OutputError::new(key, problem, remedy));
-    const EXAMPLE: &str = "write it as https://host[:port]/path";
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(error) => return wrong(format!("not a URL: {error}"), EXAMPLE),
@@ -245,7 +247,7 @@ pub async fn send(
     while body.len() < ANSWER_LIMIT {
         match response.chunk().await {
             Ok(Some(chunk)) => {
-                body.extend_from_slice(chunk.get(..ANSWER_LIMIT - body.len()).unwrap_or(&chunk))
+                body.extend_from_slice(chunk.get(..ANSWER_LIMIT - body.len()).unwrap_or(&chunk));
             }
             Ok(None) => break,
             // The status has arrived, and decides alone.
@@ -277,7 +279,7 @@ impl Answer {
     pub fn reason(&self) -> String {
         let mut reason = format!("answered {}", self.status);
         if let Some(location) = &self.location {
-            reason += &format!(", a redirect to {location} that is not followed; configure the new address");
+            _ = write!(reason, ", a redirect to {location} that is not followed; configure the new address");
         }
         let body: String = self.body.trim().chars().take(QUOTE).collect();
         if !body.is_empty() {

@@ -17,6 +17,7 @@ pub mod file;
 pub mod http;
 pub mod journal;
 pub mod line;
+pub mod local;
 pub mod status;
 pub mod stdout;
 pub mod teams;
@@ -65,7 +66,7 @@ pub trait Output: Send + Sync {
 
     /// Pauses after failures.
     fn pauses(&self) -> backoff::Range {
-        backoff::Range { first: Duration::from_secs(2), longest: Duration::from_secs(300) }
+        backoff::Range { first: Duration::from_secs(2), longest: Duration::from_mins(5) }
     }
 
     /// True when the log is to note the fate of every alert, not only of those given up. Not worth a row per line for local files.
@@ -156,7 +157,7 @@ pub fn build(config: &OutputsConfig) -> Result<Vec<Box<dyn Output>>, OutputError
     let mut outputs: Vec<Box<dyn Output>> = Vec::new();
     let format = config.line_format();
     if config.stdout_output.enabled {
-        outputs.push(Box::new(stdout::Stdout::new(format)));
+        outputs.push(Box::new(stdout::Stdout::new(format)?));
     }
     if config.file_output.enabled {
         outputs.push(Box::new(file::File::new(&config.file_output, format)?));
@@ -175,27 +176,19 @@ pub fn build(config: &OutputsConfig) -> Result<Vec<Box<dyn Output>>, OutputError
 
 /// Starts one task per enabled output. They run until `shutdown` becomes true (or its sender is gone), then send what still
 /// goes out within [`dispatch::Limits::grace`]. Must be called within a tokio runtime.
+#[expect(clippy::needless_pass_by_value, reason = "handles that callers clone or give away")]
 pub fn start<J: Journal>(
     config: &OutputsConfig,
     journal: J,
     shutdown: watch::Receiver<bool>,
 ) -> Result<Running, OutputError> {
-    let outputs = build(config)?;
-    Ok(run(outputs, &journal, &shutdown, dispatch::Limits::default()))
-}
-
-fn run<J: Journal>(
-    outputs: Vec<Box<dyn Output>>,
-    journal: &J,
-    shutdown: &watch::Receiver<bool>,
-    limits: dispatch::Limits,
-) -> Running {
     let mut running = Running { board: Board::default(), tasks: Vec::new() };
-    for output in outputs {
+    for output in build(config)? {
         let name = output.name().to_owned();
         let cell = running.board.add(&name);
+        let limits = dispatch::Limits::default();
         let task = dispatch::run(output, journal.clone(), cell, limits, shutdown.clone());
         running.tasks.push((name, tokio::spawn(task)));
     }
-    running
+    Ok(running)
 }

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::backoff::Range;
 use super::dispatch::LOCAL_PAUSES;
 use super::line::LineFormat;
-use super::{Output, Plan, SendError};
+use super::local::Writer;
+use super::{Output, OutputError, Plan, SendError};
 use crate::alert::Alert;
 
 /// `stdout_output`.
@@ -28,11 +29,19 @@ impl Default for StdoutConfig {
 /// Writes to standard output. If its reader goes away the output stops, and the process goes on.
 pub struct Stdout {
     format: LineFormat,
+    writer: Writer,
 }
 
 impl Stdout {
-    pub fn new(format: LineFormat) -> Self {
-        Self { format }
+    pub fn new(format: LineFormat) -> Result<Self, OutputError> {
+        let writer = Writer::start("stdout-output", |lines| {
+            let mut out = io::stdout().lock();
+            out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(|error| failure(&error))
+        });
+        match writer {
+            Ok(writer) => Ok(Self { format, writer }),
+            Err(error) => Err(no_thread("stdout_output", &error)),
+        }
     }
 }
 
@@ -54,19 +63,17 @@ impl Output for Stdout {
     }
 
     fn send<'a>(&'a self, batch: &'a [Arc<Alert>]) -> BoxFuture<'a, Result<(), SendError>> {
-        let lines = lines(self.format, batch);
-        // A pipe that nobody reads blocks the writer, so it must not be a thread that others need.
-        Box::pin(async move {
-            let written = tokio::task::spawn_blocking(move || {
-                let mut out = io::stdout().lock();
-                out.write_all(lines.as_bytes()).and_then(|()| out.flush())
-            });
-            match written.await {
-                Ok(result) => result.map_err(|e| failure(&e)),
-                Err(error) => Err(SendError::unreachable(format!("the writing thread failed: {error}"))),
-            }
-        })
+        Box::pin(self.writer.write(lines(self.format, batch)))
     }
+}
+
+/// A thread could not be started.
+pub(super) fn no_thread(key: &str, error: &io::Error) -> OutputError {
+    OutputError::new(
+        key,
+        format!("no thread can be started: {error}"),
+        "raise the limit of threads or memory",
+    )
 }
 
 fn failure(error: &io::Error) -> SendError {

@@ -83,10 +83,9 @@ impl TeamsConfig {
     /// The card for `url`.
     pub fn card(&self, url: &Url) -> Card {
         match self.format {
-            Format::AdaptiveCard => Card::Adaptive,
             Format::MessageCard => Card::Message,
             Format::Auto if is_connector(url) => Card::Message,
-            Format::Auto => Card::Adaptive,
+            Format::AdaptiveCard | Format::Auto => Card::Adaptive,
         }
     }
 

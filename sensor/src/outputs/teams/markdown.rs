@@ -48,7 +48,7 @@ fn clip(text: &str, room: usize, push: Push) -> Clipped {
     Clipped { text: out, left_out: 0 }
 }
 
-/// Bytes of `text` within a JSON string as serde_json writes it.
+/// Bytes of `text` within a JSON string as `serde_json` writes it.
 pub fn json_cost(text: &str) -> usize {
     text.bytes()
         .map(|b| match b {

@@ -16,10 +16,10 @@ use crate::outputs::journal::Fate;
 use crate::outputs::testing::{Memory, Reply, Server, alert, answer, drive};
 use crate::rules::Priority;
 
-fn teams(config: TeamsConfig) -> Teams {
+fn teams(config: &TeamsConfig) -> Teams {
     let mut options = ClientOptions::falcosidekick("teams", &Tls::default(), false, true);
     options.timeout = Duration::from_millis(300);
-    Teams::with_options(&config, &options).unwrap()
+    Teams::with_options(config, &options).unwrap()
 }
 
 /// Fast enough for tests.
@@ -162,12 +162,14 @@ fn a_digest_counts_by_rule_and_host() {
 async fn a_workflow_gets_the_card_at_the_exact_address() {
     let server = Server::start(|_, _| answer(202, "")).await;
     let memory = Memory::with(2);
-    let status = drive(teams(to(&server)), &memory).finish(&memory, 2).await;
+    let status = drive(teams(&to(&server)), &memory).finish(&memory, 2).await;
     assert_eq!(status.delivered, 2);
     let received = server.received();
     assert_eq!(received[0].target, "/powerautomate/workflows/x?api-version=1&sig=a%2Fb-_");
     assert_eq!(received[0].headers["content-type"], "application/json; charset=utf-8");
-    received.iter().for_each(|r| check::adaptive(&r.body, SIZE));
+    for request in received {
+        check::adaptive(&request.body, SIZE);
+    }
 }
 
 #[tokio::test]
@@ -181,14 +183,13 @@ async fn failures_inside_a_200_are_seen() {
     let server = Server::start(move |n, _| match n {
         0 => hidden(429),
         1 => hidden(500),
-        2 => answer(200, "1"),
         3 => hidden(400),
         4 | 5 => hidden(413),
         _ => answer(200, "1"),
     })
     .await;
     let memory = Memory::with(4);
-    let status = drive(teams(to(&server)), &memory).finish(&memory, 4).await;
+    let status = drive(teams(&to(&server)), &memory).finish(&memory, 4).await;
     assert_eq!((status.delivered, status.failed_tries, status.dead), (2, 2, 2));
     let fates = memory.fates();
     assert!(matches!(&fates[1].1, Fate::Dead(reason) if reason.contains("HTTP error 400")), "{fates:?}");
@@ -205,7 +206,7 @@ async fn a_413_is_answered_with_a_smaller_card() {
         large.output_fields.insert(format!("field.{n}"), "some longer value of a field".into());
     }
     memory.push(large);
-    let status = drive(teams(to(&server)), &memory).finish(&memory, 1).await;
+    let status = drive(teams(&to(&server)), &memory).finish(&memory, 1).await;
     assert_eq!((status.delivered, status.dead), (1, 0));
     let received = server.received();
     assert_eq!(received.len(), 2);
@@ -220,7 +221,7 @@ async fn a_429_of_a_workflow_is_obeyed() {
     })
     .await;
     let memory = Memory::with(1);
-    drive(teams(to(&server)), &memory).finish(&memory, 1).await;
+    drive(teams(&to(&server)), &memory).finish(&memory, 1).await;
     let received = server.received();
     assert!(received[1].at - received[0].at >= Duration::from_secs(1));
 }
@@ -230,11 +231,11 @@ async fn cards_keep_the_pace_and_a_flood_becomes_a_digest() {
     let server = Server::start(|_, _| answer(202, "")).await;
     let memory = Memory::with(3);
     let config = TeamsConfig { rate: 10.0, burst: 1, digestabove: 5, ..to(&server) };
-    drive(teams(config.clone()), &memory).finish(&memory, 3).await;
+    drive(teams(&config), &memory).finish(&memory, 3).await;
     let at: Vec<_> = server.received().iter().map(|r| r.at).collect();
     assert!(at[2] - at[0] >= Duration::from_millis(180), "{:?}", at[2] - at[0]);
     (4..=103).for_each(|n| memory.push(alert(n)));
-    let status = drive(teams(config), &memory).finish(&memory, 103).await;
+    let status = drive(teams(&config), &memory).finish(&memory, 103).await;
     assert_eq!(status.delivered, 100);
     let received = server.received();
     assert_eq!(received.len(), 4);

@@ -8,13 +8,13 @@ use crate::outputs::journal::Fate;
 use crate::outputs::testing::{Memory, Received, Reply, Server, alert, answer, drive};
 
 fn webhook(address: Secret) -> Webhook {
-    with(WebhookConfig { address, ..WebhookConfig::default() })
+    with(&WebhookConfig { address, ..WebhookConfig::default() })
 }
 
-fn with(config: WebhookConfig) -> Webhook {
+fn with(config: &WebhookConfig) -> Webhook {
     let mut options = ClientOptions::falcosidekick("webhook", &Tls::default(), false, true);
     options.timeout = Duration::from_millis(300);
-    Webhook::with_options(&config, &options).unwrap()
+    Webhook::with_options(config, &options).unwrap()
 }
 
 fn rules(received: &[Received]) -> Vec<String> {
@@ -25,7 +25,7 @@ fn rules(received: &[Received]) -> Vec<String> {
 async fn posts_falcosidekicks_event_with_the_headers_asked_for() {
     let server = Server::start(|_, _| answer(200, "ok")).await;
     let memory = Memory::with(2);
-    let output = with(WebhookConfig {
+    let output = with(&WebhookConfig {
         address: server.url("/in?x=%2B"),
         method: "put".into(),
         customheaders: [("Authorization".into(), Secret::new("Bearer a:b"))].into(),
@@ -130,7 +130,7 @@ async fn a_kill_in_the_middle_delivers_each_alert_at_least_once() {
 async fn concurrent_requests_are_as_many_as_configured() {
     let server = Server::start(|n, _| if n < 4 { Reply::Silence } else { answer(200, "") }).await;
     let memory = Memory::with(8);
-    let output = with(WebhookConfig {
+    let output = with(&WebhookConfig {
         address: server.url("/"),
         maxconcurrentrequests: 4,
         ..WebhookConfig::default()
