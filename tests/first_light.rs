@@ -69,7 +69,7 @@ fn a_container_is_told_everywhere() {
     assert!(posted[0].json()["uuid"].is_string());
 
     let cards = teams.wait_for(1, |r| String::from_utf8_lossy(&r.body).contains("Container spawned"));
-    assert_eq!(cards[0].path, "/workflows/x?sig=a%2Bb");
+    assert_eq!(cards[0].target, "/workflows/x?sig=a%2Bb");
     let card = &cards[0].json()["attachments"][0];
     assert_eq!(card["contentType"], "application/vnd.microsoft.card.adaptive");
     assert_eq!(card["content"]["type"], "AdaptiveCard");
@@ -96,11 +96,11 @@ fn no_start_is_missed_and_none_lacks_its_name() {
     let ids: Vec<String> = started.iter().cloned().collect();
     let (in_a_row, at_once) = ids.split_at(100);
     for id in in_a_row {
-        containerd.run_as(id, &[], &["/bin/true"]);
+        containerd.run_as(id, &[], &["/bin/sh", "-c", ":"]);
     }
     std::thread::scope(|scope| {
         for id in at_once {
-            scope.spawn(|| containerd.run_as(id, &[], &["/bin/true"]));
+            scope.spawn(|| containerd.run_as(id, &[], &["/bin/sh", "-c", ":"]));
         }
     });
 
