@@ -56,7 +56,8 @@ fn a_container_is_told_everywhere() {
     let mut falconet = sensor(state.path(), &[&webhook_address, &teams_url]);
 
     let container = containerd.start_container(&[], &["/bin/sleep", "600"]);
-    let seen = alert(&falconet, "Container spawned", |a| a["output_fields"]["container.name"] == *container.id);
+    let seen =
+        alert(&falconet, "Container spawned", |a| a["output_fields"]["container.name"] == *container.id);
     let image = &seen["output_fields"]["container.image.repository"];
     assert_eq!(image, support::image::REPOSITORY, "{seen}");
     assert_eq!(seen["output_fields"]["container.image.tag"], support::image::TAG, "{seen}");
@@ -114,7 +115,9 @@ fn no_start_is_missed_and_none_lacks_its_name() {
             .all(|id| told.iter().any(|a| a["output_fields"]["container.name"] == **id))
             .then_some(told)
     });
-    let told = complete.unwrap_or_else(|| panic!("of 120 starts these were told: {:?}", names(&alerts(&falconet, "Container spawned"))));
+    let told = complete.unwrap_or_else(|| {
+        panic!("of 120 starts these were told: {:?}", names(&alerts(&falconet, "Container spawned")))
+    });
     for alert in told {
         let fields = &alert["output_fields"];
         for field in ["container.id", "container.name", "container.image.repository", "container.image.tag"] {

@@ -6,7 +6,9 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-use falconet::rules::{Event, EventType, Field, FieldRef, Matching, Options, RuleSet, Scratch, Source, Value};
+use falconet::rules::{
+    Event, EventType, Field, FieldRef, Matching, Options, RuleSet, Scratch, Source, Value,
+};
 use falconet::rules::{event_types, load, stock};
 
 /// An event whose values stand in a struct, as in the engine.
@@ -44,7 +46,8 @@ impl Event for Opened {
     }
 
     fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-        field.field == Field::ProcAname && [b"bash".as_slice(), b"sshd"].iter().any(|name| test(Value::Str(name)))
+        field.field == Field::ProcAname
+            && [b"bash".as_slice(), b"sshd"].iter().any(|name| test(Value::Str(name)))
     }
 }
 

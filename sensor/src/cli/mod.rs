@@ -3,13 +3,13 @@
 mod bench;
 mod doctor;
 pub mod exit;
+mod fields;
 mod hub;
 mod phases;
+mod rules;
 mod run;
 mod service;
 mod status;
-mod fields;
-mod rules;
 mod version;
 
 use std::process::ExitCode;
