@@ -147,7 +147,9 @@ pub struct Container<'a> {
 impl Container<'_> {
     /// Runs a command inside, as `kubectl exec` does; what it printed.
     pub fn exec(&self, command: &[&str]) -> String {
-        let mut arguments = vec!["tasks", "exec", "--exec-id", "probe", self.id.as_str()];
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let exec = format!("exec{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut arguments = vec!["tasks", "exec", "--exec-id", exec.as_str(), self.id.as_str()];
         arguments.extend(command);
         self.containerd.ctr(arguments)
     }
