@@ -117,7 +117,11 @@ impl Judge {
 
     fn apply(&mut self, record: &Record<'_>, kind: u16) {
         match Event::of_kind(kind).map(|event| event.kind) {
-            Some(Kind::Fork | Kind::Exec | Kind::Exit | Kind::Setuid) => self.processes.apply(record),
+            Some(Kind::Exec) => {
+                self.processes.apply(record);
+                self.containers.apply(record);
+            }
+            Some(Kind::Fork | Kind::Exit | Kind::Setuid) => self.processes.apply(record),
             Some(Kind::CgroupMkdir | Kind::CgroupRmdir) => self.containers.apply(record),
             _ => {}
         }

@@ -15,6 +15,7 @@ mod cri;
 mod disk;
 mod docker;
 mod grpc;
+mod hint;
 pub mod image;
 mod oci;
 mod podman;
@@ -32,10 +33,12 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::events::Kind;
+use sensor_ebpf::events::process::Exec;
 use sensor_ebpf::record::Record;
 
 use cgroup::{Candidate, container_of};
 pub use config::EnginesConfig;
+use hint::Hint;
 use worker::{Answer, Worker};
 
 pub use container::{Container, Mount, Pod, PortMapping, Runtime};
@@ -169,9 +172,13 @@ impl Containers {
         layout.walk(|id, path| self.made(id, path, true));
     }
 
-    /// Takes in a record of a cgroup; others are ignored.
+    /// Takes in a record of a cgroup, or of an exec that announces a container; others are ignored.
     pub fn apply(&mut self, record: &Record) {
         let kind = record.header().kind;
+        if kind == Kind::Exec as u16 {
+            self.announced(record);
+            return;
+        }
         let Some(body) = record.body::<sensor_ebpf::events::cgroup::Cgroup>() else { return };
         if kind == Kind::CgroupMkdir as u16 {
             let path = record.tail(body.path);
@@ -179,6 +186,17 @@ impl Containers {
             self.made(body.id, &String::from_utf8_lossy(path), false);
         } else if kind == Kind::CgroupRmdir as u16 {
             self.removed(body.id);
+        }
+    }
+
+    /// Believes root outside of containers alone.
+    fn announced(&mut self, record: &Record) {
+        let Some(exec) = record.body::<Exec>() else { return };
+        if let Some(hint) = Hint::of_exec(record, exec)
+            && exec.task.uid == 0
+            && matches!(self.of_cgroup(record.header().cgroup), Where::Host)
+        {
+            self.worker.expect(hint);
         }
     }
 
