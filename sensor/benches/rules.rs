@@ -1,6 +1,8 @@
 //! What judging one event costs: stock rules, and generated sets of 1, 25, 93 and 1000 rules, each with an event that
 //! nothing matches and one that the last rule matches. `cargo bench --bench rules`.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
+
 use std::fmt::Write;
 use std::hint::black_box;
 

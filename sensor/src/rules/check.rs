@@ -3,16 +3,13 @@
 
 use std::sync::Arc;
 
-use aho_corasick::AhoCorasick;
-use memchr::memmem::Finder;
-
-use super::ast::{Check, Expr, FieldText, Function, Op, Operand, Right, Span, Value as Literal};
+use super::ast::{Check, Expr, FieldText, Op, Operand, Right, Span};
 use super::diagnostic::{Code, Complaint};
 use super::event::{EventType, Value};
 use super::event_types;
-use super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Flags, by_name};
-use super::matcher::{Bytes, Matcher, Net, Number, Order, port};
-use super::pattern::{self, PathSet};
+use super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Flags};
+use super::literals::{allowed, decimal, literals, values};
+use super::matcher::Matcher;
 use super::transform::{self, Compute, Yields};
 
 /// A set of event types.
@@ -106,7 +103,8 @@ fn all(items: &[Expr], findings: &mut Findings) -> Result<Vec<Cond>, Complaint> 
     items.iter().map(|item| condition(item, findings)).collect()
 }
 
-fn refuse(span: Span, message: impl Into<String>) -> Complaint {
+/// An error about a piece of a condition.
+pub fn refuse(span: Span, message: impl Into<String>) -> Complaint {
     Complaint::new(Code::CompileCondition, span.at, message).spanning(span.len)
 }
 
@@ -261,22 +259,9 @@ fn test_of(key: String, test: Test, cost: u32) -> Cond {
     Cond::Test(Arc::new(Pred { key, test, cost }))
 }
 
-fn unsupported(op: Op, kind: &str, span: Span) -> Complaint {
+/// The error about an operator that the type does not have.
+pub fn unsupported(op: Op, kind: &str, span: Span) -> Complaint {
     refuse(span, format!("'{}' operator not supported for type {kind}", op.as_str()))
-}
-
-/// Whether the operator applies to the type.
-fn allowed(kind: FieldType, op: Op, span: Span) -> Result<(), Complaint> {
-    let yes = match (kind, op) {
-        (_, Op::Exists | Op::Eq | Op::Ne | Op::In | Op::Intersects) | (FieldType::Dynamic, _) => true,
-        (FieldType::CharBuf | FieldType::FsPath, op) => !matches!(op, Op::Bcontains | Op::Bstartswith),
-        (FieldType::ByteBuf, op) => {
-            matches!(op, Op::Contains | Op::Startswith | Op::Endswith | Op::Bcontains | Op::Bstartswith)
-        }
-        (FieldType::Bool | FieldType::IpAddr | FieldType::IpNet, _) => false,
-        (_, op) => op.is_order(),
-    };
-    if yes { Ok(()) } else { Err(unsupported(op, kind.as_str(), span)) }
 }
 
 fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
@@ -396,210 +381,6 @@ fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Resul
         return Ok(always.map(Cond::Const));
     }
     Ok(None)
-}
-
-fn values(right: &Right) -> &[Literal] {
-    match right {
-        Right::Value(value) => std::slice::from_ref(value),
-        Right::List(values) => values,
-        Right::None | Right::Operand(_) => &[],
-    }
-}
-
-fn decimal(bytes: &[u8]) -> Option<i128> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    // Longer ones are no number of 64 bits anyway.
-    (text.len() <= 21).then(|| text.parse().ok()).flatten()
-}
-
-/// The test that a comparison makes of one value of type `kind`.
-fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Result<Matcher, Complaint> {
-    allowed(kind, check.op, check.span)?;
-    let values = values(&check.right);
-    for value in values {
-        hint(value, findings);
-    }
-    if check.modifier.is_some()
-        && !matches!(kind, FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf | FieldType::Dynamic)
-    {
-        return Err(unsupported(check.op, kind.as_str(), check.span));
-    }
-    let equal = check.op != Op::Ne;
-    let not_a = |value: &Literal, what: &str| {
-        let shown = String::from_utf8_lossy(&value.bytes).into_owned();
-        refuse(value.span, format!("'{shown}' is not {what}"))
-    };
-    let text = |value: &Literal| std::str::from_utf8(&value.bytes).ok().map(str::to_owned);
-    Ok(match kind {
-        FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf => {
-            Matcher::Bytes(bytes(kind, check, values, findings)?)
-        }
-        FieldType::Bool => {
-            let parse = |value: &Literal| match value.bytes.as_slice() {
-                b"true" => Ok(true),
-                b"false" => Ok(false),
-                _ => Err(not_a(value, "a truth value (true, false)")),
-            };
-            Matcher::Bool { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
-        }
-        FieldType::IpAddr => {
-            let parse = |value: &Literal| {
-                text(value).and_then(|t| t.parse().ok()).ok_or_else(|| not_a(value, "an IP address"))
-            };
-            Matcher::Ip { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
-        }
-        FieldType::IpNet => {
-            let parse = |value: &Literal| {
-                text(value)
-                    .and_then(|t| Net::parse(&t))
-                    .ok_or_else(|| not_a(value, "a network (address/length)"))
-            };
-            Matcher::Net { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
-        }
-        FieldType::Dynamic => {
-            let numbers: Option<Vec<i128>> = values.iter().map(|value| decimal(&value.bytes)).collect();
-            let boolean = match values {
-                [value] if value.bytes == b"true" => Some((equal, true)),
-                [value] if value.bytes == b"false" => Some((equal, false)),
-                _ => None,
-            };
-            Matcher::Dynamic {
-                bytes: bytes(kind, check, values, findings)?,
-                number: numbers.and_then(|numbers| number(check.op, numbers)),
-                boolean,
-            }
-        }
-        _ => {
-            let parse = |value: &Literal| {
-                if kind == FieldType::Port {
-                    let number = text(value).and_then(|t| port(&t)).map(i128::from);
-                    return number.ok_or_else(|| not_a(value, "a port number or known service"));
-                }
-                decimal(&value.bytes).ok_or_else(|| not_a(value, "a decimal number"))
-            };
-            let numbers: Vec<i128> = values.iter().map(parse).collect::<Result<_, _>>()?;
-            match number(check.op, numbers) {
-                Some(number) => Matcher::Number(number),
-                None => return Err(unsupported(check.op, kind.as_str(), check.span)),
-            }
-        }
-    })
-}
-
-/// Warns about a literal that looks as if a field or a transformer was meant.
-fn hint(value: &Literal, findings: &mut Findings) {
-    let Ok(text) = std::str::from_utf8(&value.bytes) else { return };
-    let message = if by_name(text).is_some() {
-        format!(
-            "'{text}' may be a valid field misused as a string value; write val({text}) to compare with it"
-        )
-    } else if Function::ALL.iter().any(|f| {
-        text.strip_prefix(f.as_str()).is_some_and(|rest| rest.starts_with('(') && rest.ends_with(')'))
-    }) {
-        format!("'{text}' may be a valid transformer misused as a string value; write it without quotes")
-    } else {
-        return;
-    };
-    findings
-        .warnings
-        .push(Complaint::new(Code::WarnCondition, value.span.at, message).spanning(value.span.len));
-}
-
-fn order(op: Op) -> Option<Order> {
-    match op {
-        Op::Lt => Some(Order::Lt),
-        Op::Le => Some(Order::Le),
-        Op::Gt => Some(Order::Gt),
-        Op::Ge => Some(Order::Ge),
-        _ => None,
-    }
-}
-
-fn number(op: Op, numbers: Vec<i128>) -> Option<Number> {
-    match op {
-        Op::In | Op::Intersects => Some(Number::In(numbers.into_iter().collect())),
-        Op::Eq => numbers.first().copied().map(Number::Eq),
-        Op::Ne => numbers.first().copied().map(Number::Ne),
-        op => Some(Number::Order(order(op)?, numbers.first().copied()?)),
-    }
-}
-
-fn bytes(
-    kind: FieldType,
-    check: &Check,
-    values: &[Literal],
-    findings: &mut Findings,
-) -> Result<Bytes, Complaint> {
-    for value in values {
-        if kind != FieldType::ByteBuf && value.bytes.contains(&0) {
-            return Err(refuse(value.span, "a NUL byte can stand in a value for a byte buffer only"));
-        }
-    }
-    if let Some(modifier) = check.modifier {
-        let tests = values.iter().map(|value| one(check.op, value, findings)).collect::<Result<_, _>>()?;
-        return Ok(Bytes::Several(modifier, tests));
-    }
-    match (check.op, values) {
-        (Op::Pmatch, values) => {
-            let set = PathSet::new(values.iter().map(|value| value.bytes.as_slice()));
-            set.map(|set| Bytes::Path(Box::new(set))).map_err(|error| refuse(check.span, error.to_string()))
-        }
-        (Op::In | Op::Intersects, []) => Ok(Bytes::Never),
-        (Op::In | Op::Intersects, values) => {
-            Ok(Bytes::In(values.iter().map(|value| value.bytes.as_slice().into()).collect()))
-        }
-        (op, [value]) => one(op, value, findings),
-        (op, _) => Err(refuse(check.span, format!("'{}' takes one value", op.as_str()))),
-    }
-}
-
-fn one(op: Op, value: &Literal, findings: &mut Findings) -> Result<Bytes, Complaint> {
-    let literal: Box<[u8]> = value.bytes.as_slice().into();
-    let bad = |error: pattern::PatternError| refuse(value.span, error.to_string());
-    Ok(match op {
-        Op::Eq => Bytes::Eq(literal),
-        Op::Ne => Bytes::Ne(literal),
-        Op::Contains => Bytes::Contains(Box::new(Finder::new(&literal).into_owned())),
-        Op::Icontains => {
-            let finder = AhoCorasick::builder().ascii_case_insensitive(true).build([&literal]);
-            let finder = finder.map_err(|error| refuse(value.span, error.to_string()))?;
-            Bytes::ContainsNoCase(Box::new(finder))
-        }
-        Op::Startswith => Bytes::StartsWith(literal),
-        Op::Endswith => Bytes::EndsWith(literal),
-        Op::Bcontains => Bytes::Contains(Box::new(Finder::new(&hex(value)?).into_owned())),
-        Op::Bstartswith => Bytes::StartsWith(hex(value)?.into()),
-        Op::Glob => Bytes::Pattern(Box::new(pattern::glob(&literal, false).map_err(bad)?)),
-        Op::Iglob => Bytes::Pattern(Box::new(pattern::glob(&literal, true).map_err(bad)?)),
-        Op::Regex => {
-            if let Some(simpler) = pattern::simpler(&literal) {
-                let message = format!("this regular expression can be replaced by the operator '{simpler}'");
-                findings.warnings.push(
-                    Complaint::new(Code::WarnCondition, value.span.at, message).spanning(value.span.len),
-                );
-            }
-            Bytes::TextPattern(Box::new(pattern::posix(&literal).map_err(bad)?))
-        }
-        op => match order(op) {
-            Some(order) => Bytes::Order(order, literal),
-            None => return Err(refuse(value.span, format!("'{}' takes a list", op.as_str()))),
-        },
-    })
-}
-
-fn hex(value: &Literal) -> Result<Vec<u8>, Complaint> {
-    let digits = value.bytes.as_slice();
-    let bad = || refuse(value.span, "expected an even number of hexadecimal digits");
-    if !digits.len().is_multiple_of(2) {
-        return Err(bad());
-    }
-    digits
-        .chunks(2)
-        .map(|pair| {
-            let text = std::str::from_utf8(pair).ok().filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit()));
-            text.and_then(|text| u8::from_str_radix(text, 16).ok()).ok_or_else(bad)
-        })
-        .collect()
 }
 
 impl Cond {
