@@ -69,10 +69,14 @@ impl Containerd {
 
     /// Runs `command` in a new container to its end; what it printed.
     pub fn run(&self, options: &[&str], command: &[&str]) -> String {
-        let id = new_id();
+        self.run_as(&new_id(), options, command)
+    }
+
+    /// As [`Self::run`], with an id made before.
+    pub fn run_as(&self, id: &str, options: &[&str], command: &[&str]) -> String {
         let mut arguments = vec!["run", "--rm"];
         arguments.extend(options);
-        arguments.extend([image::NAME, id.as_str()]);
+        arguments.extend([image::NAME, id]);
         arguments.extend(command);
         self.ctr(arguments)
     }
@@ -143,7 +147,9 @@ pub struct Container<'a> {
 impl Container<'_> {
     /// Runs a command inside, as `kubectl exec` does; what it printed.
     pub fn exec(&self, command: &[&str]) -> String {
-        let mut arguments = vec!["tasks", "exec", "--exec-id", "probe", self.id.as_str()];
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let exec = format!("exec{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut arguments = vec!["tasks", "exec", "--exec-id", exec.as_str(), self.id.as_str()];
         arguments.extend(command);
         self.containerd.ctr(arguments)
     }
@@ -182,7 +188,7 @@ impl Drop for Container<'_> {
 }
 
 /// 64 hex digits like a container's of Kubernetes, unique on this machine: ours begin with `fa1c`.
-fn new_id() -> String {
+pub fn new_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();

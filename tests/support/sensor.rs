@@ -28,13 +28,19 @@ impl Falconet {
     /// `falconet <subcommand>` with everything that it keeps in `state` and ports of the kernel's choice, then `options`
     /// (each as `-o` takes it, `key=value`).
     pub fn with_state(subcommand: &str, state: &Path, options: &[&str]) -> Self {
+        Self::with_arguments(subcommand, state, options, &[])
+    }
+
+    /// As [`Self::with_state`], and further `arguments`.
+    pub fn with_arguments(subcommand: &str, state: &Path, options: &[&str], arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_falconet"));
         command.arg(subcommand);
-        let log = format!("alert_log.directory={}", state.display());
-        let own = [log.as_str(), "listenaddress=127.0.0.1", "listenport=0", "ui.listen=127.0.0.1:0"];
+        let log = format!("alert_log.path={}", state.join("alerts.db").display());
+        let own = [log.as_str(), "listenaddress=127.0.0.1", "listenport=0", "ui.listenport=0"];
         for option in own.iter().chain(options) {
             command.args(["-o", option]);
         }
+        command.args(arguments);
         Self::spawn(command)
     }
 

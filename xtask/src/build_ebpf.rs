@@ -34,8 +34,9 @@ pub fn object() -> PathBuf {
 pub fn build(setup: &mut Setup, force: bool) -> Result<()> {
     workspace::phase("eBPF programs", || {
         let root = workspace::root();
-        let inputs = ["sensor-ebpf", "Cargo.toml", "Cargo.lock", "xtask/src/build_ebpf.rs"];
-        let stamp = Stamp::new("ebpf", &inputs.map(|input| root.join(input)), &[std::env::consts::ARCH])?;
+        let inputs = ["sensor-ebpf", "Cargo.toml", "xtask/src/build_ebpf.rs"].map(|input| root.join(input));
+        let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
+        let stamp = Stamp::new("ebpf", &inputs, &[std::env::consts::ARCH, &locked_aya(&lock)])?;
         if !force && stamp.is_current() && object().is_file() {
             eprintln!("    unchanged");
             return Ok(());
@@ -73,6 +74,11 @@ pub fn build(setup: &mut Setup, force: bool) -> Result<()> {
     })
 }
 
+/// What Cargo.lock says of the crates that the programs are made of; a change of any other changes nothing here.
+fn locked_aya(lock: &str) -> String {
+    lock.split("[[package]]").filter(|package| package.trim().starts_with("name = \"aya-ebpf")).collect()
+}
+
 /// For the compiler of the eBPF programs, in cargo's encoded form. Debug information becomes BTF.
 pub fn rustflags(linker: &str) -> String {
     [
@@ -86,4 +92,21 @@ pub fn rustflags(linker: &str) -> String {
         "link-arg=--btf",
     ]
     .join("\u{1f}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_crates_of_the_lock_file_count() {
+        let lock = "version = 4\n\n[[package]]\nname = \"aya-ebpf\"\nversion = \"1\"\n\n[[package]]\nname = \"zlib\"\n";
+        assert_eq!(locked_aya(lock).trim(), "name = \"aya-ebpf\"\nversion = \"1\"");
+    }
+
+    #[test]
+    fn flags_keep_a_path_with_spaces_whole() {
+        let flags = rustflags("/home/a b/bpf-linker");
+        assert!(flags.split('\u{1f}').any(|flag| flag == "linker=/home/a b/bpf-linker"), "{flags}");
+    }
 }

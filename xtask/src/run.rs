@@ -33,7 +33,8 @@ pub fn task(args: &Args) -> Result<()> {
             binary.display()
         );
     };
-    command.arg("run").args(&args.arguments);
+    // Paths among the arguments are meant from where the user is.
+    command.arg("run").args(&args.arguments).current_dir(std::env::current_dir()?);
     eprintln!("==> {}", process::line(&command));
     Err(command.exec()).with_context(|| format!("cannot start {}", process::line(&command)))
 }

@@ -137,6 +137,17 @@ impl Report {
         {
             self.skipped.push(format!("{name}: ignored{reason}"));
         }
+        // The summary of `node --test`.
+        if let Some((word, number)) =
+            line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ ")).and_then(|l| l.split_once(' '))
+            && let Ok(number) = number.parse::<u64>()
+        {
+            match word {
+                "pass" => self.passed += number,
+                "fail" => self.failed += number,
+                _ => {}
+            }
+        }
         if let Some(counts) = line.strip_prefix("test result: ") {
             let count = |word: &str| -> u64 {
                 let found = counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
@@ -184,7 +195,10 @@ mod tests {
             "skipped: container_runs: no containerd",
             "skipped: container_runs: no containerd",
             "test result: FAILED. 12 passed; 1 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s",
-            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "# tests 1",
+            "# pass 1",
+            "# fail 0",
         ] {
             report.line(line);
         }

@@ -36,6 +36,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     report.outcome()
 }
 
+/// Fails at once, with the remedy, where the kernel would refuse the programs for want of a privilege.
+pub fn privileged() -> Result<(), Failure> {
+    let check = checks::privileges(&Machine::this(std::path::PathBuf::new()));
+    match (check.state, check.remedy) {
+        (State::Missing, remedy) => {
+            let remedy = remedy.unwrap_or_default();
+            Err(Failure::new(
+                Class::Permission,
+                anyhow!("this process {}, which eBPF needs: {remedy}", check.found),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

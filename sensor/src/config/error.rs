@@ -1,12 +1,14 @@
 //! What can be wrong with a configuration, told with its place and the likely remedy.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::overrides::OverrideError;
-use super::yaml::{Document, Place, YamlError};
+use super::yaml::{Place, YamlError};
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,18 +39,32 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Turns a read document into `T`; an unknown key or a wrong value is told with its place.
-pub fn typed<T: DeserializeOwned>(path: Option<&PathBuf>, document: &Document) -> Result<T, ConfigError> {
-    serde_path_to_error::deserialize(document.value.clone()).map_err(|error| {
-        let key = error.path().to_string();
-        let message = error.inner().to_string();
-        value_error(path, document, &key, &message)
+/// Turns `value`, which stands at `below` (empty: the top level), into `T`; an unknown key or a wrong value is told with its place.
+pub fn typed<T: DeserializeOwned>(
+    file: Option<&PathBuf>,
+    places: &HashMap<String, Place>,
+    below: &str,
+    value: Value,
+) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let key = match (below, path.as_str()) {
+            ("", _) => path,
+            (_, "" | ".") => below.to_owned(),
+            _ => format!("{below}.{path}"),
+        };
+        value_error(file, places, &key, &error.inner().to_string())
     })
 }
 
 /// An error about `key`, placed where the key stands in the file.
-pub fn value_error(path: Option<&PathBuf>, document: &Document, key: &str, message: &str) -> ConfigError {
-    let origin = match (path, document.places.get(key)) {
+pub fn value_error(
+    file: Option<&PathBuf>,
+    places: &HashMap<String, Place>,
+    key: &str,
+    message: &str,
+) -> ConfigError {
+    let origin = match (file, places.get(key)) {
         (Some(path), Some(place)) => Origin::File(path.clone(), *place),
         _ => Origin::CommandLine,
     };
@@ -100,7 +116,9 @@ mod tests {
         struct Root {
             teams: Option<Section>,
         }
-        typed::<Root>(Some(&"f.yaml".into()), &Document::parse(text).unwrap()).unwrap_err().to_string()
+        let document = crate::config::yaml::Document::parse(text).unwrap();
+        let error = typed::<Root>(Some(&"f.yaml".into()), &document.places, "", document.value);
+        error.unwrap_err().to_string()
     }
 
     #[test]

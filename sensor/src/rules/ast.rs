@@ -85,7 +85,6 @@ pub enum Right {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
     pub bytes: Vec<u8>,
-    pub quoted: bool,
     pub span: Span,
 }
 
@@ -118,7 +117,7 @@ words! {
 
 words! {
     /// How many of the listed values must satisfy a string operator.
-    Modifier { OneOf "oneof", AnyOf "anyof", AllOf "allof" }
+    Modifier { One "oneof", Any "anyof", All "allof" }
 }
 
 words! {
@@ -252,7 +251,7 @@ impl fmt::Display for Argument {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(&self.bytes) {
-            Ok(text) if !self.quoted || is_bare(text) => f.write_str(text),
+            Ok(text) if is_bare(text) => f.write_str(text),
             _ => quoted(f, &self.bytes),
         }
     }
@@ -261,7 +260,7 @@ impl fmt::Display for Value {
 /// True for a text that needs no quotes wherever it stands.
 fn is_bare(text: &str) -> bool {
     let words = ["and", "or", "not", "exists"];
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '*');
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"()\"'=,".contains(c);
     !text.is_empty()
         && text.chars().all(plain)
         && !words.contains(&text)

@@ -91,18 +91,21 @@ impl Complaint {
     }
 
     /// Underlines `len` bytes.
+    #[must_use]
     pub fn spanning(mut self, len: usize) -> Self {
         self.len = len;
         self
     }
 
     /// Proposes a name in place of a misspelt one.
+    #[must_use]
     pub fn suggesting(mut self, suggestion: Option<impl Into<String>>) -> Self {
         self.suggestion = suggestion.map(Into::into);
         self
     }
 
     /// Adds an enclosing item.
+    #[must_use]
     pub fn within(mut self, kind: &'static str, name: &str) -> Self {
         self.context.insert(0, Item::new(kind, name));
         self
@@ -177,6 +180,11 @@ impl Diagnostic {
             suggestion: complaint.suggestion,
             deprecated_field: complaint.deprecated_field,
         }
+    }
+
+    /// About a file that could not be read, which has no lines to show.
+    pub fn unread(code: Code, file: &str, message: String) -> Self {
+        Self::new(Complaint::new(code, Origin::default(), message), file, "")
     }
 
     /// The entry of Falco's JSON load result.

@@ -1,16 +1,48 @@
-//! Falco's rule language: load, parse, resolve, check, compile, evaluate.
+//! Falco's rule language. The stages in the order in which a rule passes through them:
+//!
+//! `load` (files, reports) -> `yaml` -> `collector` (definition, append, override; `exceptions`) -> `resolve` (lists,
+//! macros) -> `parse` -> `check` (types, operators, literals) -> `compile` (one program for all rules) -> `evaluate`;
+//! `output` compiles what an alert says.
 
 mod ast;
+pub mod cases;
+mod check;
+mod collector;
+mod compile;
 pub mod diagnostic;
+mod evaluate;
 pub mod event;
 pub mod event_types;
+mod exceptions;
 pub mod fields;
+pub mod files;
+mod load;
+mod lookup;
+mod matcher;
+pub mod options;
+pub mod output;
 mod parse;
+mod pattern;
+mod plan;
 mod priority;
+mod reader;
+mod resolve;
+pub mod stock;
 mod suggest;
 mod text;
+mod transform;
 mod yaml;
 
+pub use evaluate::Scratch;
 pub use event::{Event, EventType, Value};
 pub use fields::{Field, FieldArg, FieldRef};
+pub use load::{Loaded, Rule, RuleSet, Source, Status, load};
+pub use options::{Matching, Options};
+pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
+pub use stock::stock;
+
+#[cfg(test)]
+mod language_tests;
+#[cfg(test)]
+mod upstream_tests;

@@ -432,7 +432,7 @@ impl Parser<'_> {
         match self.number() {
             Some(number) => {
                 let bytes = number.as_bytes().to_vec();
-                Ok(Right::Value(Value { bytes, quoted: false, span: self.span(start) }))
+                Ok(Right::Value(Value { bytes, span: self.span(start) }))
             }
             None => Err(self.complain(format!(
                 "expected a number after '{}', found {}",
@@ -478,7 +478,7 @@ impl Parser<'_> {
         match self.ident() {
             Some(name) => {
                 let bytes = name.as_bytes().to_vec();
-                Ok(Right::List(vec![Value { bytes, quoted: false, span: self.span(start) }]))
+                Ok(Right::List(vec![Value { bytes, span: self.span(start) }]))
             }
             None => Err(self.complain(format!(
                 "expected a list in parentheses after '{}', found {}",
@@ -512,7 +512,7 @@ impl Parser<'_> {
         let start = self.at;
         if matches!(self.peek(), Some(b'"' | b'\'')) {
             let bytes = self.quoted()?;
-            return Ok(Value { bytes, quoted: true, span: self.span(start) });
+            return Ok(Value { bytes, span: self.span(start) });
         }
         let bare = |b: &u8| !is_space(*b) && !matches!(*b, b'(' | b')' | b'"' | b'\'' | b'=' | b',');
         let len = self.rest().iter().take_while(|b| bare(b)).count();
@@ -525,7 +525,7 @@ impl Parser<'_> {
         }
         let bytes = self.rest()[..len].to_vec();
         self.at += len;
-        Ok(Value { bytes, quoted: false, span: self.span(start) })
+        Ok(Value { bytes, span: self.span(start) })
     }
 
     /// A quoted string, the quote being next. A quote after a backslash never closes, however many backslashes stand there.
@@ -644,8 +644,8 @@ mod tests {
             ("proc.name in ()", "proc.name in ()"),
             ("fd.num>=0", "fd.num >= 0"),
             ("fd.num < -1", "fd.num < -1"),
-            ("proc.name = oneof", "proc.name = oneof"),
-            ("proc.name = oneof and a", "(proc.name = oneof and a)"),
+            ("proc.name = oneof", "proc.name = \"oneof\""),
+            ("proc.name = oneof and a", "(proc.name = \"oneof\" and a)"),
             ("proc.name startswith oneof (a, b)", "proc.name startswith oneof (a, b)"),
             ("proc.name = allof (a)", "proc.name = allof (a)"),
             ("proc.args endswith \\)", "-"),
@@ -697,5 +697,94 @@ mod tests {
         }
         let deep = format!("{}a{}", "(".repeat(5000), ")".repeat(5000));
         assert!(parse(&deep).unwrap_err().starts_with("nested deeper"));
+    }
+
+    mod round_trip {
+        use proptest::prelude::*;
+
+        use super::super::*;
+
+        fn span() -> Span {
+            Span { at: Origin::default(), len: 0 }
+        }
+
+        fn value() -> impl Strategy<Value = Value> {
+            let bytes = prop_oneof![
+                "[a-z0-9/._:*-]{1,12}".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 0..8),
+            ];
+            bytes.prop_map(|bytes| Value { bytes, span: span() })
+        }
+
+        fn field() -> impl Strategy<Value = FieldText> {
+            let arg = prop::option::of(
+                "[ -~]{1,6}".prop_filter("no escapes in an argument", |arg| !arg.contains(['\\', '"', '\''])),
+            );
+            ("[a-z]{1,5}\\.[a-z][a-z_0-9]{0,5}", arg).prop_map(|(name, arg)| FieldText {
+                name,
+                arg,
+                span: span(),
+            })
+        }
+
+        fn check() -> impl Strategy<Value = Expr> {
+            let left = prop_oneof![
+                3 => field().prop_map(Operand::Field),
+                1 => (field(), "[ -~]{0,4}").prop_map(|(field, text)| {
+                    let args = vec![Argument::Operand(Operand::Field(field)), Argument::Text(text)];
+                    Operand::Transform(Transform { function: Function::Concat, args, selector: None, span: span() })
+                }),
+            ];
+            let right = prop_oneof![
+                Just((Op::Exists, None, Right::None)),
+                any::<i64>().prop_map(|n| {
+                    let bytes = n.to_string().into_bytes();
+                    (Op::Le, None, Right::Value(Value { bytes, span: span() }))
+                }),
+                value().prop_map(|value| (Op::Ne, None, Right::Value(value))),
+                value().prop_map(|value| (Op::Startswith, None, Right::Value(value))),
+                prop::collection::vec(value(), 0..4).prop_map(|values| (Op::In, None, Right::List(values))),
+                prop::collection::vec(value(), 0..4).prop_map(|values| (
+                    Op::Glob,
+                    Some(Modifier::All),
+                    Right::List(values)
+                )),
+            ];
+            (left, right).prop_map(|(left, (op, modifier, right))| {
+                Expr::Check(Check { left, op, modifier, right, span: span() })
+            })
+        }
+
+        fn expr() -> impl Strategy<Value = Expr> {
+            let leaf = prop_oneof![
+                3 => check(),
+                1 => "m[a-z_0-9]{0,6}".prop_map(|name| Expr::Macro(name, span())),
+            ];
+            leaf.prop_recursive(4, 24, 3, |inner| {
+                prop_oneof![
+                    prop::collection::vec(inner.clone(), 2..4).prop_map(Expr::And),
+                    prop::collection::vec(inner.clone(), 2..4).prop_map(Expr::Or),
+                    inner.prop_map(|inner| match inner {
+                        Expr::Not(twice) => *twice,
+                        other => Expr::Not(Box::new(other)),
+                    }),
+                ]
+            })
+        }
+
+        proptest! {
+            #[test]
+            fn what_is_printed_parses_to_the_same(expr in expr()) {
+                let printed = Text::placed(&expr.to_string(), Origin::default());
+                let parsed = condition(&printed);
+                prop_assert_eq!(parsed.map_err(|c| c.message.clone()), Ok(expr), "{}", printed.as_str());
+            }
+
+            #[test]
+            fn no_text_makes_the_parser_panic(text in "[a-z.()\\[\\]\"'\\\\ =,<>!x0-9é]{0,60}") {
+                let _ = condition(&Text::placed(&text, Origin::default()));
+                let _ = operand_prefix(&text);
+            }
+        }
     }
 }

@@ -65,6 +65,14 @@ impl Text {
         Self { text: text.to_owned(), origin }
     }
 
+    /// The text without white space around it.
+    pub fn trimmed(&self) -> Self {
+        let start = self.text.len() - self.text.trim_start().len();
+        let text = self.text.trim().to_owned();
+        let origin = self.origin[start..start + text.len()].to_vec();
+        Self { text, origin }
+    }
+
     pub fn push(&mut self, other: &Self) {
         self.text.push_str(&other.text);
         self.origin.extend_from_slice(&other.origin);

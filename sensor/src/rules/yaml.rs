@@ -140,8 +140,44 @@ fn scalar(text: String, style: ScalarStyle) -> Yaml {
     Yaml::Scalar(Scalar { text, plain })
 }
 
+/// Most closing brackets that are moved, see [`documents`].
+const MAX_MOVED: usize = 512;
+
 /// All documents of a file.
+///
+/// The parser is stricter than others: the closing bracket of a flow collection may not stand as far left as its key,
+/// which is common in rule files. Such a bracket is moved to the right and the file parsed once more; positions are
+/// told as they are in the file.
 pub fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
+    let mut moved: Vec<usize> = Vec::new();
+    let mut padded = std::borrow::Cow::Borrowed(text);
+    loop {
+        let original = |at: usize| {
+            // `moved` holds, in ascending order, where in the padded text the padding begins.
+            let before = moved.iter().take_while(|start| **start < at).count();
+            at.saturating_sub(before * PADDING.len())
+        };
+        match parse(&padded, &original) {
+            Ok(documents) => return Ok(documents),
+            Err(error) if error.message == "invalid indentation" && moved.len() < MAX_MOVED => {
+                let line = padded[..error.at].rfind('\n').map_or(0, |at| at + 1);
+                let closes = padded[error.at..].starts_with([']', '}']);
+                if !closes || !padded[line..error.at].trim().is_empty() || moved.last() == Some(&line) {
+                    return Err(YamlError { at: original(error.at), ..error });
+                }
+                padded.to_mut().insert_str(line, PADDING);
+                moved.push(line);
+            }
+            Err(error) => return Err(YamlError { at: original(error.at), ..error }),
+        }
+    }
+}
+
+/// What moves a closing bracket right; wider than any nesting that is accepted.
+const PADDING: &str = "                                                                ";
+
+/// Parses `text`; places in errors are offsets in it, those in nodes go through `original`.
+fn parse(text: &str, original: &dyn Fn(usize) -> usize) -> Result<Vec<Node>, YamlError> {
     // The parser counts characters, we count bytes.
     let starts: Option<Vec<usize>> =
         (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
@@ -156,7 +192,8 @@ pub fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
             at: byte(error.marker().index()),
             message: error.info().to_owned(),
         })?;
-        let at = byte(span.start.index());
+        let place = byte(span.start.index());
+        let at = original(place);
         let done = match event {
             Event::Scalar(value, style, anchor, _) => {
                 builder.add(Node { at, yaml: scalar(value.into_owned(), style) }, anchor)
@@ -167,7 +204,7 @@ pub fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
             Event::Alias(anchor) => builder.alias(at, anchor),
             _ => Ok(()),
         };
-        done.map_err(|message| YamlError { at, message })?;
+        done.map_err(|message| YamlError { at: place, message })?;
     }
     Ok(builder.documents)
 }
@@ -188,11 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn a_closing_bracket_may_stand_below_its_key() {
+        let text = "- a: [\n    \"x\",\n    \"y\"\n  ]\n  é: {\n    'k': 'v'\n  }\n  z: end\n";
+        let docs = documents(text).unwrap();
+        let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
+        assert_eq!(items[0].get("é").unwrap().get("k").unwrap().text(), Some("v"));
+        let z = items[0].get("z").unwrap();
+        assert_eq!(&text[z.at..z.at + 3], "end");
+        assert_eq!(documents("- a:\n    - b\n  ]\n").unwrap_err().at, "- a:\n    - b\n  ".len());
+    }
+
+    #[test]
     fn hostile_input_is_an_error() {
         assert!(documents(&"[".repeat(100_000)).is_err());
         let mut bomb = String::from("- &a [x,x,x,x,x,x,x,x,x,x]\n");
         for (from, to) in ('a'..'i').zip('b'..='i') {
-            bomb.push_str(&format!("- &{to} [{}]\n", vec![format!("*{from}"); 10].join(",")));
+            let ten = vec![format!("*{from}"); 10].join(",");
+            bomb = format!("{bomb}- &{to} [{ten}]\n");
         }
         assert!(documents(&bomb).is_err());
         assert!(documents("a: b: c").is_err());

@@ -46,14 +46,14 @@ pub struct Layout {
 impl Layout {
     /// Finds the hierarchy with the help of the host's `/proc`.
     pub fn detect(proc_root: &Path) -> Result<Self, LayoutError> {
-        let mut mountinfo = proc_root.join("1/mountinfo");
-        let mut host_root = proc_root.join("1/root");
-        if fs::metadata(&mountinfo).is_err() {
-            mountinfo = proc_root.join("self/mountinfo");
-            host_root = PathBuf::from("/");
-        }
-        let mounts = fs::read_to_string(&mountinfo)
-            .map_err(|source| LayoutError::Read { path: mountinfo.clone(), source })?;
+        let (init, own) = (proc_root.join("1/mountinfo"), proc_root.join("self/mountinfo"));
+        let (mounts, mountinfo, host_root) = if let Ok(text) = fs::read_to_string(&init) {
+            (text, init, proc_root.join("1/root"))
+        } else {
+            let text =
+                fs::read_to_string(&own).map_err(|source| LayoutError::Read { path: own.clone(), source })?;
+            (text, own, PathBuf::from("/"))
+        };
         let cgroups = fs::read_to_string(proc_root.join("cgroups")).unwrap_or_default();
         for controller in CONTROLLERS {
             let Some(hierarchy) = hierarchy_of(&cgroups, controller) else { continue };
@@ -203,6 +203,7 @@ pub(super) fn unescape(text: &str) -> String {
         let octal = (first == b'\\')
             .then(|| std::str::from_utf8(tail.get(..3)?).ok())
             .flatten()
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|digits| u8::from_str_radix(digits, 8).ok());
         bytes.push(octal.unwrap_or(first));
         rest = if octal.is_some() { &tail[3..] } else { tail };
@@ -276,6 +277,20 @@ mod tests {
         // Newer kernels have no such file on pure v2.
         assert_eq!(Layout::detect(proc_root(PURE, "").path()).unwrap(), layout);
         assert_eq!(layout.path_in("4:memory:/a\n0::/b:c\n"), Some("/b:c"));
+    }
+
+    #[test]
+    fn octal_escapes() {
+        for (text, means) in [
+            ("/a\\040b\\134", "/a b\\"),
+            ("\\", "\\"),
+            ("\\04", "\\04"),
+            ("\\777x", "\\777x"),
+            ("\\é40", "\\é40"),
+            ("\\+40", "\\+40"),
+        ] {
+            assert_eq!(unescape(text), means, "{text}");
+        }
     }
 
     #[test]

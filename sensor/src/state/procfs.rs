@@ -123,9 +123,10 @@ impl ProcFs {
         exe
     }
 
-    /// Layer of the overlay that `path` is on; `None` when it is on none.
+    /// Layer of the overlay that `path` is on; `None` when it is on none, or was deleted.
     fn in_upper_layer(&self, dir: &Path, path: &[u8]) -> Option<bool> {
         let text = String::from_utf8_lossy(&read(&dir.join("mountinfo"), FILE_MAX)?).into_owned();
+        let deleted = path.ends_with(b" (deleted)");
         let path = Path::new(std::ffi::OsStr::from_bytes(path.strip_suffix(b" (deleted)").unwrap_or(path)));
         // The longest mount point that leads to the path; of equal ones the last covers the others.
         let (mount, relative) = text
@@ -139,7 +140,9 @@ impl ProcFs {
         let upper = mount.options.split(',').find_map(|o| o.strip_prefix("upperdir="))?;
         let upper = unescape(upper);
         let host = self.root.join("1/root").join(upper.trim_start_matches('/'));
-        Some(fs::symlink_metadata(host.join(mount.root.trim_start_matches('/')).join(relative)).is_ok())
+        let file = host.join(mount.root.trim_start_matches('/')).join(relative);
+        let upper = fs::symlink_metadata(file).is_ok_and(|m| m.is_file());
+        (upper || !deleted).then_some(upper)
     }
 }
 
@@ -332,6 +335,20 @@ mod tests {
         assert_eq!((t.mntns, t.pidns), (4_026_532_000, 4_026_532_001));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_parsed(bytes: Vec<u8>, text in "[0-9]{0,3} ?\\(.{0,20}\\) ?[A-Z]( -?[0-9]{0,22}){0,30}") {
+            for stat in [&bytes[..], text.as_bytes()] {
+                let _ = Stat::parse(stat);
+                let _ = Status::parse(&String::from_utf8_lossy(stat));
+                let _ = inside(stat, b"/jail");
+                let _ = exe_path(stat);
+                let line = format!("1 1 0:1 / {text} rw - {text}");
+                let _ = Mount::parse(&line).map(|m| unescape(m.point));
+            }
+        }
+    }
+
     #[test]
     fn what_is_missing_or_broken_is_no_panic() {
         assert!(ProcFs::new("/nonexistent", None).read(1).is_none());
@@ -359,6 +376,7 @@ mod tests {
         assert_eq!(layer("/bin/new"), Some(true));
         assert_eq!(layer("/bin/new (deleted)"), Some(true));
         assert_eq!(layer("/bin/old"), Some(false));
+        assert_eq!(layer("/bin/old (deleted)"), None, "it may have been in either");
         assert_eq!(layer("/tmp/x"), None);
         assert_eq!(layer("memfd:x"), None);
     }

@@ -31,6 +31,8 @@ pub struct User {
 const MAX_SCOPES: usize = 1024;
 /// How often a file is looked at for changes, ns.
 const CHECK_EVERY: u64 = 2_000_000_000;
+/// When it is tried again after nothing could be read, ns.
+const RETRY_AFTER: u64 = 50_000_000;
 /// Longest wait for files of a container.
 const READ_LIMIT: Duration = Duration::from_millis(50);
 /// Most bytes of one file.
@@ -46,7 +48,8 @@ type Names<T> = HashMap<u32, T>;
 struct Scope {
     users: Option<(Stamp, Arc<Names<User>>)>,
     groups: Option<(Stamp, Arc<Names<Box<str>>>)>,
-    checked: u64,
+    /// When the files are looked at again, and when a name was last wanted: ns since boot.
+    check: u64,
     used: u64,
 }
 
@@ -77,24 +80,27 @@ impl Users {
     /// Has the names ready that `of` goes by. Call it before [`Users::user`] and [`Users::group`]; it costs a hash
     /// look-up, and every two seconds at most a look at the files. `now`: the event's time, `CLOCK_BOOTTIME` ns.
     pub fn prepare(&mut self, of: &Process, now: u64) {
-        let scope = self.scope(of);
+        // Login uids are the host's, wherever the process runs.
+        self.refresh(self.host_mntns, None, now);
+        self.refresh(self.scope(of), Some(of.tgid), now);
+    }
+
+    /// `pid`: a process of that mount namespace; `None`: the host's.
+    fn refresh(&mut self, scope: u32, pid: Option<u32>, now: u64) {
         let known = match self.scopes.get_mut(&scope) {
-            Some(known) if now.saturating_sub(known.checked) < CHECK_EVERY => {
+            Some(known) if now < known.check => {
                 known.used = now;
                 return;
             }
             Some(known) => known.clone(),
             None => Scope::default(),
         };
-        let root = if scope == self.host_mntns {
-            self.proc_root.join(self.host).join("root")
-        } else {
-            self.proc_root.join(of.tgid.to_string()).join("root")
-        };
-        // A process that ended already, or hangs, leaves what was known.
+        let dir = self.proc_root.join(pid.map_or(self.host.into(), |pid| pid.to_string()));
         let old = known.clone();
-        let read = self.aside.ask(READ_LIMIT, move || old.refresh(&root));
-        let known = Scope { checked: now, used: now, ..read.unwrap_or(known) };
+        let read = self.aside.ask(READ_LIMIT, move || old.refresh(&dir, scope)).flatten();
+        // A process that ended already, or hangs, leaves what was known; another one may tell more soon.
+        let wait = if read.is_some() { CHECK_EVERY } else { RETRY_AFTER };
+        let known = Scope { check: now + wait, used: now, ..read.unwrap_or(known) };
         if self.scopes.len() >= MAX_SCOPES && !self.scopes.contains_key(&scope) {
             self.make_room();
         }
@@ -140,14 +146,16 @@ impl Users {
 }
 
 impl Scope {
-    /// Reads the files that changed.
-    fn refresh(self, root: &Path) -> Self {
-        let Ok(root) = rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
-            return self;
-        };
+    /// Reads the files that changed, as the process with that directory in `/proc` sees them; `None` when it is gone, or
+    /// another process has its pid.
+    fn refresh(self, dir: &Path, mntns: u32) -> Option<Self> {
+        let root = rustix::fs::open(dir.join("root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        if namespace(&dir.join("ns/mnt")) != mntns {
+            return None;
+        }
         let users = read_if_changed(&root, "etc/passwd", self.users, parse_user);
         let groups = read_if_changed(&root, "etc/group", self.groups, parse_group);
-        Self { users, groups, ..self }
+        Some(Self { users, groups, ..self })
     }
 }
 
@@ -221,9 +229,10 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             for pid in ["1", "50"] {
                 fs::create_dir_all(dir.path().join(pid).join("root/etc")).unwrap();
+                fs::create_dir(dir.path().join(pid).join("ns")).unwrap();
             }
-            fs::create_dir(dir.path().join("1/ns")).unwrap();
             symlink("mnt:[1]", dir.path().join("1/ns/mnt")).unwrap();
+            symlink("mnt:[2]", dir.path().join("50/ns/mnt")).unwrap();
             let users = Users::new(dir.path());
             let mut fixture = Self { dir, users, now: 0 };
             fixture.write(
@@ -271,6 +280,24 @@ mod tests {
         assert_eq!(f.name(BOX, 5).as_deref(), Some("longer"));
         fs::remove_dir_all(f.dir.path().join("50")).unwrap();
         assert_eq!(f.name(BOX, 5).as_deref(), Some("longer"));
+    }
+
+    #[test]
+    fn a_process_that_ended_too_early_does_not_hide_the_names() {
+        let mut f = Fixture::new();
+        f.write("50/root/etc/passwd", "app:x:5:5::/:/x\n");
+        let mut process = Process::unknown(1, 49);
+        process.task.mntns = BOX;
+        f.users.prepare(&process, 10 * CHECK_EVERY);
+        assert_eq!(f.users.user(&process, 5), None);
+        assert_eq!(f.users.host_user(1000).map(|u| &*u.name), Some("alice"), "the host's come along");
+        process.tgid = 50;
+        f.users.prepare(&process, 10 * CHECK_EVERY + RETRY_AFTER);
+        assert_eq!(f.users.user(&process, 5).map(|u| &*u.name), Some("app"));
+        // Another process has the pid: its files are not this namespace's.
+        process.task.mntns = 3;
+        f.users.prepare(&process, 10 * CHECK_EVERY);
+        assert_eq!(f.users.user(&process, 5), None);
     }
 
     #[test]

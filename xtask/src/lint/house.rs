@@ -7,10 +7,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-/// Lines that a source file may have.
+/// Lines that a source file may have, without its tests.
 const LONGEST: usize = 600;
 /// Files that may be longer, and why.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[
+    ("sensor/src/rules/fields.rs", "a table of one repeated shape: a row for each of Falco's fields"),
+    (
+        "sensor/src/rules/event_types.rs",
+        "a table of one repeated shape: a row for each of Falco's event types",
+    ),
+];
 /// The folder where one file is one syscall family.
 const EVENTS: &str = "sensor-ebpf/src/events/";
 /// Files of that folder that are not a family.
@@ -46,11 +52,12 @@ pub fn check() -> Result<()> {
 /// Line and text of everything that is wrong with one file.
 fn file_findings(name: &str, text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
-    let length = text.lines().count();
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let length = code.lines().count();
     if length > LONGEST && !LONG_FILES.iter().any(|(long, _)| *long == name) {
         let remedy =
             "split it by job, or, if it is one repeated shape, add it to LONG_FILES with that reason";
-        found.push((LONGEST, format!("{length} lines, {LONGEST} are allowed: {remedy}")));
+        found.push((LONGEST, format!("{length} lines without tests, {LONGEST} are allowed: {remedy}")));
     }
     // Examples and the binary's one-line main may do without; a module may not.
     if !text.starts_with("//!") && !text.starts_with("#![") {
@@ -117,6 +124,8 @@ mod tests {
     fn long_files_unfinished_code_and_missing_docs_are_found() {
         assert_eq!(texts("a.rs", "//! A.\nfn a() {}\n"), Vec::<String>::new());
         assert!(texts("a.rs", &format!("//! A.\n{}", "\n".repeat(600)))[0].starts_with("601 lines"));
+        let tested = format!("//! A.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "\n".repeat(600));
+        assert_eq!(texts("a.rs", &tested), Vec::<String>::new());
         assert!(texts("a.rs", "fn a() {}\n")[0].contains("no module documentation"));
         let unfinished = format!("//! A.\nfn a() {{ {}() }}\n", concat!("todo", "!"));
         assert_eq!(file_findings("a.rs", &unfinished)[0].0, 2);

@@ -1,11 +1,12 @@
 //! Debian and Ubuntu packages.
 
+use std::fs::{self, File};
 use std::process::Command;
 
 use anyhow::Result;
 
 use super::Setup;
-use crate::process;
+use crate::{process, workspace};
 
 /// A package and what it is needed for.
 #[derive(Clone, Copy)]
@@ -39,7 +40,7 @@ pub fn ensure(setup: &mut Setup, packages: &[Package]) -> Result<bool> {
     if names.iter().all(|name| has_candidate(name)) && install(&names)? {
         return Ok(true);
     }
-    process::run(&mut update)?;
+    logged(&mut update)?;
     if let Some(unknown) = names.iter().find(|name| !has_candidate(name)) {
         eprintln!("    this system's package sources have no package {unknown}");
         return Ok(false);
@@ -60,13 +61,30 @@ pub fn has_candidate(name: &str) -> bool {
 fn install(names: &[&str]) -> Result<bool> {
     let arguments = ["install", "--yes", "--quiet=2", "--no-install-recommends"];
     let Some(mut command) = apt_get(&arguments) else { return Ok(false) };
-    match process::run(command.args(names)) {
+    match logged(command.args(names)) {
         Ok(()) => Ok(true),
         Err(error) => {
             eprintln!("    {error:#}");
             Ok(false)
         }
     }
+}
+
+/// Runs apt-get with its many lines in a file; an error names the file and has the end of it.
+fn logged(command: &mut Command) -> Result<()> {
+    const TAIL: usize = 8;
+    let name = process::line(command);
+    eprintln!("    {name}");
+    let file = workspace::target().join("xtask/apt.log");
+    workspace::write(&file, b"")?;
+    let log = File::options().append(true).open(&file)?;
+    command.stdout(log.try_clone()?).stderr(log);
+    process::run(command).map_err(|error| {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n        ");
+        error.context(format!("all of it is in {}, the end:\n        {tail}\n   ", file.display()))
+    })
 }
 
 fn is_installed(name: &str) -> bool {

@@ -50,7 +50,7 @@ pub fn ensure(setup: &mut Setup, compiler: &Compiler) -> Result<PathBuf> {
     find().map_or_else(
         || {
             bail!(
-                "no bpf-linker: install LLVM {llvm} with its headers (packages llvm-{llvm}-dev and libpolly-{llvm}-dev, from your \
+                "no bpf-linker: install LLVM {llvm} with its headers (packages llvm-{llvm}-dev, libpolly-{llvm}-dev, zlib1g-dev and libzstd-dev, from your \
                  distribution or apt.llvm.org) and run `cargo install bpf-linker --version {VERSION} --no-default-features \
                  --features llvm-{llvm}`, or take the release binary: `cargo install cargo-binstall && cargo binstall bpf-linker@{VERSION}`"
             )

@@ -18,6 +18,7 @@ mod reader;
 mod retention;
 mod rows;
 mod schema;
+mod series;
 mod stats;
 mod writer;
 
@@ -32,11 +33,13 @@ use super::query::Query;
 pub use config::LogConfig;
 pub use error::LogError;
 pub use outputs::{DeadLetter, Delivery, DeliveryState};
+pub use series::Labels;
 pub use stats::LogStats;
 
 use outputs::{Change, Cursors};
 use reader::Readers;
 use retention::Retention;
+use series::Series;
 use stats::Counters;
 use writer::{Job, Writer};
 
@@ -113,6 +116,7 @@ struct Shared {
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
     counters: Arc<Counters>,
+    series: Arc<Series>,
     head: watch::Receiver<Seq>,
     /// For outputs: never behind a slow search.
     feed: Arc<Readers>,
@@ -129,6 +133,7 @@ impl AlertLog {
         let entries: i64 =
             connection.query_row("SELECT count(*) FROM alert", [], |row| row.get(0)).map_err(failed)?;
         counters.entries.store(u64::try_from(entries).unwrap_or(0), Ordering::Relaxed);
+        let series = Arc::new(Series::default());
         let cursors = Cursors::load(&connection, &Cursors::default()).map_err(failed)?;
         let (head, newest) = watch::channel(rows::head(&connection).map_err(failed)?);
         let (jobs, queue) = mpsc::channel();
@@ -139,6 +144,7 @@ impl AlertLog {
             lock,
             jobs: queue,
             counters: Arc::clone(&counters),
+            series: Arc::clone(&series),
             head,
             cursors,
             retention,
@@ -154,6 +160,7 @@ impl AlertLog {
                 jobs,
                 room: Arc::new(Semaphore::new(QUEUE)),
                 counters,
+                series,
                 head: newest,
                 feed: Arc::new(Readers::new(path.clone(), 2)),
                 search: Arc::new(Readers::new(path, 3)),
@@ -318,6 +325,11 @@ impl AlertLog {
             max_queued: QUEUE as u64,
             ..shared.counters.snapshot()
         }
+    }
+
+    /// Alerts made durable since the log was opened, by labels; at most a few thousand series.
+    pub fn series(&self) -> Vec<(Labels, u64)> {
+        self.shared.series.snapshot()
     }
 
     /// Returns when everything offered before is durable; an error when it is not.

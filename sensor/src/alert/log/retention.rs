@@ -1,4 +1,4 @@
-//! Keeps the log within its age and size, in small steps between two commits.
+//! Keeps the log within its age and size, in small steps between two commits; only the size limit itself is enforced at once.
 //!
 //! Order of removal is order of arrival. An alert that an output has not passed, or that is a dead letter, stays,
 //! unless the database has reached `max_size`: then the oldest go whatever they are, and are counted as lost.
@@ -37,7 +37,10 @@ impl Retention {
         let used = used(connection)?;
         let passed = cursors.floor(now).unwrap_or(Seq::MAX);
         if used > self.max_size {
-            self.remove(connection, counters, Seq::MAX, passed)?;
+            // The limit holds, however much came in with the last commit.
+            while self::used(connection)? > self.max_size
+                && self.remove(connection, counters, Seq::MAX, passed)? > 0
+            {}
         } else if used > self.max_size / 10 * 9 {
             self.remove(connection, counters, passed, passed)?;
         }
@@ -61,14 +64,14 @@ impl Retention {
         Ok(())
     }
 
-    /// Removes the oldest alerts up to `last`; those beyond `passed` are losses.
+    /// Removes the oldest alerts up to `last`, and tells how many; those beyond `passed` are losses.
     fn remove(
         &self,
         connection: &mut Connection,
         counters: &Counters,
         last: Seq,
         passed: Seq,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<usize> {
         // Dead letters are kept while there is something else to remove.
         let mut found = oldest(connection, last, i64::MAX)?;
         if found.is_empty() && last == Seq::MAX {
@@ -88,7 +91,7 @@ impl Retention {
                 "alert log full: alerts removed before every output had them"
             );
         }
-        Ok(())
+        Ok(found.len())
     }
 }
 

@@ -1,3 +1,7 @@
+mod agree;
+mod faults;
+mod measure;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -265,4 +269,85 @@ async fn a_closed_log_says_so() {
     assert!(!other.offer(notice("x")));
     assert!(matches!(other.count(&Query::all()).await, Err(LogError::Closed)));
     assert_eq!(rules(&open(&directory), 0).await, ["r"]);
+}
+
+/// An alert of about a kilobyte.
+fn kilobyte(rule: &str) -> Alert {
+    Alert { output: "x".repeat(1000), ..notice(rule) }
+}
+
+#[tokio::test]
+async fn size_is_kept_and_what_outputs_have_passed_goes_first() {
+    let directory = TempDir::new().unwrap();
+    let config = LogConfig { max_size: 1 << 20, ..LogConfig::at(directory.path().join("alerts.db")) };
+    let log = AlertLog::open(&config).unwrap();
+    log.cursor("slow").await.unwrap();
+    for n in 0..20 {
+        log.append((0..100).map(|_| kilobyte("r")).collect()).await.unwrap();
+        // Passes the first half only.
+        if n == 9 {
+            log.advance("slow", log.head()).await.unwrap();
+        }
+    }
+    log.flush().await.unwrap();
+    log.close().await.unwrap();
+    let log = AlertLog::open(&config).unwrap();
+    let stats = log.stats();
+    assert!(stats.bytes <= 1 << 20, "{} bytes", stats.bytes);
+    assert_eq!(log.head(), 2000);
+    let left = log.read(0, 10_000).await.unwrap();
+    assert_eq!(left.len() as u64, stats.entries);
+    assert!(left.windows(2).all(|w| w[0].seq + 1 == w[1].seq), "the newest are left, without gaps");
+    assert_eq!(left.last().unwrap().seq, 2000);
+}
+
+#[tokio::test]
+async fn losses_by_size_are_counted() {
+    let directory = TempDir::new().unwrap();
+    let config = LogConfig { max_size: 1 << 20, ..LogConfig::at(directory.path().join("alerts.db")) };
+    let log = AlertLog::open(&config).unwrap();
+    log.cursor("dead").await.unwrap();
+    for _ in 0..20 {
+        log.append((0..100).map(|_| kilobyte("r")).collect()).await.unwrap();
+    }
+    // The last removal is done when the next commit has begun.
+    log.flush().await.unwrap();
+    log.flush().await.unwrap();
+    let stats = log.stats();
+    assert!(stats.bytes <= 1 << 20, "{} bytes", stats.bytes);
+    assert_eq!(stats.removed_by_size, 0, "no output had passed any");
+    assert_eq!(stats.lost_by_size + stats.entries, 2000);
+    assert!(stats.lost_by_size > 0);
+    log.advance("dead", 2000).await.unwrap();
+    for _ in 0..5 {
+        log.append((0..100).map(|_| kilobyte("r")).collect()).await.unwrap();
+        log.advance("dead", log.head()).await.unwrap();
+    }
+    log.flush().await.unwrap();
+    assert!(log.stats().removed_by_size > 0);
+}
+
+#[tokio::test]
+async fn age_removes_what_every_output_has_passed() {
+    let directory = TempDir::new().unwrap();
+    let config =
+        LogConfig { max_age: Duration::from_hours(1), ..LogConfig::at(directory.path().join("alerts.db")) };
+    let log = AlertLog::open(&config).unwrap();
+    log.cursor("output").await.unwrap();
+    let old = |rule| Alert { received: now() - 2 * 3_600_000_000_000, ..notice(rule) };
+    log.append(vec![old("passed"), old("dead"), old("not passed"), notice("young")]).await.unwrap();
+    log.note_delivery("output", 2, delivery(DeliveryState::Dead, None)).await.unwrap();
+    log.advance("output", 2).await.unwrap();
+    for _ in 0..3 {
+        log.flush().await.unwrap();
+    }
+    assert_eq!(rules(&log, 0).await, ["dead", "not passed", "young"]);
+    assert_eq!(log.stats().removed_by_age, 1);
+    log.advance("output", 4).await.unwrap();
+    log.note_delivery("output", 2, delivery(DeliveryState::Delivered, None)).await.unwrap();
+    log.flush().await.unwrap();
+    log.flush().await.unwrap();
+    assert_eq!(rules(&log, 0).await, ["young"]);
+    assert_eq!(log.stats().removed_by_age, 3);
+    assert_eq!(log.deliveries(2).await.unwrap(), []);
 }

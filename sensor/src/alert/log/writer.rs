@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use super::outputs::{Change, Cursors};
 use super::retention::Retention;
 use super::rows::{self, Stored};
+use super::series::Series;
 use super::stats::Counters;
 use super::{LogError, Seq, now};
 use crate::alert::Alert;
@@ -49,6 +50,7 @@ pub(super) struct Writer {
     pub lock: File,
     pub jobs: Receiver<Job>,
     pub counters: Arc<Counters>,
+    pub series: Arc<Series>,
     pub head: watch::Sender<Seq>,
     pub cursors: Cursors,
     pub retention: Retention,
@@ -58,6 +60,8 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Outcome {
     results: Vec<Seq>,
+    /// By alert, in order: was it new?
+    stored: Vec<bool>,
     head: Seq,
     new: u64,
     duplicates: u64,
@@ -118,7 +122,20 @@ impl Writer {
                     *head = outcome.head.max(*head);
                     newer || outcome.wake
                 });
+                let mut stored = outcome.stored.into_iter();
+                let mut count = |alerts: &[Alert]| {
+                    for alert in alerts {
+                        if stored.next() == Some(true) {
+                            self.series.count(alert);
+                        }
+                    }
+                };
                 for (job, seq) in batch.drain(..).zip(outcome.results) {
+                    match &job {
+                        Job::Offer { alert, .. } => count(std::slice::from_ref(alert)),
+                        Job::Append { alerts, .. } => count(alerts),
+                        Job::Change { .. } | Job::Close { .. } => {}
+                    }
                     if let Job::Append { reply, .. } | Job::Change { reply, .. } = job {
                         _ = reply.send(Ok(seq));
                     }
@@ -154,11 +171,13 @@ impl Writer {
             Ok(match rows::insert(&transaction, alert)? {
                 Stored::New(seq) => {
                     outcome.new += 1;
+                    outcome.stored.push(true);
                     outcome.head = seq;
                     seq
                 }
                 Stored::Duplicate(seq) => {
                     outcome.duplicates += 1;
+                    outcome.stored.push(false);
                     seq
                 }
             })

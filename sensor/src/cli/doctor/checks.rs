@@ -115,7 +115,8 @@ fn tracepoints(types: &KernelTypes) -> Check {
     Check::ok("tracepoints", format!("{}, ring buffer", wanted.join(", ")))
 }
 
-fn privileges(machine: &Machine) -> Check {
+/// What this process may do.
+pub fn privileges(machine: &Machine) -> Check {
     let admin = machine.has(CAP_SYS_ADMIN);
     let needed = [("CAP_BPF", CAP_BPF), ("CAP_PERFMON", CAP_PERFMON)];
     let absent: Vec<&str> =

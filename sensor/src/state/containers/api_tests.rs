@@ -216,6 +216,21 @@ fn a_sandbox_gets_its_labels_from_containerd() {
 }
 
 #[test]
+fn a_hanging_runtime_does_not_hide_what_the_disk_tells() {
+    let mut machine = Machine::new();
+    machine.engines.hold_ms = 2_000;
+    let socket = machine.host("odd/c.sock");
+    let spec = json!({"annotations": {"io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.sandbox-name": "web-7d9", "io.kubernetes.cri.container-name": "web"}});
+    machine.write(&format!("host/odd/k8s.io/{ID}/config.json"), &spec.to_string());
+    machine.shim(40, "k8s.io", ID, "/odd/c.sock", &format!("/odd/k8s.io/{ID}"));
+    // Connections are taken by the kernel and never answered.
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let c = machine.run(&format!("/kubepods/pod1/{ID}")).unwrap();
+    assert_eq!((c.name.as_str(), c.incomplete), ("web", false));
+}
+
+#[test]
 fn docker_and_podman_answer_over_http() {
     for (socket, path, runtime) in [
         ("var/run/docker.sock", format!("/system.slice/docker-{ID}.scope"), "docker"),

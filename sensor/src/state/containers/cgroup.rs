@@ -225,6 +225,15 @@ mod tests {
         assert_eq!((found.namespace.as_deref(), found.doubtful), (Some("default"), false));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_path_is_judged(path in "(/?[a-z.:é-]{0,9}(libpod-|docker-|lxc|:|-lxc\\\\x2d)?[0-9a-f]{0,65}(\\.scope)?){0,5}") {
+            if let Some(found) = container_of(&path, &EnginesConfig::default()) {
+                proptest::prop_assert!(!found.id.is_empty() && path.contains(&found.id));
+            }
+        }
+    }
+
     #[test]
     fn switched_off_engines_see_nothing() {
         let mut engines = EnginesConfig::default();

@@ -13,6 +13,10 @@ pub struct EnginesConfig {
     pub label_max_len: usize,
     /// Events of a container wait this many milliseconds for its metadata, then go out marked incomplete.
     pub hold_ms: u64,
+    /// Falco's keys, accepted and without effect: containers are seen by their cgroups, not by a runtime's hooks, and their sizes
+    /// are not asked for.
+    pub hooks: Vec<String>,
+    pub with_size: bool,
     pub docker: Engine<Docker>,
     pub podman: Engine<Podman>,
     /// containerd's own containers (`ctr`, `nerdctl`). The address of a running shim comes before the listed sockets.
@@ -28,6 +32,8 @@ impl Default for EnginesConfig {
         Self {
             label_max_len: 100,
             hold_ms: 2_000,
+            hooks: Vec::new(),
+            with_size: false,
             docker: Engine::default(),
             podman: Engine::default(),
             containerd: Engine::default(),
@@ -65,6 +71,8 @@ pub struct Engine<D: Defaults> {
     pub enabled: bool,
     /// Unix sockets, tried in order. `*` stands for one directory name.
     pub sockets: Vec<PathBuf>,
+    /// Falco's key, accepted and without effect: nothing is ever waited for where events are read.
+    pub disable_async: bool,
     #[serde(skip)]
     of: std::marker::PhantomData<D>,
 }
@@ -72,7 +80,7 @@ pub struct Engine<D: Defaults> {
 impl<D: Defaults> Default for Engine<D> {
     fn default() -> Self {
         let sockets = D::SOCKETS.iter().map(PathBuf::from).collect();
-        Self { enabled: true, sockets, of: std::marker::PhantomData }
+        Self { enabled: true, sockets, disable_async: false, of: std::marker::PhantomData }
     }
 }
 

@@ -9,13 +9,14 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::cgroup::{Candidate, container_of};
 use super::config::EnginesConfig;
 use super::container::{Container, Runtime};
 use super::docker;
+use super::hint::{Hint, Keeper, argument};
 use super::oci::Spec;
 use super::podman;
 
@@ -77,15 +78,15 @@ impl Host {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Looks for traces of `candidate`.
-    pub fn find(&self, candidate: &Candidate) -> Found {
+    /// Looks for traces of `candidate`, first where `hint` says.
+    pub fn find(&self, candidate: &Candidate, hint: Option<&Hint>) -> Found {
         match candidate.runtime {
-            Runtime::Podman | Runtime::CriO => self.find_conmon(candidate),
-            _ => self.find_containerd(candidate),
+            Runtime::Podman | Runtime::CriO => self.find_conmon(candidate, hint),
+            _ => self.find_containerd(candidate, hint),
         }
     }
 
-    fn find_containerd(&self, candidate: &Candidate) -> Found {
+    fn find_containerd(&self, candidate: &Candidate, hint: Option<&Hint>) -> Found {
         let mut container = Container::of_candidate(candidate);
         // A two-segment path names a namespace that may be docker's `--cgroup-parent` as well.
         let given = candidate.namespace.as_deref();
@@ -95,7 +96,8 @@ impl Host {
                 bundle.join("config.json").is_file().then(|| (bundle, namespace.to_owned()))
             })
         });
-        let shims = self.shims();
+        let hinted = hint.and_then(|hint| self.hinted_shim(hint)).filter(|shim| shim.owns(&candidate.id));
+        let shims = hinted.map_or_else(|| self.shims(), |shim| vec![shim]);
         let shim = shims.iter().find(|s| s.owns(&candidate.id));
         let (bundle, namespace) = match (by_default, shim) {
             (Some(found), _) => found,
@@ -141,13 +143,14 @@ impl Host {
         Found::default()
     }
 
-    fn find_conmon(&self, candidate: &Candidate) -> Found {
+    fn find_conmon(&self, candidate: &Candidate, hint: Option<&Hint>) -> Found {
         let mut container = Container::of_candidate(candidate);
         let default = STORAGE_DIRS
             .iter()
             .map(|dir| self.path(dir).join(&candidate.id).join("userdata"))
             .find(|bundle| bundle.join("config.json").is_file());
-        let conmon = self.conmon(&candidate.id);
+        let hinted = hint.and_then(|hint| self.hinted_conmon(hint));
+        let conmon = hinted.or_else(|| self.conmon(&candidate.id));
         let bundle = conmon.as_ref().and_then(|c| c.bundle.clone()).or(default);
         let Some(bundle) = bundle else { return Found::default() };
         let Some(spec) = read(&bundle.join("config.json")).and_then(|b| Spec::parse(&b)) else {
@@ -169,6 +172,24 @@ impl Host {
         Found { container: Some(container), complete: false, containerd: None }
     }
 
+    /// The shim of a hint. It named its paths as the host does, or they are not found and `/proc` is asked.
+    fn hinted_shim(&self, hint: &Hint) -> Option<Shim> {
+        let Keeper::Shim { namespace, address, bundle } = &hint.keeper else { return None };
+        let bundle = self.path(bundle);
+        bundle.join("config.json").is_file().then(|| Shim {
+            namespace: namespace.clone(),
+            id: hint.id.clone(),
+            address: address.as_ref().map(|address| self.path(address)),
+            group: bundle.parent().unwrap_or(&bundle).to_owned(),
+        })
+    }
+
+    fn hinted_conmon(&self, hint: &Hint) -> Option<Conmon> {
+        let Keeper::Conmon { bundle, name } = &hint.keeper else { return None };
+        let bundle = self.path(bundle.as_ref()?);
+        bundle.join("config.json").is_file().then(|| Conmon { bundle: Some(bundle), name: name.clone() })
+    }
+
     /// containerd's shims that can be believed.
     fn shims(&self) -> Vec<Shim> {
         self.trusted("containerd-shim")
@@ -177,11 +198,19 @@ impl Host {
                 Some(Shim {
                     namespace: value("-namespace")?,
                     id: value("-id")?,
-                    address: value("-address").filter(|a| !a.is_empty()).map(|a| seen_by(&dir, &a)),
+                    address: value("-address").filter(|a| !a.is_empty()).map(|a| self.shortest(&dir, &a)),
                     group: dir.join("cwd/.."),
                 })
             })
             .collect()
+    }
+
+    /// What the process with that directory in `/proc` calls `path`: by the host's name if that is the same file, so that
+    /// all shims of one containerd share a connection.
+    fn shortest(&self, dir: &Path, path: &str) -> PathBuf {
+        let (theirs, hosts) = (seen_by(dir, path), self.path(path));
+        let id = |path: &Path| fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+        if id(&hosts).is_some_and(|h| id(&theirs) == Some(h)) { hosts } else { theirs }
     }
 
     fn conmon(&self, id: &str) -> Option<Conmon> {
@@ -261,12 +290,6 @@ fn in_container(cgroups: &[u8]) -> bool {
 /// A path as the process with that directory in `/proc` sees it.
 fn seen_by(dir: &Path, path: &str) -> PathBuf {
     dir.join("root").join(path.trim_start_matches('/'))
-}
-
-/// The argument that follows one of `names`.
-fn argument(arguments: &[String], names: &[&str]) -> Option<String> {
-    let at = arguments.iter().position(|a| names.contains(&a.as_str()))?;
-    arguments.get(at + 1).cloned()
 }
 
 /// A regular file of bounded size.

@@ -168,6 +168,7 @@ impl Inspect {
         container.user = self.config.user;
         container.env = self.config.env;
         container.labels = self.config.labels;
+        container.label_pod();
         container.privileged = self.host_config.privileged;
         container.host_network = self.host_config.network_mode == "host";
         container.host_pid = self.host_config.pid_mode == "host";

@@ -15,6 +15,7 @@ mod cri;
 mod disk;
 mod docker;
 mod grpc;
+mod hint;
 pub mod image;
 mod oci;
 mod podman;
@@ -24,6 +25,7 @@ mod real_tests;
 mod tests;
 mod worker;
 
+use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,10 +33,12 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::events::Kind;
+use sensor_ebpf::events::process::Exec;
 use sensor_ebpf::record::Record;
 
 use cgroup::{Candidate, container_of};
 pub use config::EnginesConfig;
+use hint::Hint;
 use worker::{Answer, Worker};
 
 pub use container::{Container, Mount, Pod, PortMapping, Runtime};
@@ -74,6 +78,8 @@ pub struct Stats {
     pub incomplete: u64,
     /// Not asked for, as the queue to the worker was full.
     pub not_asked: u64,
+    /// Cgroups that were found by their id, as no record told of them.
+    pub cgroups_resolved: u64,
     /// Cgroups not kept because the table was full.
     pub cgroups_dropped: u64,
 }
@@ -102,8 +108,8 @@ struct Cgroup {
 
 #[derive(Debug)]
 enum State {
-    /// Until then.
-    Pending(Instant),
+    /// Asked about.
+    Pending,
     Ready(Arc<Container>),
     /// A doubtful candidate that no runtime knows.
     NotOne,
@@ -128,6 +134,8 @@ pub struct Containers {
     /// Containers that have a cgroup.
     by_id: HashMap<String, ContainerKey>,
     last_key: u64,
+    /// Until when each container that was asked about may be pending; the oldest first.
+    deadlines: VecDeque<(Instant, ContainerKey)>,
     worker: Worker,
     events: Vec<ContainerEvent>,
     purged: Instant,
@@ -149,6 +157,7 @@ impl Containers {
             entries: HashMap::new(),
             by_id: HashMap::new(),
             last_key: 0,
+            deadlines: VecDeque::new(),
             worker,
             events: Vec::new(),
             purged: Instant::now(),
@@ -163,9 +172,13 @@ impl Containers {
         layout.walk(|id, path| self.made(id, path, true));
     }
 
-    /// Takes in a record of a cgroup; others are ignored.
+    /// Takes in a record of a cgroup, or of an exec that announces a container; others are ignored.
     pub fn apply(&mut self, record: &Record) {
         let kind = record.header().kind;
+        if kind == Kind::Exec as u16 {
+            self.announced(record);
+            return;
+        }
         let Some(body) = record.body::<sensor_ebpf::events::cgroup::Cgroup>() else { return };
         if kind == Kind::CgroupMkdir as u16 {
             let path = record.tail(body.path);
@@ -173,6 +186,17 @@ impl Containers {
             self.made(body.id, &String::from_utf8_lossy(path), false);
         } else if kind == Kind::CgroupRmdir as u16 {
             self.removed(body.id);
+        }
+    }
+
+    /// Believes root outside of containers alone.
+    fn announced(&mut self, record: &Record) {
+        let Some(exec) = record.body::<Exec>() else { return };
+        if let Some(hint) = Hint::of_exec(record, exec)
+            && exec.task.uid == 0
+            && matches!(self.of_cgroup(record.header().cgroup), Where::Host)
+        {
+            self.worker.expect(hint);
         }
     }
 
@@ -185,7 +209,7 @@ impl Containers {
         let Some(key) = key else { return Where::Host };
         match self.entries.get(&key).map(|e| &e.state) {
             Some(State::Ready(container)) => Where::Container(container),
-            Some(State::Pending(_)) => Where::Pending(key),
+            Some(State::Pending) => Where::Pending(key),
             Some(State::NotOne) | None => Where::Host,
         }
     }
@@ -197,14 +221,10 @@ impl Containers {
         for answer in answers {
             self.answered(answer);
         }
-        let late: Vec<ContainerKey> = self
-            .entries
-            .iter()
-            .filter(|(_, e)| matches!(e.state, State::Pending(until) if until <= now))
-            .map(|(&key, _)| key)
-            .collect();
-        for key in late {
-            self.give_up(key);
+        while let Some((_, key)) = self.deadlines.pop_front_if(|(until, _)| *until <= now) {
+            if matches!(self.entries.get(&key).map(|e| &e.state), Some(State::Pending)) {
+                self.give_up(key);
+            }
         }
         if now.duration_since(self.purged) > KEEP_REMOVED / 4 {
             self.purge(now);
@@ -226,14 +246,17 @@ impl Containers {
     }
 
     pub fn stats(&self) -> Stats {
-        let pending = self.entries.values().filter(|e| matches!(e.state, State::Pending(_))).count();
+        let pending = self.entries.values().filter(|e| matches!(e.state, State::Pending)).count();
         Stats { containers: self.entries.len(), pending, cgroups: self.cgroups.len(), ..self.stats }
     }
 
     /// A cgroup that no record told of.
     fn resolve(&mut self, id: u64) -> Option<ContainerKey> {
         match self.layout.path_of(id) {
-            Some(path) => self.made(id, &path, false),
+            Some(path) => {
+                self.stats.cgroups_resolved += 1;
+                self.made(id, &path, false);
+            }
             // Gone already. Remembered, so that its other late records do not ask again.
             None => self.remember(id, Cgroup { key: None, removed: Some(Instant::now()) }),
         }
@@ -267,7 +290,8 @@ impl Containers {
             return key;
         }
         let asked = self.worker.ask(key, candidate.clone());
-        let state = State::Pending(Instant::now() + self.engines.hold());
+        self.deadlines.push_back((Instant::now() + self.engines.hold(), key));
+        let state = State::Pending;
         self.entries.insert(key, Entry { state, candidate, preexisting, cgroups: 1, removed: None });
         if !asked {
             self.stats.not_asked += 1;
@@ -312,7 +336,7 @@ impl Containers {
 
     fn answered(&mut self, answer: Answer) {
         let Some(entry) = self.entries.get_mut(&answer.key) else { return };
-        let pending = matches!(entry.state, State::Pending(_));
+        let pending = matches!(entry.state, State::Pending);
         match answer.container {
             Some(mut container) => {
                 container.preexisting = entry.preexisting;
@@ -334,9 +358,14 @@ impl Containers {
         }
     }
 
-    /// Only the path of the cgroup is known of it.
-    fn give_up(&mut self, key: ContainerKey) {
+    /// Ends the wait for metadata, for who cannot hold more events back: the next [`Containers::poll`] has the `Ready`, with
+    /// what the path of the cgroup tells, marked incomplete. Metadata that comes later still counts. Nothing happens to a
+    /// container that is not pending.
+    pub fn give_up(&mut self, key: ContainerKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
+        if !matches!(entry.state, State::Pending) {
+            return;
+        }
         if entry.candidate.doubtful {
             entry.state = State::NotOne;
             self.ready(key, None);
@@ -366,6 +395,6 @@ impl Containers {
         self.purged = now;
         let old = |removed: Option<Instant>| removed.is_some_and(|r| now.duration_since(r) > KEEP_REMOVED);
         self.cgroups.retain(|_, c| !old(c.removed));
-        self.entries.retain(|_, e| !old(e.removed) || matches!(e.state, State::Pending(_)));
+        self.entries.retain(|_, e| !old(e.removed) || matches!(e.state, State::Pending));
     }
 }

@@ -111,7 +111,11 @@ impl Spec {
         } else {
             self.process.user.username.clone()
         };
-        container.privileged = self.is_privileged();
+        // Podman says it; of the others it has to be concluded.
+        container.privileged = match self.annotation("io.podman.annotations.privileged") {
+            "" => self.is_privileged(),
+            said => said.eq_ignore_ascii_case("true"),
+        };
         container.mounts = self.mounts().map(SpecMount::shown).collect();
         container.host_network = !self.has_namespace("network");
         container.host_pid = !self.has_namespace("pid");
@@ -236,8 +240,22 @@ impl SpecMount {
 }
 
 impl Container {
-    /// `k8s.*` fields read labels; runtimes that keep the pod elsewhere get the labels that kubelet would set.
+    /// Brings the pod and the labels that kubelet sets into line: runtimes know the one or the other, and `k8s.*` fields read
+    /// labels.
     pub(super) fn label_pod(&mut self) {
+        let label = |key: &str| self.labels.get(key).cloned().unwrap_or_default();
+        let name = label("io.kubernetes.pod.name");
+        if self.pod.is_none() && !name.is_empty() {
+            self.pod = Some(Pod {
+                name,
+                namespace: label("io.kubernetes.pod.namespace"),
+                uid: label("io.kubernetes.pod.uid"),
+                // cri-dockerd's.
+                sandbox_id: label("io.kubernetes.sandbox.id"),
+                ..Pod::default()
+            });
+            self.is_pod_sandbox |= label("io.kubernetes.docker.type") == "podsandbox";
+        }
         let Some(pod) = &self.pod else { return };
         for (key, value) in [
             ("io.kubernetes.pod.name", &pod.name),
@@ -268,7 +286,9 @@ impl Container {
         self.mounts.truncate(MANY);
         self.ports.truncate(MANY);
         if self.name.is_empty() && self.runtime == Runtime::Containerd {
-            self.name = short_id(&self.full_id).into();
+            // containerd has no names; nerdctl keeps its own in a label.
+            let name = self.labels.get("nerdctl/name").map_or(short_id(&self.full_id), String::as_str);
+            self.name = name.into();
         }
     }
 }

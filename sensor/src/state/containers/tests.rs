@@ -323,6 +323,8 @@ fn a_container_comes_and_goes_once() {
         assert!(matches!(containers.of_cgroup(id), Where::Container(c) if c.full_id == ID), "{id}");
     }
     assert_eq!(containers.iter().count(), 1);
+    containers.give_up(key);
+    nothing_more(&mut containers);
     containers.apply(&testing::cgroup(Kind::CgroupRmdir, 8, &path).record());
     nothing_more(&mut containers);
     containers.apply(&testing::cgroup(Kind::CgroupRmdir, 7, &path).record());

@@ -3,11 +3,11 @@
 //! What is on disk comes first: it is there before the container runs, and needs nobody's answer. Then whoever can add to it is
 //! asked. What is not there yet is tried again; what never comes costs the hold time of that container's events and no more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -18,14 +18,18 @@ use super::config::EnginesConfig;
 use super::container::{Container, Runtime};
 use super::disk::{Host, Owner, expand};
 use super::grpc::{Connection, Refusal};
+use super::hint::{Hint, Keeper};
 use super::{ContainerKey, ContainersError, containerd, cri, docker};
 
 /// Requests that wait at most.
 const QUEUE: usize = 1024;
 
-struct Request {
-    key: ContainerKey,
-    candidate: Candidate,
+/// What the event thread tells.
+enum Request {
+    /// A container was made: what is it?
+    Container(ContainerKey, Candidate),
+    /// One is about to be made.
+    Soon(Hint),
 }
 
 /// What was found out.
@@ -65,7 +69,12 @@ impl Worker {
 
     /// False when the queue is full.
     pub fn ask(&self, key: ContainerKey, candidate: Candidate) -> bool {
-        self.requests.try_send(Request { key, candidate }).is_ok()
+        self.requests.try_send(Request::Container(key, candidate)).is_ok()
+    }
+
+    /// Has a container looked for that is about to be made. Not done when the queue is full: it will be asked about anyway.
+    pub fn expect(&self, hint: Hint) {
+        let _ = self.requests.try_send(Request::Soon(hint));
     }
 
     /// What was found out since the last call.
@@ -106,50 +115,124 @@ async fn serve(mut requests: mpsc::Receiver<Request>, sources: &Arc<Sources>, ou
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let (sources, out) = (sources.clone(), out.clone());
         tokio::spawn(async move {
-            find_out(&request, &sources, &out).await;
+            match request {
+                Request::Container(key, candidate) => find_out(key, &candidate, &sources, &out).await,
+                Request::Soon(hint) => look_early(hint, &sources).await,
+            }
             drop(place);
         });
     }
 }
 
-/// How often it is tried again: a container's files and records appear while it is being made.
-const FAST: Duration = Duration::from_millis(20);
-const FAST_FOR: Duration = Duration::from_secs(1);
-const SLOW: Duration = Duration::from_millis(500);
+/// When it is tried again: at once rather often, as a container's files and records appear while it is being made, then less and
+/// less, as each look costs a walk through `/proc`.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// When it is given up.
-const SLOW_FOR: Duration = Duration::from_secs(10);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// Answers as soon as everything is known; after a second with what is known; and once more if the rest comes later.
-async fn find_out(request: &Request, sources: &Sources, out: &Out) {
+/// Answers as soon as everything is known; at half of the hold time with what is known then; and once more if the rest comes
+/// later.
+async fn find_out(key: ContainerKey, candidate: &Candidate, sources: &Sources, out: &Out) {
     let started = Instant::now();
-    let mut told = false;
+    let patience = sources.engines.hold() / 2;
+    let (mut told, mut pause) = (false, FIRST_PAUSE);
     let tell = |container: Option<Container>| {
         let container = container.map(|mut c| {
             c.limit(sources.engines.label_max_len);
             Box::new(c)
         });
-        out.send(Answer { key: request.key, container });
+        out.send(Answer { key, container });
     };
     loop {
-        let look = sources.look(&request.candidate).await;
+        let look = match sources.early.found(&candidate.id) {
+            Some(container) => Look::Complete(container),
+            None => sources.look(candidate).await,
+        };
         let waited = started.elapsed();
         match look {
             Look::Complete(container) => return tell(Some(container)),
-            Look::Partial(container) if !told && waited >= FAST_FOR => {
+            Look::Partial(container) if !told && waited >= patience => {
                 tell(Some(container));
                 told = true;
             }
             // Its shim is there before its cgroup is: what no shim knows is none.
-            Look::Unknown if request.candidate.doubtful => return tell(None),
-            Look::Partial(_) | Look::Unknown => {}
+            Look::Unknown if candidate.doubtful => return tell(None),
+            Look::Partial(_) | Look::Unknown | Look::Missed => {}
         }
-        if waited >= SLOW_FOR {
+        if waited >= GIVE_UP_AFTER {
             if !told {
                 tell(None);
             }
             return;
         }
-        tokio::time::sleep(if waited < FAST_FOR { FAST } else { SLOW }).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// How long a container that was announced is looked for before it is asked about.
+const EARLY: Duration = Duration::from_secs(2);
+
+/// Looks for a container before it is made, so that the answer is there when it is asked for.
+async fn look_early(hint: Hint, sources: &Sources) {
+    let (id, keeper) = (hint.id.clone(), hint.keeper.clone());
+    sources.early.announce(hint);
+    // Conmon's directory stays longer than its container; knowing the place is enough.
+    let Keeper::Shim { namespace, .. } = keeper else { return };
+    let candidate =
+        Candidate { id, runtime: Runtime::Containerd, namespace: Some(namespace), doubtful: false };
+    let started = Instant::now();
+    while started.elapsed() < EARLY {
+        if let Look::Complete(container) = sources.look(&candidate).await {
+            sources.early.keep(container);
+            return;
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+}
+
+/// Containers that were announced, and those already found; the newest of each.
+#[derive(Default)]
+struct Early(Mutex<VecDeque<Announced>>);
+
+struct Announced {
+    hint: Hint,
+    container: Option<Container>,
+}
+
+/// Announced containers that are remembered.
+const MAX_ANNOUNCED: usize = 512;
+
+impl Early {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Announced>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn announce(&self, hint: Hint) {
+        let mut all = self.lock();
+        // A shim runs more than once with the same words.
+        if all.iter().any(|a| a.hint.id == hint.id) {
+            return;
+        }
+        if all.len() == MAX_ANNOUNCED {
+            all.pop_front();
+        }
+        all.push_back(Announced { hint, container: None });
+    }
+
+    fn keep(&self, container: Container) {
+        if let Some(announced) = self.lock().iter_mut().find(|a| a.hint.id == container.full_id) {
+            announced.container = Some(container);
+        }
+    }
+
+    fn found(&self, id: &str) -> Option<Container> {
+        self.lock().iter().find(|a| a.hint.id == id)?.container.clone()
+    }
+
+    fn hint(&self, id: &str) -> Option<Hint> {
+        Some(self.lock().iter().find(|a| a.hint.id == id)?.hint.clone())
     }
 }
 
@@ -158,50 +241,68 @@ enum Look {
     Complete(Container),
     /// Named, but an API that should know more did not answer.
     Partial(Container),
+    /// Nobody knows it.
     Unknown,
+    /// The disk did not answer.
+    Missed,
 }
 
 /// Everybody who can be asked.
 struct Sources {
     engines: EnginesConfig,
     host: Host,
+    early: Early,
     /// Connections by socket, kept as long as the worker lives.
     connections: Mutex<HashMap<PathBuf, Connection>>,
 }
 
 /// gRPC connections that are kept.
 const MAX_CONNECTIONS: usize = 64;
-/// Longest wait for files.
-const DISK_LIMIT: Duration = Duration::from_secs(1);
+/// Longest wait for files, and for everybody who is asked together, unless a quarter of the hold time is longer.
+const LOOK_LIMIT: Duration = Duration::from_millis(250);
 
 impl Sources {
     fn new(engines: &EnginesConfig, proc_root: &Path) -> Self {
-        Self { engines: engines.clone(), host: Host::new(proc_root), connections: Mutex::new(HashMap::new()) }
+        Self {
+            engines: engines.clone(),
+            host: Host::new(proc_root),
+            early: Early::default(),
+            connections: Mutex::new(HashMap::new()),
+        }
     }
 
     async fn look(&self, candidate: &Candidate) -> Look {
         let (host, wanted) = (self.host.clone(), candidate.clone());
-        let reading = tokio::task::spawn_blocking(move || host.find(&wanted));
-        // A reader that hangs or panics found nothing.
-        let found =
-            tokio::time::timeout(DISK_LIMIT, reading).await.ok().and_then(Result::ok).unwrap_or_default();
+        let hint = self.early.hint(&candidate.id);
+        let reading = tokio::task::spawn_blocking(move || host.find(&wanted, hint.as_ref()));
+        let limit = LOOK_LIMIT.max(self.engines.hold() / 4);
+        let Ok(Ok(found)) = tokio::time::timeout(limit, reading).await else { return Look::Missed };
         let known = found.container.is_some();
         let mut container = found.container.unwrap_or_else(|| Container::of_candidate(candidate));
         if found.complete {
             if container.runtime == Runtime::Docker {
-                self.image_of(&mut container).await;
+                // Only the digest is missing; without an answer it stays so.
+                let mut better = container.clone();
+                if tokio::time::timeout(limit, self.image_of(&mut better)).await.is_ok() {
+                    container = better;
+                }
             }
             return Look::Complete(container);
         }
-        let asked = if let Some(owner) = &found.containerd {
-            self.ask_containerd(owner, known, &mut container).await
-        } else if candidate.doubtful {
+        if candidate.doubtful && found.containerd.is_none() {
             return Look::Unknown;
-        } else {
-            self.ask_everybody(&mut container).await
+        }
+        let mut better = container.clone();
+        let asking = async {
+            match &found.containerd {
+                Some(owner) => self.ask_containerd(owner, known, &mut better).await,
+                None => self.ask_everybody(&mut better).await,
+            }
         };
+        let asked = tokio::time::timeout(limit, asking).await.unwrap_or(Asked::Nothing);
         match (asked, known) {
-            (Asked::Knows, _) | (Asked::Nobody, true) => Look::Complete(container),
+            (Asked::Knows, _) => Look::Complete(better),
+            (Asked::Nobody, true) => Look::Complete(container),
             (Asked::Nothing, true) => Look::Partial(container),
             (Asked::Nothing | Asked::Nobody, false) => Look::Unknown,
         }

@@ -1,0 +1,641 @@
+//! Meaning of a condition: fields and operators known, literals of the right type, comparisons turned into tests. What
+//! the event's type alone decides becomes a set of types here, so that the compiler can decide it before any event comes.
+
+use std::sync::Arc;
+
+use aho_corasick::AhoCorasick;
+use memchr::memmem::Finder;
+
+use super::ast::{Check, Expr, FieldText, Function, Op, Operand, Right, Span, Value as Literal};
+use super::diagnostic::{Code, Complaint};
+use super::event::{EventType, Value};
+use super::event_types;
+use super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Flags, by_name};
+use super::matcher::{Bytes, Matcher, Net, Number, Order, port};
+use super::pattern::{self, PathSet};
+use super::transform::{self, Compute, Yields};
+
+/// A set of event types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeSet(Box<[u64]>);
+
+impl TypeSet {
+    fn of(mut contains: impl FnMut(EventType, &event_types::Info) -> bool) -> Self {
+        let mut words = vec![0u64; event_types::count().div_ceil(64)];
+        for (event, info) in event_types::all() {
+            if contains(event, info) {
+                words[usize::from(event.0) / 64] |= 1 << (event.0 % 64);
+            }
+        }
+        Self(words.into())
+    }
+
+    pub fn contains(&self, event: EventType) -> bool {
+        self.0.get(usize::from(event.0) / 64).is_some_and(|word| word >> (event.0 % 64) & 1 == 1)
+    }
+}
+
+/// A condition whose leaves are ready to test.
+#[derive(Debug, Clone)]
+pub enum Cond {
+    Const(bool),
+    /// True exactly for events of these types.
+    Types(Arc<TypeSet>),
+    /// A comparison of a field that the engine cannot extract yet.
+    Unfilled(&'static str),
+    Test(Arc<Pred>),
+    And(Vec<Cond>),
+    Or(Vec<Cond>),
+    Not(Box<Cond>),
+}
+
+/// A test and what the compiler needs to know of it.
+#[derive(Debug)]
+pub struct Pred {
+    /// Equal keys are equal tests.
+    pub key: String,
+    pub test: Test,
+    /// Rough cost of the test; cheap ones go first.
+    pub cost: u32,
+}
+
+/// A leaf of a condition.
+#[derive(Debug)]
+pub enum Test {
+    Exists(FieldRef),
+    ExistsAny(FieldRef),
+    /// The field's value passes.
+    One(FieldRef, Matcher),
+    /// Any of the values passes.
+    Any(FieldRef, Matcher),
+    /// There are values and none passes: `fd.ip != x`.
+    NoneOf(FieldRef, Matcher),
+    /// There are values and all pass: `in` of a list.
+    All(FieldRef, Matcher),
+    /// A computed value exists.
+    ComputedExists(Compute),
+    /// A computed value, or any element of a computed list, passes.
+    Computed(Compute, Matcher),
+    /// Every element of a computed list passes.
+    ComputedAll(Compute, Matcher),
+    /// Two extracted values compare.
+    Pair(Compute, Op, Compute),
+}
+
+/// What checking a condition found beside its meaning.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub warnings: Vec<Complaint>,
+}
+
+/// Checks a condition.
+pub fn condition(expr: &Expr, findings: &mut Findings) -> Result<Cond, Complaint> {
+    Ok(match expr {
+        Expr::And(items) => Cond::And(all(items, findings)?),
+        Expr::Or(items) => Cond::Or(all(items, findings)?),
+        Expr::Not(inner) => Cond::Not(Box::new(condition(inner, findings)?)),
+        Expr::Check(check) => comparison(check, findings)?,
+        Expr::Macro(name, span) => {
+            let message = format!("Undefined macro '{name}' used in filter.");
+            return Err(Complaint::new(Code::Validate, span.at, message));
+        }
+    })
+}
+
+fn all(items: &[Expr], findings: &mut Findings) -> Result<Vec<Cond>, Complaint> {
+    items.iter().map(|item| condition(item, findings)).collect()
+}
+
+fn refuse(span: Span, message: impl Into<String>) -> Complaint {
+    Complaint::new(Code::CompileCondition, span.at, message).spanning(span.len)
+}
+
+/// The field that a text names.
+fn resolve(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Complaint> {
+    let field = FieldRef::resolve(&text.name, text.arg.as_deref()).map_err(|error| {
+        let message = match &error {
+            FieldError::Unknown { .. } => format!("filter_check called with nonexistent field {text}"),
+            other => other.to_string(),
+        };
+        let suggestion = match error {
+            FieldError::Unknown { suggestion, .. } => suggestion,
+            _ => None,
+        };
+        refuse(text.span, message).suggesting(suggestion)
+    })?;
+    let info = field.field.info();
+    if info.flags.has(Flags::PRINT) {
+        return Err(refuse(text.span, format!("field {} can be printed only", info.name)));
+    }
+    if info.flags.has(Flags::DEPRECATED) {
+        findings.warnings.push(deprecated(&field, text.span));
+    }
+    if let (Field::EvtTypeIs, FieldArg::Key(name)) = (field.field, &field.arg) {
+        known_event(&String::from_utf8_lossy(name), text.span)?;
+    }
+    Ok(field)
+}
+
+/// The warning about a deprecated field.
+pub fn deprecated(field: &FieldRef, span: Span) -> Complaint {
+    let mut complaint = Complaint::new(
+        Code::DeprecatedItem,
+        span.at,
+        format!("usage of deprecated field '{field}' has been detected"),
+    )
+    .spanning(span.len);
+    complaint.deprecated_field = Some(field.to_string());
+    complaint
+}
+
+fn known_event(name: &str, span: Span) -> Result<EventType, Complaint> {
+    event_types::by_name(name).ok_or_else(|| {
+        refuse(span, format!("unknown event type {name}")).suggesting(event_types::suggest(name))
+    })
+}
+
+fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
+    match &check.left {
+        Operand::Field(text) => {
+            let field = resolve(text, findings)?;
+            if let Right::Operand(right) = &check.right {
+                return pair(check, right, findings);
+            }
+            field_comparison(field, check, findings)
+        }
+        Operand::Transform(transform) => {
+            if let Right::Operand(right) = &check.right {
+                return pair(check, right, findings);
+            }
+            let (left, yields) = compute(transform, findings)?;
+            if let Some(name) = left.unfilled() {
+                return Ok(Cond::Unfilled(name));
+            }
+            let test = match (check.op, yields) {
+                (Op::Exists, _) => Test::ComputedExists(left),
+                (Op::In, Yields::List) => {
+                    Test::ComputedAll(left, literals(FieldType::CharBuf, check, findings)?)
+                }
+                (Op::Intersects, Yields::List) => {
+                    Test::Computed(left, literals(FieldType::CharBuf, check, findings)?)
+                }
+                (op, Yields::List) => return Err(unsupported(op, "a list", check.span)),
+                (_, Yields::One(kind)) => Test::Computed(left, literals(kind, check, findings)?),
+            };
+            Ok(test_of(check.to_string(), test, 40))
+        }
+    }
+}
+
+fn compute(
+    transform: &super::ast::Transform,
+    findings: &mut Findings,
+) -> Result<(Compute, Yields), Complaint> {
+    transform::check(transform, &mut |text| resolve(text, findings)).map_err(|error| match error {
+        Ok(message) => refuse(transform.span, message),
+        Err(complaint) => complaint,
+    })
+}
+
+/// A comparison with a field or transformer on the right.
+fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let op = check.op;
+    if matches!(op, Op::Pmatch | Op::Regex) {
+        return Err(refuse(check.span, format!("'{}' takes no field on its right", op.as_str())));
+    }
+    let mut side = |operand: &Operand, is_right: bool| -> Result<(Compute, Yields, bool), Complaint> {
+        match operand {
+            Operand::Transform(transform) => {
+                let (compute, yields) = compute(transform, findings)?;
+                Ok((compute, yields, true))
+            }
+            Operand::Field(text) => {
+                let field = resolve(text, findings)?;
+                let forbidden =
+                    field.field.info().flags.has(Flags::LEFT_ONLY) && (is_right || field.is_any());
+                if forbidden || decided_by_type(&field).is_some() || field.field == Field::EvtType {
+                    let message = format!("field {field} cannot be compared with another field");
+                    return Err(refuse(text.span, message));
+                }
+                let yields = if field.is_list() { Yields::List } else { Yields::One(field.kind()) };
+                Ok((Compute::Field(field), yields, false))
+            }
+        }
+    };
+    let (left, left_type, _) = side(&check.left, false)?;
+    let (right, right_type, _) = side(right, true)?;
+    let fits = match (left_type, right_type) {
+        (Yields::One(a), Yields::One(b)) => same_kind(a, b) && !matches!(op, Op::In | Op::Intersects),
+        (Yields::One(a), Yields::List) => same_kind(a, FieldType::CharBuf) && op.is_list(),
+        (Yields::List, Yields::List) => op.is_list(),
+        (Yields::List, Yields::One(_)) => false,
+    };
+    if !fits {
+        let message = format!("the two sides of '{}' have different types", op.as_str());
+        return Err(refuse(check.span, message));
+    }
+    if let Yields::One(kind) = left_type {
+        allowed(kind, op, check.span)?;
+    }
+    if let Some(name) = left.unfilled().or(right.unfilled()) {
+        return Ok(Cond::Unfilled(name));
+    }
+    Ok(test_of(format!("{check} (computed)"), Test::Pair(left, op, right), 40))
+}
+
+/// Types whose values compare with each other.
+fn same_kind(a: FieldType, b: FieldType) -> bool {
+    let class = |kind: FieldType| match kind {
+        FieldType::CharBuf | FieldType::FsPath => 0,
+        FieldType::ByteBuf => 1,
+        FieldType::Bool => 2,
+        FieldType::IpAddr => 3,
+        FieldType::IpNet => 4,
+        FieldType::Dynamic => 5,
+        _ => 6,
+    };
+    class(a) == class(b)
+}
+
+fn test_of(key: String, test: Test, cost: u32) -> Cond {
+    Cond::Test(Arc::new(Pred { key, test, cost }))
+}
+
+fn unsupported(op: Op, kind: &str, span: Span) -> Complaint {
+    refuse(span, format!("'{}' operator not supported for type {kind}", op.as_str()))
+}
+
+/// Whether the operator applies to the type.
+fn allowed(kind: FieldType, op: Op, span: Span) -> Result<(), Complaint> {
+    let yes = match (kind, op) {
+        (_, Op::Exists | Op::Eq | Op::Ne | Op::In | Op::Intersects) | (FieldType::Dynamic, _) => true,
+        (FieldType::CharBuf | FieldType::FsPath, op) => !matches!(op, Op::Bcontains | Op::Bstartswith),
+        (FieldType::ByteBuf, op) => {
+            matches!(op, Op::Contains | Op::Startswith | Op::Endswith | Op::Bcontains | Op::Bstartswith)
+        }
+        (FieldType::Bool | FieldType::IpAddr | FieldType::IpNet, _) => false,
+        (_, op) => op.is_order(),
+    };
+    if yes { Ok(()) } else { Err(unsupported(op, kind.as_str(), span)) }
+}
+
+fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let (op, kind, info) = (check.op, field.kind(), field.field.info());
+    if field.is_list() {
+        if !matches!(op, Op::In | Op::Intersects | Op::Exists) || check.modifier.is_some() {
+            return Err(unsupported(op, "a list", check.span));
+        }
+    } else {
+        allowed(kind, op, check.span)?;
+    }
+    let matcher = if op == Op::Exists { None } else { Some(literals(kind, check, findings)?) };
+    if let Some(cond) = constant(&field, check, matcher.as_ref())? {
+        return Ok(cond);
+    }
+    if !info.filled {
+        return Ok(Cond::Unfilled(info.name));
+    }
+    // The key is the comparison as the canonical form shows it, after the field's argument was understood.
+    let mut key = check.to_string();
+    if let Operand::Field(text) = &check.left {
+        let written = text.to_string();
+        key.replace_range(..written.len(), &field.to_string());
+    }
+    let either_end = matches!(field.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto);
+    let cost = cost(&field, op);
+    let test = match matcher {
+        None if field.is_any() || field.is_list() => Test::ExistsAny(field),
+        None => Test::Exists(field),
+        Some(matcher) if field.is_list() && op == Op::In => Test::All(field, matcher),
+        Some(matcher) if field.is_list() => Test::Any(field, matcher),
+        Some(_) if either_end && op == Op::Ne => {
+            let equal = Check { op: Op::Eq, ..check.clone() };
+            Test::NoneOf(field, literals(kind, &equal, &mut Findings::default())?)
+        }
+        Some(matcher) if field.is_any() => Test::Any(field, matcher),
+        Some(matcher) => Test::One(field, matcher),
+    };
+    Ok(test_of(key, test, cost))
+}
+
+/// Rough cost of a test, to put cheap ones first: extraction of the field and work of the operator.
+fn cost(field: &FieldRef, op: Op) -> u32 {
+    let field_cost = match field.field {
+        _ if field.is_any() => 30,
+        Field::ProcCmdline | Field::ProcPcmdline | Field::ProcAcmdline | Field::ProcArgs | Field::ProcEnv => {
+            12
+        }
+        Field::ProcAargs | Field::ProcAenv | Field::ProcExeline | Field::EvtArgs | Field::EvtInfo => 16,
+        Field::EvtArg | Field::FdName | Field::FdNameraw | Field::FdDirectory | Field::FdFilename => 6,
+        _ => match field.kind() {
+            FieldType::CharBuf | FieldType::FsPath => 4,
+            _ => 1,
+        },
+    };
+    let op_cost = match op {
+        Op::Exists => 0,
+        Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge => 1,
+        Op::In | Op::Intersects | Op::Startswith | Op::Bstartswith | Op::Endswith => 2,
+        Op::Contains | Op::Bcontains => 6,
+        Op::Pmatch | Op::Icontains => 8,
+        Op::Glob | Op::Iglob => 12,
+        Op::Regex => 24,
+    };
+    field_cost + op_cost
+}
+
+/// What a field is for events of a type, where the type alone says it.
+fn decided_by_type(field: &FieldRef) -> Option<fn(&event_types::Info) -> Option<Value<'static>>> {
+    use event_types::Kind::{Meta, Syscall};
+    match field.field {
+        Field::EvtType => Some(|info| Some(Value::Str(info.name.as_bytes()))),
+        Field::SyscallType => Some(|info| (info.kind == Syscall).then_some(Value::Str(info.name.as_bytes()))),
+        Field::EvtDir => Some(|info| Some(Value::Str(if info.kind == Syscall { b"<" } else { b">" }))),
+        Field::EvtIsAsync => {
+            Some(|info| Some(Value::Bool(info.kind == Meta && info.name.starts_with("container"))))
+        }
+        Field::EvtSource => Some(|_| Some(Value::Str(b"syscall"))),
+        Field::EvtCount => Some(|_| Some(Value::Uint(1))),
+        _ => None,
+    }
+}
+
+/// A comparison that needs no event, or its type only.
+fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Result<Option<Cond>, Complaint> {
+    if matches!(field.field, Field::EvtType | Field::SyscallType)
+        && matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects)
+    {
+        for value in values(&check.right) {
+            known_event(&String::from_utf8_lossy(&value.bytes), value.span)?;
+        }
+    }
+    if let Some(value) = decided_by_type(field) {
+        let set = TypeSet::of(|_, info| {
+            value(info).is_some_and(|value| matcher.is_none_or(|matcher| matcher.matches(value)))
+        });
+        return Ok(Some(Cond::Types(Arc::new(set))));
+    }
+    if let (Field::EvtTypeIs, FieldArg::Key(name)) = (field.field, &field.arg) {
+        let set = TypeSet::of(|_, info| {
+            let value = Value::Uint(u64::from(info.name.as_bytes() == &**name));
+            matcher.is_none_or(|matcher| matcher.matches(value))
+        });
+        return Ok(Some(Cond::Types(Arc::new(set))));
+    }
+    // Events are counted from 1, so rules write `evt.num=0` for never and `evt.num>=0` for always.
+    if let (Field::EvtNum, Right::Value(value)) = (field.field, &check.right)
+        && let Some(number) = decimal(&value.bytes)
+    {
+        let always = match check.op {
+            Op::Eq | Op::Le => (number < 1).then_some(false),
+            Op::Ne | Op::Gt => (number < 1).then_some(true),
+            Op::Ge => (number <= 1).then_some(true),
+            Op::Lt => (number <= 1).then_some(false),
+            _ => None,
+        };
+        return Ok(always.map(Cond::Const));
+    }
+    Ok(None)
+}
+
+fn values(right: &Right) -> &[Literal] {
+    match right {
+        Right::Value(value) => std::slice::from_ref(value),
+        Right::List(values) => values,
+        Right::None | Right::Operand(_) => &[],
+    }
+}
+
+fn decimal(bytes: &[u8]) -> Option<i128> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    // Longer ones are no number of 64 bits anyway.
+    (text.len() <= 21).then(|| text.parse().ok()).flatten()
+}
+
+/// The test that a comparison makes of one value of type `kind`.
+fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Result<Matcher, Complaint> {
+    allowed(kind, check.op, check.span)?;
+    let values = values(&check.right);
+    for value in values {
+        hint(value, findings);
+    }
+    if check.modifier.is_some()
+        && !matches!(kind, FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf | FieldType::Dynamic)
+    {
+        return Err(unsupported(check.op, kind.as_str(), check.span));
+    }
+    let equal = check.op != Op::Ne;
+    let not_a = |value: &Literal, what: &str| {
+        let shown = String::from_utf8_lossy(&value.bytes).into_owned();
+        refuse(value.span, format!("'{shown}' is not {what}"))
+    };
+    let text = |value: &Literal| std::str::from_utf8(&value.bytes).ok().map(str::to_owned);
+    Ok(match kind {
+        FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf => {
+            Matcher::Bytes(bytes(kind, check, values, findings)?)
+        }
+        FieldType::Bool => {
+            let parse = |value: &Literal| match value.bytes.as_slice() {
+                b"true" => Ok(true),
+                b"false" => Ok(false),
+                _ => Err(not_a(value, "a truth value (true, false)")),
+            };
+            Matcher::Bool { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
+        }
+        FieldType::IpAddr => {
+            let parse = |value: &Literal| {
+                text(value).and_then(|t| t.parse().ok()).ok_or_else(|| not_a(value, "an IP address"))
+            };
+            Matcher::Ip { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
+        }
+        FieldType::IpNet => {
+            let parse = |value: &Literal| {
+                text(value)
+                    .and_then(|t| Net::parse(&t))
+                    .ok_or_else(|| not_a(value, "a network (address/length)"))
+            };
+            Matcher::Net { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
+        }
+        FieldType::Dynamic => {
+            let numbers: Option<Vec<i128>> = values.iter().map(|value| decimal(&value.bytes)).collect();
+            let boolean = match values {
+                [value] if value.bytes == b"true" => Some((equal, true)),
+                [value] if value.bytes == b"false" => Some((equal, false)),
+                _ => None,
+            };
+            Matcher::Dynamic {
+                bytes: bytes(kind, check, values, findings)?,
+                number: numbers.and_then(|numbers| number(check.op, numbers)),
+                boolean,
+            }
+        }
+        _ => {
+            let parse = |value: &Literal| {
+                if kind == FieldType::Port {
+                    let number = text(value).and_then(|t| port(&t)).map(i128::from);
+                    return number.ok_or_else(|| not_a(value, "a port number or known service"));
+                }
+                decimal(&value.bytes).ok_or_else(|| not_a(value, "a decimal number"))
+            };
+            let numbers: Vec<i128> = values.iter().map(parse).collect::<Result<_, _>>()?;
+            match number(check.op, numbers) {
+                Some(number) => Matcher::Number(number),
+                None => return Err(unsupported(check.op, kind.as_str(), check.span)),
+            }
+        }
+    })
+}
+
+/// Warns about a literal that looks as if a field or a transformer was meant.
+fn hint(value: &Literal, findings: &mut Findings) {
+    let Ok(text) = std::str::from_utf8(&value.bytes) else { return };
+    let message = if by_name(text).is_some() {
+        format!(
+            "'{text}' may be a valid field misused as a string value; write val({text}) to compare with it"
+        )
+    } else if Function::ALL.iter().any(|f| {
+        text.strip_prefix(f.as_str()).is_some_and(|rest| rest.starts_with('(') && rest.ends_with(')'))
+    }) {
+        format!("'{text}' may be a valid transformer misused as a string value; write it without quotes")
+    } else {
+        return;
+    };
+    findings
+        .warnings
+        .push(Complaint::new(Code::WarnCondition, value.span.at, message).spanning(value.span.len));
+}
+
+fn order(op: Op) -> Option<Order> {
+    match op {
+        Op::Lt => Some(Order::Lt),
+        Op::Le => Some(Order::Le),
+        Op::Gt => Some(Order::Gt),
+        Op::Ge => Some(Order::Ge),
+        _ => None,
+    }
+}
+
+fn number(op: Op, numbers: Vec<i128>) -> Option<Number> {
+    match op {
+        Op::In | Op::Intersects => Some(Number::In(numbers.into_iter().collect())),
+        Op::Eq => numbers.first().copied().map(Number::Eq),
+        Op::Ne => numbers.first().copied().map(Number::Ne),
+        op => Some(Number::Order(order(op)?, numbers.first().copied()?)),
+    }
+}
+
+fn bytes(
+    kind: FieldType,
+    check: &Check,
+    values: &[Literal],
+    findings: &mut Findings,
+) -> Result<Bytes, Complaint> {
+    for value in values {
+        if kind != FieldType::ByteBuf && value.bytes.contains(&0) {
+            return Err(refuse(value.span, "a NUL byte can stand in a value for a byte buffer only"));
+        }
+    }
+    if let Some(modifier) = check.modifier {
+        let tests = values.iter().map(|value| one(check.op, value, findings)).collect::<Result<_, _>>()?;
+        return Ok(Bytes::Several(modifier, tests));
+    }
+    match (check.op, values) {
+        (Op::Pmatch, values) => {
+            let set = PathSet::new(values.iter().map(|value| value.bytes.as_slice()));
+            set.map(|set| Bytes::Path(Box::new(set))).map_err(|error| refuse(check.span, error.to_string()))
+        }
+        (Op::In | Op::Intersects, []) => Ok(Bytes::Never),
+        (Op::In | Op::Intersects, values) => {
+            Ok(Bytes::In(values.iter().map(|value| value.bytes.as_slice().into()).collect()))
+        }
+        (op, [value]) => one(op, value, findings),
+        (op, _) => Err(refuse(check.span, format!("'{}' takes one value", op.as_str()))),
+    }
+}
+
+fn one(op: Op, value: &Literal, findings: &mut Findings) -> Result<Bytes, Complaint> {
+    let literal: Box<[u8]> = value.bytes.as_slice().into();
+    let bad = |error: pattern::PatternError| refuse(value.span, error.to_string());
+    Ok(match op {
+        Op::Eq => Bytes::Eq(literal),
+        Op::Ne => Bytes::Ne(literal),
+        Op::Contains => Bytes::Contains(Box::new(Finder::new(&literal).into_owned())),
+        Op::Icontains => {
+            let finder = AhoCorasick::builder().ascii_case_insensitive(true).build([&literal]);
+            let finder = finder.map_err(|error| refuse(value.span, error.to_string()))?;
+            Bytes::ContainsNoCase(Box::new(finder))
+        }
+        Op::Startswith => Bytes::StartsWith(literal),
+        Op::Endswith => Bytes::EndsWith(literal),
+        Op::Bcontains => Bytes::Contains(Box::new(Finder::new(&hex(value)?).into_owned())),
+        Op::Bstartswith => Bytes::StartsWith(hex(value)?.into()),
+        Op::Glob => Bytes::Pattern(Box::new(pattern::glob(&literal, false).map_err(bad)?)),
+        Op::Iglob => Bytes::Pattern(Box::new(pattern::glob(&literal, true).map_err(bad)?)),
+        Op::Regex => {
+            if let Some(simpler) = pattern::simpler(&literal) {
+                let message = format!("this regular expression can be replaced by the operator '{simpler}'");
+                findings.warnings.push(
+                    Complaint::new(Code::WarnCondition, value.span.at, message).spanning(value.span.len),
+                );
+            }
+            Bytes::TextPattern(Box::new(pattern::posix(&literal).map_err(bad)?))
+        }
+        op => match order(op) {
+            Some(order) => Bytes::Order(order, literal),
+            None => return Err(refuse(value.span, format!("'{}' takes a list", op.as_str()))),
+        },
+    })
+}
+
+fn hex(value: &Literal) -> Result<Vec<u8>, Complaint> {
+    let digits = value.bytes.as_slice();
+    let bad = || refuse(value.span, "expected an even number of hexadecimal digits");
+    if !digits.len().is_multiple_of(2) {
+        return Err(bad());
+    }
+    digits
+        .chunks(2)
+        .map(|pair| {
+            let text = std::str::from_utf8(pair).ok().filter(|t| t.bytes().all(|b| b.is_ascii_hexdigit()));
+            text.and_then(|text| u8::from_str_radix(text, 16).ok()).ok_or_else(bad)
+        })
+        .collect()
+}
+
+impl Cond {
+    /// The fields that the engine cannot extract: with whether the comparison stands under a `not`, where a missing
+    /// value would make the condition true.
+    pub fn unfilled(&self, negated: bool, into: &mut Vec<(&'static str, bool)>) {
+        match self {
+            Self::Unfilled(name) => into.push((name, negated)),
+            Self::And(items) | Self::Or(items) => {
+                for item in items {
+                    item.unfilled(negated, into);
+                }
+            }
+            Self::Not(inner) => inner.unfilled(!negated, into),
+            Self::Const(_) | Self::Types(_) | Self::Test(_) => {}
+        }
+    }
+}
+
+impl Compute {
+    /// A field in it that the engine cannot extract yet.
+    pub fn unfilled(&self) -> Option<&'static str> {
+        match self {
+            Self::Field(field) => {
+                let info = field.field.info();
+                (!info.filled).then_some(info.name)
+            }
+            Self::Text(_) => None,
+            Self::List(items) | Self::Concat(items) => items.iter().find_map(Self::unfilled),
+            Self::Lower(inner)
+            | Self::Upper(inner)
+            | Self::Base64(inner)
+            | Self::Basename(inner)
+            | Self::Len(inner)
+            | Self::Getopt { list: inner, .. } => inner.unfilled(),
+            Self::Join(a, b) => a.unfilled().or_else(|| b.unfilled()),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Rule files into a [`RuleSet`]: the stages in order, file after file.
+//!
+//! As in Falco, everything read so far is compiled again after each file, so an early file cannot refer to what only a
+//! later one defines, and the first error of a file ends the loading.
+
+use std::collections::BTreeSet;
+
+use super::Priority;
+use super::check::{self, Cond, Findings};
+use super::collector::{self, Collector};
+use super::compile::{self, Compiler, Program};
+use super::diagnostic::{Code, Complaint, Diagnostic, FileReport};
+use super::evaluate::{self, Scratch};
+use super::event::{Event, EventType};
+use super::event_types;
+use super::options::{Matching, Options, SUGGESTED, Selection};
+use super::output::{self, Extra, Template};
+use super::reader::File;
+use super::resolve::Resolver;
+use super::text::{Origin, Text};
+use super::yaml;
+
+/// A rules file: its name for messages, and its text.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub name: String,
+    pub text: String,
+}
+
+impl Source {
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+}
+
+/// What came of loading.
+#[derive(Debug)]
+pub struct Loaded {
+    /// `None` when a file has an error.
+    pub rules: Option<RuleSet>,
+    /// One report per file that was read; the last one has the error, if there is one.
+    pub files: Vec<FileReport>,
+}
+
+impl Loaded {
+    /// Falco's JSON load results.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({"falco_load_results": self.files.iter().map(FileReport::json).collect::<Vec<_>>()})
+    }
+}
+
+/// Whether a rule can fire, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    Active,
+    /// By `enabled: false` or a selection.
+    Disabled,
+    /// Less severe than the priority threshold.
+    BelowPriority,
+    /// The sensor cannot see what the rule needs; the reason in words.
+    Inactive(String),
+    /// It fires, but part of its condition cannot be seen; which part, in words.
+    Limited(String),
+}
+
+impl Status {
+    /// True when the rule is judged.
+    pub fn fires(&self) -> bool {
+        matches!(self, Self::Active | Self::Limited(_))
+    }
+}
+
+/// A loaded rule.
+#[derive(Debug)]
+pub struct Rule {
+    pub name: String,
+    pub desc: String,
+    pub priority: Priority,
+    pub source: String,
+    /// Sorted.
+    pub tags: Vec<String>,
+    /// The condition as written, appended parts included, before lists and macros are put in.
+    pub condition: String,
+    /// The condition in canonical form with lists and macros put in.
+    pub compiled: String,
+    /// The output with everything that is appended to it.
+    pub output: Template,
+    /// What `extra_fields` adds to the JSON.
+    pub extra: Vec<(String, Extra)>,
+    pub status: Status,
+}
+
+/// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
+#[derive(Debug)]
+pub struct RuleSet {
+    id: u64,
+    rules: Vec<Rule>,
+    program: Program,
+    matching: Matching,
+}
+
+impl RuleSet {
+    /// Every rule in order of definition, also those that cannot fire.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Names of the event types on which some rule can fire: what has to be captured.
+    pub fn event_types(&self) -> BTreeSet<&'static str> {
+        event_types::all().filter(|(event, _)| self.can_fire(*event)).map(|(_, info)| info.name).collect()
+    }
+
+    /// True when some rule can fire on events of the type.
+    pub fn can_fire(&self, event: EventType) -> bool {
+        self.program.plan(event).is_some_and(|plan| !plan.entries.is_empty())
+    }
+
+    /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
+    /// was loaded with [`Matching::First`].
+    pub fn evaluate<'s, E: Event>(
+        &'s self,
+        scratch: &mut Scratch,
+        event: &E,
+        mut on_match: impl FnMut(&'s Rule),
+    ) {
+        self.program.evaluate(self.id, scratch, event, |rule| {
+            if let Some(rule) = self.rules.get(rule as usize) {
+                on_match(rule);
+            }
+            self.matching == Matching::All
+        });
+    }
+
+    /// Words about the rules that cannot fire as they are meant to, for the log: one line each.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().filter_map(|rule| match &rule.status {
+            Status::Inactive(why) => Some(format!("rule {:?} is inactive: {why}", rule.name)),
+            Status::Limited(why) => Some(format!("rule {:?} is limited: {why}", rule.name)),
+            _ => None,
+        })
+    }
+}
+
+/// Loads rule files in order.
+pub fn load(files: &[Source], options: &Options) -> Loaded {
+    let mut collector = Collector::default();
+    let mut reports = Vec::new();
+    let mut rules = None;
+    for (number, source) in files.iter().enumerate() {
+        let file = File { number: u32::try_from(number).unwrap_or(u32::MAX), text: &source.text };
+        let mut warnings = Vec::new();
+        let outcome = read(file, &mut collector, options, &mut warnings)
+            .and_then(|()| build(&collector, options, &mut warnings));
+        let mut report = FileReport { name: source.name.clone(), ..FileReport::default() };
+        report.warnings = warnings.into_iter().map(|complaint| place(complaint, files)).collect();
+        let failed = match outcome {
+            Ok(built) => {
+                rules = Some(built);
+                false
+            }
+            Err(complaint) => {
+                report.errors.push(place(complaint, files));
+                true
+            }
+        };
+        reports.push(report);
+        if failed {
+            return Loaded { rules: None, files: reports };
+        }
+    }
+    let rules = rules.or_else(|| build(&collector, options, &mut Vec::new()).ok());
+    Loaded { rules, files: reports }
+}
+
+fn place(complaint: Complaint, files: &[Source]) -> Diagnostic {
+    match files.get(complaint.at.file as usize) {
+        Some(source) => Diagnostic::new(complaint, &source.name, &source.text),
+        None => Diagnostic::new(complaint, "", ""),
+    }
+}
+
+fn read(
+    file: File<'_>,
+    collector: &mut Collector,
+    options: &Options,
+    warnings: &mut Vec<Complaint>,
+) -> Result<(), Complaint> {
+    let documents = yaml::documents(file.text).map_err(|error| {
+        let at = Origin { file: file.number, at: u32::try_from(error.at).unwrap_or(u32::MAX) };
+        Complaint::new(Code::YamlParse, at, error.message)
+    })?;
+    collector.read(file, &documents, options, warnings)
+}
+
+/// Compiles the whole collection.
+fn build(
+    collector: &Collector,
+    options: &Options,
+    warnings: &mut Vec<Complaint>,
+) -> Result<RuleSet, Complaint> {
+    let resolver = Resolver::new(collector)?;
+    let mut compiler = Compiler::default();
+    let mut rules = Vec::new();
+    for definition in collector.rules.iter() {
+        let mut said = Vec::new();
+        match rule(definition, &resolver, options, &mut said) {
+            Ok((rule, cond)) => {
+                if rule.status.fires() {
+                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &cond);
+                }
+                rules.push(rule);
+            }
+            Err(complaint) if definition.skip_if_unknown_filter && is_unknown(&complaint) => {
+                let mut complaint = complaint;
+                complaint.code = Code::UnknownFilter;
+                said.push(complaint);
+            }
+            Err(complaint) => return Err(complaint.within("rule", &definition.name)),
+        }
+        warnings.extend(said.into_iter().map(|complaint| complaint.within("rule", &definition.name)));
+    }
+    warnings.extend(resolver.unused(collector));
+    Ok(RuleSet { id: evaluate::next_id(), rules, program: compiler.finish(), matching: options.matching })
+}
+
+/// A rule that can fire on more event types than this is warned about. (Falco counts codes of entry and exit, we count
+/// names.)
+const TOO_MANY: usize = 100;
+
+/// True for an error that `skip-if-unknown-filter` forgives.
+fn is_unknown(complaint: &Complaint) -> bool {
+    ["nonexistent field", "unknown event type", "unknown filter:"]
+        .iter()
+        .any(|words| complaint.message.contains(words))
+}
+
+fn rule(
+    definition: &collector::Rule,
+    resolver: &Resolver<'_>,
+    options: &Options,
+    warnings: &mut Vec<Complaint>,
+) -> Result<(Rule, Cond), Complaint> {
+    let mut findings = Findings::default();
+    let checked = resolver
+        .rule(definition)
+        .and_then(|expr| check::condition(&expr, &mut findings).map(|cond| (expr, cond)));
+    warnings.extend(findings.warnings.into_iter().map(|complaint| complaint.within("rule condition", "")));
+    let (expr, cond) = checked.map_err(|complaint| complaint.within("rule condition", ""))?;
+    let format = output_format(definition, options);
+    let mut said = Vec::new();
+    let output = Template::compile(&format, &mut said);
+    warnings.extend(said.into_iter().map(|complaint| complaint.within("rule output", "")));
+    let output = output.map_err(|complaint| complaint.within("rule output", ""))?;
+    let mut extra = Vec::new();
+    for entry in &options.append_output {
+        if entry.matches.matches(&definition.name, &definition.source, &definition.tags) {
+            for field in &entry.extra_fields {
+                extra.extend(output::extra(field).map_err(|message| {
+                    let message = format!("append_output: extra_fields: {message}");
+                    Complaint::new(Code::CompileOutput, definition.place.at, message)
+                })?);
+            }
+        }
+    }
+    let types = compile::possible_types(&cond);
+    if definition.warn_evttypes && types.len() > TOO_MANY {
+        let message =
+            "Rule matches too many evt.type values. This has a significant performance penalty.".to_owned();
+        warnings.push(
+            Complaint::new(Code::NoEvttype, definition.condition.origin(0), message)
+                .within("rule condition", ""),
+        );
+    }
+    let status = status(definition, &cond, &types, options);
+    let rule = Rule {
+        name: definition.name.clone(),
+        desc: definition.desc.clone(),
+        priority: definition.priority,
+        source: definition.source.clone(),
+        tags: definition.tags.iter().cloned().collect(),
+        condition: definition.condition.as_str().trim().to_owned(),
+        compiled: expr.to_string(),
+        output,
+        extra,
+        status,
+    };
+    Ok((rule, cond))
+}
+
+/// The output with what `append_output` adds.
+fn output_format(definition: &collector::Rule, options: &Options) -> Text {
+    let mut format = definition.output.trimmed();
+    let origin = format.origin(0);
+    for entry in &options.append_output {
+        if !entry.matches.matches(&definition.name, &definition.source, &definition.tags) {
+            continue;
+        }
+        if let Some(more) = &entry.extra_output {
+            format.push_str(&format!(" {more}"), origin);
+        }
+        if entry.suggested_output {
+            for field in SUGGESTED {
+                format.push_str(&format!(" {}=%{field}", field.replace('.', "_")), origin);
+            }
+        }
+    }
+    format
+}
+
+fn status(definition: &collector::Rule, cond: &Cond, types: &[EventType], options: &Options) -> Status {
+    let mut enabled = definition.enabled;
+    for selection in &options.selections {
+        match selection {
+            Selection::Enable(who) if who.selects(&definition.name, &definition.tags) => enabled = true,
+            Selection::Disable(who) if who.selects(&definition.name, &definition.tags) => enabled = false,
+            _ => {}
+        }
+    }
+    if !enabled {
+        return Status::Disabled;
+    }
+    if !definition.priority.at_least(options.priority) {
+        return Status::BelowPriority;
+    }
+    let mut unfilled = Vec::new();
+    cond.unfilled(false, &mut unfilled);
+    let names: BTreeSet<&str> = unfilled.iter().map(|(name, _)| *name).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    // Under a `not`, a value that is always missing would make the rule fire where it must not.
+    if unfilled.iter().any(|(_, negated)| *negated) || (types.is_empty() && !unfilled.is_empty()) {
+        return Status::Inactive(format!("it needs {names}, which this sensor cannot fill yet"));
+    }
+    if let Some(captured) = &options.captured {
+        let mut wanted = types.iter().filter_map(|event| event_types::info(*event)).map(|info| info.name);
+        if !types.is_empty() && !wanted.clone().any(|name| captured.contains(name)) {
+            let list: Vec<&str> = wanted.by_ref().take(5).collect();
+            return Status::Inactive(format!(
+                "it needs {}, which this sensor does not capture",
+                list.join(", ")
+            ));
+        }
+    }
+    if names.is_empty() {
+        Status::Active
+    } else {
+        Status::Limited(format!(
+            "comparisons of {names} count as false, for this sensor cannot fill them yet"
+        ))
+    }
+}

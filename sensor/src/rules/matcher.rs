@@ -1,0 +1,321 @@
+//! Comparisons of one extracted value with literals, prepared at load so that a test allocates nothing and looks up
+//! no text.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use aho_corasick::AhoCorasick;
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+
+use super::ast::Modifier;
+use super::event::Value;
+use super::pattern::PathSet;
+
+type Set<T> = HashSet<T, foldhash::fast::RandomState>;
+
+/// A test of one value. A value of another type than the test's never passes: it is as good as missing.
+#[derive(Debug)]
+pub enum Matcher {
+    Bytes(Bytes),
+    Number(Number),
+    Bool {
+        equal: bool,
+        literals: Vec<bool>,
+    },
+    Ip {
+        equal: bool,
+        literals: Set<IpAddr>,
+    },
+    Net {
+        equal: bool,
+        literals: Vec<Net>,
+    },
+    /// A value whose type is known at run time only: by the text or by the number.
+    Dynamic {
+        bytes: Bytes,
+        number: Option<Number>,
+        boolean: Option<(bool, bool)>,
+    },
+}
+
+/// A test of a string or a byte buffer.
+#[derive(Debug)]
+pub enum Bytes {
+    Eq(Box<[u8]>),
+    Ne(Box<[u8]>),
+    In(Set<Box<[u8]>>),
+    Order(Order, Box<[u8]>),
+    Contains(Box<Finder<'static>>),
+    /// Without regard to the case of ASCII letters.
+    ContainsNoCase(Box<AhoCorasick>),
+    StartsWith(Box<[u8]>),
+    EndsWith(Box<[u8]>),
+    Pattern(Box<Regex>),
+    /// A pattern over text: bytes that are not UTF-8 count as U+FFFD.
+    TextPattern(Box<Regex>),
+    Path(Box<PathSet>),
+    Several(Modifier, Vec<Bytes>),
+    /// `intersects`/`in` of nothing, or of no literal that can be.
+    Never,
+}
+
+/// An order relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+impl Order {
+    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Lt => ordering.is_lt(),
+            Self::Le => ordering.is_le(),
+            Self::Gt => ordering.is_gt(),
+            Self::Ge => ordering.is_ge(),
+        }
+    }
+}
+
+/// A test of a number of either sign.
+#[derive(Debug)]
+pub enum Number {
+    Eq(i128),
+    Ne(i128),
+    In(Set<i128>),
+    Order(Order, i128),
+}
+
+/// A network in CIDR form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Net {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Net {
+    /// Parses `address/length`; the length is mandatory.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let prefix: u8 = prefix.parse().ok()?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        (prefix <= longest).then_some(Self { address, prefix })
+    }
+
+    /// True when `ip` lies in the network; an address of the other family never does.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.address, ip) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                u32::from(net) & mask == u32::from(ip) & mask
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                u128::from(net) & mask == u128::from(ip) & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Bytes {
+    pub fn matches(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Eq(literal) => value == &**literal,
+            Self::Ne(literal) => value != &**literal,
+            Self::In(literals) => literals.contains(value),
+            Self::Order(order, literal) => order.holds(value.cmp(literal)),
+            Self::Contains(finder) => finder.find(value).is_some(),
+            Self::ContainsNoCase(finder) => finder.is_match(value),
+            Self::StartsWith(literal) => value.starts_with(literal),
+            Self::EndsWith(literal) => value.ends_with(literal),
+            Self::Pattern(pattern) => pattern.is_match(value),
+            Self::TextPattern(pattern) => {
+                // Allocates for a value that is not UTF-8 only.
+                std::str::from_utf8(value).is_ok_and(|_| pattern.is_match(value))
+                    || (std::str::from_utf8(value).is_err()
+                        && pattern.is_match(String::from_utf8_lossy(value).as_bytes()))
+            }
+            Self::Path(set) => set.matches(value),
+            Self::Several(modifier, tests) => {
+                let mut passed = tests.iter().filter(|test| test.matches(value));
+                match modifier {
+                    Modifier::Any => passed.next().is_some(),
+                    Modifier::One => passed.next().is_some() && passed.next().is_none(),
+                    Modifier::All => !tests.is_empty() && passed.count() == tests.len(),
+                }
+            }
+            Self::Never => false,
+        }
+    }
+}
+
+impl Number {
+    fn matches(&self, value: i128) -> bool {
+        match self {
+            Self::Eq(literal) => value == *literal,
+            Self::Ne(literal) => value != *literal,
+            Self::In(literals) => literals.contains(&value),
+            Self::Order(order, literal) => order.holds(value.cmp(literal)),
+        }
+    }
+}
+
+/// The number of a numeric value.
+pub fn number(value: Value<'_>) -> Option<i128> {
+    match value {
+        Value::Int(n) => Some(n.into()),
+        Value::Uint(n) => Some(n.into()),
+        _ => None,
+    }
+}
+
+impl Matcher {
+    #[inline]
+    pub fn matches(&self, value: Value<'_>) -> bool {
+        match (self, value) {
+            (
+                Self::Bytes(test) | Self::Dynamic { bytes: test, .. },
+                Value::Str(bytes) | Value::Buf(bytes),
+            ) => test.matches(bytes),
+            (Self::Number(test) | Self::Dynamic { number: Some(test), .. }, value) => {
+                number(value).is_some_and(|value| test.matches(value))
+            }
+            (Self::Bool { equal, literals }, Value::Bool(value)) => literals.contains(&value) == *equal,
+            (Self::Dynamic { boolean: Some((equal, literal)), .. }, Value::Bool(value)) => {
+                (value == *literal) == *equal
+            }
+            (Self::Ip { equal, literals }, Value::Ip(ip)) => literals.contains(&ip) == *equal,
+            (Self::Net { equal, literals }, Value::Ip(ip)) => {
+                literals.iter().any(|net| net.contains(ip)) == *equal
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Compares two extracted values; `None` when they cannot be compared.
+pub fn compare(a: Value<'_>, b: Value<'_>) -> Option<std::cmp::Ordering> {
+    match (a, b) {
+        (Value::Str(a) | Value::Buf(a), Value::Str(b) | Value::Buf(b)) => Some(a.cmp(b)),
+        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(&b)),
+        (Value::Ip(a), Value::Ip(b)) => Some(a.cmp(&b)),
+        (a, b) => Some(number(a)?.cmp(&number(b)?)),
+    }
+}
+
+/// Numbers of the services that rules name, after the IANA registry.
+static SERVICES: &[(&str, u16)] = &[
+    ("echo", 7),
+    ("discard", 9),
+    ("ftp-data", 20),
+    ("ftp", 21),
+    ("ssh", 22),
+    ("telnet", 23),
+    ("smtp", 25),
+    ("time", 37),
+    ("whois", 43),
+    ("tacacs", 49),
+    ("domain", 53),
+    ("bootps", 67),
+    ("bootpc", 68),
+    ("tftp", 69),
+    ("gopher", 70),
+    ("finger", 79),
+    ("http", 80),
+    ("www", 80),
+    ("kerberos", 88),
+    ("pop3", 110),
+    ("sunrpc", 111),
+    ("auth", 113),
+    ("nntp", 119),
+    ("ntp", 123),
+    ("epmap", 135),
+    ("netbios-ns", 137),
+    ("netbios-dgm", 138),
+    ("netbios-ssn", 139),
+    ("imap2", 143),
+    ("imap", 143),
+    ("snmp", 161),
+    ("snmp-trap", 162),
+    ("xdmcp", 177),
+    ("bgp", 179),
+    ("irc", 194),
+    ("ldap", 389),
+    ("https", 443),
+    ("microsoft-ds", 445),
+    ("kpasswd", 464),
+    ("submissions", 465),
+    ("isakmp", 500),
+    ("exec", 512),
+    ("login", 513),
+    ("shell", 514),
+    ("syslog", 514),
+    ("printer", 515),
+    ("nfs", 2049),
+    ("submission", 587),
+    ("ipp", 631),
+    ("ldaps", 636),
+    ("rsync", 873),
+    ("ftps", 990),
+    ("telnets", 992),
+    ("imaps", 993),
+    ("pop3s", 995),
+    ("socks", 1080),
+    ("openvpn", 1194),
+    ("ms-sql-s", 1433),
+    ("ms-sql-m", 1434),
+    ("radius", 1812),
+    ("mysql", 3306),
+    ("ms-wbt-server", 3389),
+    ("svn", 3690),
+    ("epmd", 4369),
+    ("sip", 5060),
+    ("sips", 5061),
+    ("xmpp-client", 5222),
+    ("postgresql", 5432),
+    ("amqps", 5671),
+    ("amqp", 5672),
+    ("x11", 6000),
+    ("redis", 6379),
+    ("ircd", 6667),
+    ("http-alt", 8080),
+];
+
+/// The number of a port: itself or that of a well-known service.
+pub fn port(text: &str) -> Option<u16> {
+    text.parse().ok().or_else(|| SERVICES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (net, ip, inside) in [
+            ("10.0.0.0/8", "10.1.2.3", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.1.2.3/8", "10.9.9.9", true),
+            ("0.0.0.0/0", "1.2.3.4", true),
+            ("1.2.3.4/32", "1.2.3.4", true),
+            ("fe80::/10", "fe80::1", true),
+            ("::/0", "::1", true),
+            ("::/0", "1.2.3.4", false),
+        ] {
+            assert_eq!(Net::parse(net).unwrap().contains(ip.parse().unwrap()), inside, "{net} {ip}");
+        }
+        assert!(
+            ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/x", "x/8"].iter().all(|text| Net::parse(text).is_none())
+        );
+    }
+
+    #[test]
+    fn ports_by_number_and_name() {
+        assert_eq!((port("22"), port("ssh"), port("70000"), port("nope")), (Some(22), Some(22), None, None));
+    }
+}
