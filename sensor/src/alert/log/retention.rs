@@ -44,8 +44,8 @@ impl Retention {
         } else if used > self.max_size / 10 * 9 {
             self.remove(connection, counters, passed, passed)?;
         }
-        if !self.max_age.is_zero() {
-            let before = now.saturating_sub(i64::try_from(self.max_age.as_nanos()).unwrap_or(i64::MAX));
+        let before = now.saturating_sub(i64::try_from(self.max_age.as_nanos()).unwrap_or(i64::MAX));
+        if !self.max_age.is_zero() && first(connection)?.is_some_and(|received| received < before) {
             let old = oldest(connection, passed, before)?;
             delete(connection, &old, counters)?;
             add(&counters.removed_by_age, old.len());
@@ -55,11 +55,7 @@ impl Retention {
             limit_dead_letters(connection, counters)?;
         }
         give_back(connection)?;
-        let oldest = connection
-            .prepare_cached("SELECT received FROM alert ORDER BY seq LIMIT 1")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        counters.oldest.store(oldest.unwrap_or(0), Ordering::Relaxed);
+        counters.oldest.store(first(connection)?.unwrap_or(0), Ordering::Relaxed);
         counters.bytes.store(self::used(connection)?, Ordering::Relaxed);
         Ok(())
     }
@@ -93,6 +89,14 @@ impl Retention {
         }
         Ok(found.len())
     }
+}
+
+/// Arrival of the oldest alert.
+fn first(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT received FROM alert ORDER BY seq LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()
 }
 
 /// The oldest alerts up to `last` that arrived before `before`, dead letters left out.

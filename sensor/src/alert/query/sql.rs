@@ -21,8 +21,6 @@ pub(crate) struct Condition {
     pub values: Vec<Value>,
     /// True when the expression looks at `b`.
     pub body: bool,
-    /// Literal text that every match contains, for the text index.
-    pub needles: Vec<String>,
 }
 
 /// Translates `query`.
@@ -70,9 +68,6 @@ impl Condition {
                 self.body = true;
                 self.sql.push_str("text_in(?,a.rule,a.hostname,b.output,a.tags,b.fields)");
                 self.values.push(Value::Text(pattern.encoded()));
-                if !term.negated {
-                    self.needles.extend(pattern.pieces().iter().cloned());
-                }
             }
         }
         self.sql.push_str(",FALSE)");
@@ -147,13 +142,15 @@ pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
     })?;
     connection.create_scalar_function(c"tag_fits", 2, flags, |ctx| {
         let pattern = pattern(ctx, 1)?;
-        Ok(tags(ctx, 0)?.iter().any(|tag| pattern.matches(tag)))
+        let json = text(ctx, 0)?.unwrap_or_default();
+        Ok(may_hold(&pattern, json) && decode::<Vec<String>>(json)?.iter().any(|tag| pattern.matches(tag)))
     })?;
     connection.create_scalar_function(c"field_fits", 3, flags, |ctx| {
         let pattern = pattern(ctx, 2)?;
         let name = text(ctx, 1)?.unwrap_or_default();
-        let fields = fields(ctx, 0)?;
-        Ok(super::text_of(&fields, name).is_some_and(|text| pattern.matches(&text)))
+        let json = text(ctx, 0)?.unwrap_or_default();
+        Ok(may_hold(&pattern, json)
+            && super::text_of(&decode(json)?, name).is_some_and(|text| pattern.matches(&text)))
     })?;
     connection.create_scalar_function(c"text_in", 6, flags, |ctx| {
         let pattern = pattern(ctx, 0)?;
@@ -161,10 +158,20 @@ pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
         for (n, slot) in texts.iter_mut().enumerate() {
             *slot = text(ctx, n + 1)?.unwrap_or_default();
         }
-        // The parts that need no decoding first.
-        Ok(super::contains(&pattern, texts, &[], &Map::new())
-            || super::contains(&pattern, [""; 3], &tags(ctx, 4)?, &fields(ctx, 5)?))
+        if super::contains(&pattern, texts, &[], &Map::new()) {
+            return Ok(true);
+        }
+        let [tags, fields] = [text(ctx, 4)?.unwrap_or_default(), text(ctx, 5)?.unwrap_or_default()];
+        Ok(may_hold(&pattern, tags)
+            && super::contains(&pattern, [""; 3], &decode::<Vec<_>>(tags)?, &Map::new())
+            || may_hold(&pattern, fields) && super::contains(&pattern, [""; 3], &[], &decode(fields)?))
     })
+}
+
+/// False when no string or number in `json` can hold `pattern`. Most rows end here: decoding one costs ten times as much.
+fn may_hold(pattern: &Pattern, json: &str) -> bool {
+    let escaped = |c: char| c == '"' || c == '\\' || c.is_control();
+    pattern.pieces().iter().any(|piece| piece.contains(escaped)) || pattern.is_in(json)
 }
 
 fn text<'a>(ctx: &'a Context<'_>, n: usize) -> rusqlite::Result<Option<&'a str>> {
@@ -177,14 +184,6 @@ fn pattern(ctx: &Context<'_>, n: usize) -> rusqlite::Result<Arc<Pattern>> {
     ctx.get_or_create_aux(number, |value| value.as_str().map(Pattern::decode))
 }
 
-fn tags(ctx: &Context<'_>, n: usize) -> rusqlite::Result<Vec<String>> {
-    decode(ctx, n)
-}
-
-fn fields(ctx: &Context<'_>, n: usize) -> rusqlite::Result<Map<String, serde_json::Value>> {
-    decode(ctx, n)
-}
-
-fn decode<T: serde::de::DeserializeOwned>(ctx: &Context<'_>, n: usize) -> rusqlite::Result<T> {
-    serde_json::from_str(text(ctx, n)?.unwrap_or_default()).map_err(|e| Error::UserFunctionError(Box::new(e)))
+fn decode<T: serde::de::DeserializeOwned>(json: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(json).map_err(|e| Error::UserFunctionError(Box::new(e)))
 }
