@@ -23,7 +23,8 @@ async fn everything_but_the_login_needs_a_login() {
             }
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let url = format!("{}{}", server.url, path.replace("{uuid}", &UUID[8..]));
-            for cookie in ["", "falconet_session=", "falconet_session=AAAA"] {
+            for value in ["", "AAAA"] {
+                let cookie = format!("{}={value}", server.cookie.split('=').next().unwrap());
                 let answer =
                     client().request(method.clone(), &url).header(COOKIE, cookie).send().await.unwrap();
                 assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
@@ -33,7 +34,7 @@ async fn everything_but_the_login_needs_a_login() {
             }
         }
     }
-    assert!(tried >= 27, "only {tried} addresses are described");
+    assert!(tried >= 18, "only {tried} addresses are described");
     let answer = client().get(format!("{}/api/v1/openapi.json", server.url)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     server.stop().await;

@@ -34,7 +34,7 @@ async fn the_web_app_in_a_browser() {
     }
     let none = Server::with([]).await;
     let few = Server::with(made_up::history(40, 3 * 3600, now()).chain([made_up::hostile(now())])).await;
-    let many = Server::with(made_up::history(120_000, 23 * 3600, now())).await;
+    let many = Server::with(made_up::history(20_000, 23 * 3600, now())).await;
     let busy = Server::with(made_up::history(300, 3600, now())).await;
     let log = busy.log.clone();
     let flood = tokio::spawn(async move {

@@ -20,7 +20,8 @@ pub struct Server {
     pub url: String,
     pub log: AlertLog,
     client: Client,
-    cookie: String,
+    /// `name=token` of the session.
+    pub cookie: String,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<std::io::Result<()>>,
     dir: tempfile::TempDir,

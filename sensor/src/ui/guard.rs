@@ -23,9 +23,6 @@ use super::App;
 use super::api::ApiError;
 use super::auth::Refused;
 
-/// Name of the session cookie.
-pub const COOKIE_NAME: &str = "falconet_session";
-
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -61,7 +58,7 @@ pub async fn login_needed(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Some(token) = session_token(request.headers()).filter(|token| app.auth.valid(token)) {
+    if let Some(token) = session_token(&app, request.headers()).filter(|token| app.auth.valid(token)) {
         let session = LoggedIn { token: Some(token.to_owned()) };
         request.extensions_mut().insert(session);
         return next.run(request).await;
@@ -102,13 +99,17 @@ impl axum::response::IntoResponse for Refused {
 }
 
 /// The token of the session cookie, if the request has one.
-pub fn session_token(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn session_token<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
+    cookie(headers, &app.cookie)
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|line| line.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+        .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 fn basic(headers: &HeaderMap) -> Option<(String, String)> {
@@ -178,9 +179,8 @@ mod tests {
     #[test]
     fn the_session_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_static("a=b; falconet_session=T-1; c=d"));
-        assert_eq!(session_token(&headers), Some("T-1"));
-        headers.insert(COOKIE, HeaderValue::from_static("falconet_session_x=1"));
-        assert_eq!(session_token(&headers), None);
+        headers.append(COOKIE, HeaderValue::from_static("a=b; falconet_12=T-1; c=d"));
+        assert_eq!(cookie(&headers, "falconet_12"), Some("T-1"));
+        assert_eq!(cookie(&headers, "falconet_1"), None);
     }
 }

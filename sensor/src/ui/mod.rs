@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::serve::ListenerExt as _;
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -58,6 +59,9 @@ struct Inner {
     log: AlertLog,
     status: Arc<dyn StatusSource>,
     auth: auth::Auth,
+    /// Name of the session cookie. Cookies know no ports: without a name of its own, one falconet would log its user
+    /// out of another on the same host or behind the same `kubectl port-forward`.
+    cookie: String,
     /// Listens on loopback only.
     loopback: bool,
     allowed_hosts: Vec<String>,
@@ -87,10 +91,16 @@ pub async fn serve(
     let address = listener.local_addr().map_err(|error| UiError::Listen { address, error })?;
     let (auth, new_password) = auth::Auth::open(config, state_dir)?;
     let (close, closing) = watch::channel(false);
+    let identity = format!("{}\n{}", status.status().hostname, state_dir.display());
+    let cookie = Sha256::digest(identity)
+        .iter()
+        .take(6)
+        .fold(String::from("falconet_"), |name, byte| format!("{name}{byte:02x}"));
     let app = App(Arc::new(Inner {
         log,
         status,
         auth,
+        cookie,
         loopback: config.listenaddress.is_loopback(),
         allowed_hosts: config.allowedhosts.clone(),
         streams: Arc::new(Semaphore::new(MAX_STREAMS)),

@@ -78,8 +78,8 @@ test("what an attacker wrote is shown, not obeyed", async () => {
   assert.ok(seen.text.includes("<script>document.title='owned'</script>"));
   assert.ok(seen.text.includes("\\u{202e}gpj.exe\\u{200b}"));
   assert.ok(!seen.bad, "invisible characters are shown as escapes");
-  assert.ok(seen.text.includes("9007199254740993"), "integers keep all their digits in the raw form");
-  await page.goto(`${servers.few}/?q=`);
+  assert.equal(seen.text.split("9007199254740993").length, 3, "integers keep all their digits, as field and raw");
+  await page.goto(`${servers.few}/?q=hostile`);
   await page.getByRole("region", { name: "Containers" }).getByText("<img src=x").waitFor();
   await finish();
 });
@@ -209,7 +209,7 @@ test("a test alert is one click away when there is none", async () => {
   const { page, finish } = await open("none", "/");
   await page.getByText("42 rules look at 15 event types").waitFor();
   await page.getByRole("button", { name: "Make a test alert" }).click();
-  await page.getByRole("complementary", { name: "Alert" }).getByText("Test alert made in the web app").waitFor();
+  await page.getByRole("complementary", { name: "Alert" }).getByText("Test alert made in the web app", { exact: true }).waitFor();
   await finish();
 });
 

@@ -1,9 +1,6 @@
 // What the browser tests share: one Chromium, pages that note what goes wrong on them, axe.
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
@@ -11,14 +8,12 @@ export const servers = JSON.parse(process.env.FALCONET_UI_SERVERS ?? "{}");
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let browser;
-let profile;
 
 export async function start() {
-  profile = await mkdtemp(join(tmpdir(), "falconet-ui-"));
-  browser = await chromium.launchPersistentContext(profile, {
+  // Each launch has a fresh profile of its own.
+  browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
-    viewport: null,
     args: [
       "--no-sandbox",
       "--disable-gpu",
@@ -33,7 +28,6 @@ export async function start() {
 
 export async function stop() {
   await browser?.close();
-  if (profile) await rm(profile, { recursive: true, force: true });
 }
 
 export const WIDE = { width: 1440, height: 900 };
@@ -41,12 +35,8 @@ export const PHONE = { width: 390, height: 844 };
 
 /** Opens `path` of a server in a page of its own, logged in; `finish` fails when anything went wrong on it. */
 export async function open(server, path, { size = WIDE, theme = "light", login = true } = {}) {
-  const context = await browser.browser()?.newContext({ viewport: size, colorScheme: theme });
-  const page = context ? await context.newPage() : await browser.newPage();
-  if (!context) {
-    await page.setViewportSize(size);
-    await page.emulateMedia({ colorScheme: theme });
-  }
+  const context = await browser.newContext({ viewport: size, colorScheme: theme });
+  const page = await context.newPage();
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
   page.on("console", (message) => {
@@ -77,7 +67,7 @@ export async function open(server, path, { size = WIDE, theme = "light", login =
   await page.goto(servers[server] + path);
   const finish = async () => {
     wrong.push(...(await page.evaluate(() => globalThis.violations)));
-    await (context ?? page).close();
+    await context.close();
     assert.deepEqual(wrong, []);
   };
   return { page, finish };

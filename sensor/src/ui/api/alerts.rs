@@ -1,12 +1,13 @@
 //! Alerts: the list, and one with everything around it.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use super::query::parse;
 use crate::alert::Alert;
 use crate::alert::json::utc;
 use crate::alert::log::{DeliveryState, Entry};
+use crate::alert::query::value_text;
 use crate::rules::Priority;
 use crate::ui::App;
 
@@ -197,9 +199,8 @@ pub enum Relation {
 pub struct Detail {
     pub alert: Summary,
     pub facts: Facts,
-    /// The output fields of the alert as they were received. Integers beyond 2^53 are in `raw` exactly.
-    #[schema(value_type = Object)]
-    pub fields: Map<String, Value>,
+    /// The output fields as text, so that integers beyond 2^53 stay exact; `null` where Falco says `<NA>`.
+    pub fields: BTreeMap<String, Option<String>>,
     /// The alert as Falco and falcosidekick write it, pretty-printed, with its `context` if it has one.
     pub raw: String,
     pub deliveries: Vec<DeliveryReport>,
@@ -228,10 +229,14 @@ pub async fn get(State(app): State<App>, Path(uuid): Path<String>) -> Result<Jso
     if let (Some(context), Some(object)) = (&entry.alert.context, raw.as_object_mut()) {
         object.insert("context".into(), json!(context));
     }
+    let fields = &entry.alert.output_fields;
     Ok(Json(Detail {
         alert: Summary::of(&entry),
         facts: Facts::of(&entry.alert),
-        fields: entry.alert.output_fields.clone(),
+        fields: fields
+            .iter()
+            .map(|(name, value)| (name.clone(), value_text(value).map(Cow::into_owned)))
+            .collect(),
         raw: serde_json::to_string_pretty(&raw).unwrap_or_default(),
         deliveries: deliveries
             .into_iter()

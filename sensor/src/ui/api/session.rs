@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::ApiError;
 use crate::ui::App;
-use crate::ui::guard::{COOKIE_NAME, session_token};
+use crate::ui::guard::session_token;
 
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
@@ -47,16 +47,16 @@ pub async fn log_in(
     };
     let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
     let user = app.auth.user().to_owned();
-    Ok(([(SET_COOKIE, cookie(&token, secure))], Json(Session { user })).into_response())
+    Ok(([(SET_COOKIE, cookie(&app.cookie, &token, secure))], Json(Session { user })).into_response())
 }
 
 /// Logs out: ends the session on the server and removes the cookie.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "session", responses((status = 204, description = "Logged out")))]
 pub async fn log_out(State(app): State<App>, headers: HeaderMap) -> Response {
-    if let Some(token) = session_token(&headers) {
+    if let Some(token) = session_token(&app, &headers) {
         app.auth.logout(token);
     }
-    let gone = format!("{}; Max-Age=0", cookie("", false));
+    let gone = format!("{}; Max-Age=0", cookie(&app.cookie, "", false));
     (StatusCode::NO_CONTENT, [(SET_COOKIE, gone)]).into_response()
 }
 
@@ -69,7 +69,7 @@ pub async fn who(State(app): State<App>) -> Json<Session> {
     Json(Session { user: app.auth.user().to_owned() })
 }
 
-fn cookie(token: &str, secure: bool) -> String {
+fn cookie(name: &str, token: &str, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
-    format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict{secure}")
+    format!("{name}={token}; Path=/; HttpOnly; SameSite=Strict{secure}")
 }

@@ -1,6 +1,7 @@
 // The list of alerts of one query: pages of the past, and what comes live.
 //
-// New alerts enter the list by themselves only while one looks at its top; otherwise they are counted and announced.
+// New alerts enter the list by themselves only while one looks at its top and has none open; otherwise they are counted
+// and announced.
 // At most MAX are held: the tail is let go and read again when one scrolls to it.
 import { api, ApiFailure, type Batch, type Summary } from "../api/client";
 import { Live } from "./live.svelte";
@@ -23,6 +24,8 @@ export class Feed {
   arrivals = $state(0);
   /** True while the top of the list is in view. */
   atTop = true;
+  /** True while an alert is open: the list stands still beside it. */
+  private held = false;
   private next: number | null = null;
   private pending: Summary[] = [];
   private reading = false;
@@ -76,7 +79,17 @@ export class Feed {
     this.waiting += unseen;
     if (gap || this.pending.length + fresh.length > MAX_WAITING) this.pending = [];
     else if (this.pending.length === this.waiting - unseen) this.pending = [...fresh, ...this.pending];
-    if (this.atTop && !this.paused) this.show();
+    this.follow();
+  }
+
+  /** Shows what waits if that moves nothing that is being read. */
+  follow() {
+    if (this.atTop && !this.paused && !this.held) this.show();
+  }
+
+  hold(held: boolean) {
+    this.held = held;
+    this.follow();
   }
 
   /** Puts what waits into the list. */
@@ -115,7 +128,7 @@ export class Feed {
 
   pause(paused: boolean) {
     this.paused = paused;
-    if (!paused && this.atTop) this.show();
+    this.follow();
   }
 
   stop() {
