@@ -1,5 +1,6 @@
 //! The whole way of an event, by the real binary with real containers: a container starts, a rule fires, and it is seen on
 //! standard output, at a webhook and in Teams, complete and in time.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

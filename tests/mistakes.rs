@@ -1,4 +1,5 @@
 //! What goes wrong at a start is told in a way that helps: the place, the remedy, and an exit code of its own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -20,7 +20,7 @@ pub struct Args {
     options: Vec<String>,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), Failure> {
     service::init_tracing();
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;

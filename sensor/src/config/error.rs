@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration, told with its place and the likely remedy.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ impl fmt::Display for Origin {
 /// Turns `value`, which stands at `below` (empty: the top level), into `T`; an unknown key or a wrong value is told with its place.
 pub fn typed<T: DeserializeOwned>(
     file: Option<&PathBuf>,
-    places: &HashMap<String, Place>,
+    places: &BTreeMap<String, Place>,
     below: &str,
     value: Value,
 ) -> Result<T, ConfigError> {
@@ -60,7 +60,7 @@ pub fn typed<T: DeserializeOwned>(
 /// An error about `key`, placed where the key stands in the file.
 pub fn value_error(
     file: Option<&PathBuf>,
-    places: &HashMap<String, Place>,
+    places: &BTreeMap<String, Place>,
     key: &str,
     message: &str,
 ) -> ConfigError {

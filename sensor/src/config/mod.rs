@@ -144,7 +144,7 @@ const SECTIONS: [&str; 2] = ["alert_log", "ui"];
 /// The top level, handed out key by key.
 struct Parts<'a> {
     file: Option<&'a PathBuf>,
-    places: std::collections::HashMap<String, yaml::Place>,
+    places: BTreeMap<String, yaml::Place>,
     keys: BTreeMap<String, Value>,
 }
 

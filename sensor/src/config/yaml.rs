@@ -1,6 +1,6 @@
 //! YAML text to a JSON value, and from a path in it back to line and column, so that an error can name the place.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ pub struct Place {
 pub struct Document {
     pub value: Value,
     /// By path: `a.b[0]`. The place of a mapping's value is that of its key.
-    pub places: HashMap<String, Place>,
+    pub places: BTreeMap<String, Place>,
 }
 
 /// The text is not YAML that can be a configuration.
@@ -44,7 +44,7 @@ impl Document {
             place: Place { line: e.marker().line(), column: e.marker().col() + 1 },
             message: e.info().to_owned(),
         })?;
-        let mut document = Self { value: Value::Object(Map::new()), places: HashMap::new() };
+        let mut document = Self { value: Value::Object(Map::new()), places: BTreeMap::new() };
         if let Some(node) = nodes.first()
             && !matches!(node.data, YamlData::Value(Scalar::Null))
         {

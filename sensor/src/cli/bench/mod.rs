@@ -1,4 +1,5 @@
 //! `falconet bench`: what the sensor costs on this machine, measured beside the same work without it.
+#![expect(clippy::cast_precision_loss, reason = "counts and sizes here are far below 2^52")]
 
 mod load;
 mod sensor;
@@ -110,9 +111,9 @@ fn measure(args: &Args) -> Result<()> {
     let binary = std::fs::metadata(std::env::current_exe()?)?.len();
     let report = Report { args, samples, ready, idle, memory, binary };
     if args.json {
-        report.json()
+        report.json();
     } else {
-        report.table()
+        report.table();
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use jiff::tz::TimeZone;
 use sensor_ebpf::events::Arg;
 use sensor_ebpf::events::open::{self, Opened};
 
+use sensor_ebpf::record::Record;
+
 use crate::engine::live::{Live, What};
 use crate::engine::{args, names, path};
 use crate::rules::{Field, FieldArg, FieldRef, Value};
@@ -28,13 +30,13 @@ pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
         Field::EvtRawtimeS => Some(Value::Int(event.time.div_euclid(NS))),
         Field::EvtRawtimeNs => Some(Value::Int(event.time.rem_euclid(NS))),
         Field::EvtDir => text(if is_meta { ">" } else { "<" }),
-        Field::EvtType => text(event.name),
         Field::EvtTypeIs => match &field.arg {
             FieldArg::Key(name) => Some(Value::Uint((**name == *event.name.as_bytes()).into())),
             _ => None,
         },
         Field::SyscallType if is_meta || event.name == "procexit" => None,
-        Field::SyscallType => text(event.name),
+        Field::EvtType | Field::SyscallType => text(event.name),
+        Field::EvtAsynctype if is_meta => text(event.name),
         Field::EvtCategory => text(category(event)),
         Field::EvtArgs | Field::EvtInfo => Some(Value::Str(args::all(event.bump, event.args(), event))),
         Field::EvtArg => {
@@ -59,7 +61,6 @@ pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
         Field::EvtIsOpenCreate => Some(Value::Bool(is_open_create(event))),
         Field::EvtSource => text("syscall"),
         Field::EvtIsAsync => Some(Value::Bool(is_meta)),
-        Field::EvtAsynctype if is_meta => text(event.name),
         Field::EvtHostname => Some(Value::Str(event.known.hostname.as_bytes())),
         _ => None,
     }
@@ -110,14 +111,14 @@ const F_CREATED: u32 = 16_384;
 fn is_open_exec(event: &Live<'_>) -> bool {
     let executable = |mode: u32| mode & 0o111 != 0;
     match event.name {
-        "creat" => event.record().and_then(|r| r.body::<Opened>()).is_some_and(|o| executable(o.mode)),
+        "creat" => event.record().and_then(Record::body::<Opened>).is_some_and(|o| executable(o.mode)),
         _ => opened(event).is_some_and(|o| executable(o.mode) && flags(o) & (CREAT | TMPFILE) != 0),
     }
 }
 
 fn is_open_create(event: &Live<'_>) -> bool {
     let body = event.record().filter(|_| matches!(event.name, "open" | "openat" | "openat2" | "creat"));
-    body.and_then(|r| r.body::<Opened>()).is_some_and(|o| {
+    body.and_then(Record::body::<Opened>).is_some_and(|o| {
         let flags = flags(o);
         flags & F_CREATED != 0 || (flags & TMPFILE != 0 && o.ret >= 0)
     })

@@ -1,7 +1,5 @@
 //! `fd.*` and `fs.path.*`: the descriptor of the event as the kernel resolved it, and the paths that a call touched.
 
-use std::net::IpAddr;
-
 use sensor_ebpf::events::{Arg, FdView};
 
 use super::evt::absolute;
@@ -81,7 +79,7 @@ pub fn any(event: &Live<'_>, field: Field, test: &mut dyn FnMut(Value<'_>) -> bo
     let Some(fd) = event.fd().and_then(|view| view.fd) else { return false };
     let Some(tuple) = fd::tuple(fd, event.role()) else { return false };
     [tuple.client, tuple.server].into_iter().flatten().any(|end| match field {
-        Field::FdIp | Field::FdNet => test(Value::Ip(IpAddr::from(end.ip()))),
+        Field::FdIp | Field::FdNet => test(Value::Ip(end.ip())),
         Field::FdPort => test(Value::Uint(end.port().into())),
         _ => false,
     })
