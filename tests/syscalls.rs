@@ -68,7 +68,7 @@ fn observe(kernel: &mut Kernel, work: impl FnOnce()) -> Vec<Seen> {
                 seen.push(one);
             }
         });
-        kernel.lanes.wait(Duration::from_millis(10)).unwrap();
+        kernel.lanes.wait(Duration::from_millis(10), &[]).unwrap();
     }
     assert!(ended, "the child's end was not seen: {seen:?}");
     assert_eq!(seen.first().map(|s| s.event), Some("fork"), "{seen:?}");

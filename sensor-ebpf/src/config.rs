@@ -139,6 +139,25 @@ pub const LAYOUTS: &[(&str, &str, u32)] = &[
     ("path.mnt", "path.dentry", 8),
 ];
 
+/// Words of a `struct file`, `struct inode` and `struct super_block` that the programs read in one go.
+pub const FILE_WORDS: usize = 30;
+pub const INODE_WORDS: usize = 12;
+pub const SB_WORDS: usize = 14;
+
+/// Members that must lie inside these words, and the bytes they take.
+pub const PREFIXES: &[(&str, u32, usize)] = &[
+    ("file.f_path", 16, FILE_WORDS),
+    ("file.f_inode", 8, FILE_WORDS),
+    ("file.f_mode", 4, FILE_WORDS),
+    ("file.private_data", 8, FILE_WORDS),
+    ("inode.i_mode", 2, INODE_WORDS),
+    ("inode.i_uid", 4, INODE_WORDS),
+    ("inode.i_sb", 8, INODE_WORDS),
+    ("inode.i_ino", 8, INODE_WORDS),
+    ("super_block.s_dev", 4, SB_WORDS),
+    ("super_block.s_magic", 8, SB_WORDS),
+];
+
 /// Number of bulk lanes that exist in the object; user space uses 1, 2 or 4 of them.
 pub const BULK_LANES: u32 = 4;
 

@@ -1,16 +1,16 @@
 //! falconet: a runtime-security sensor. The modules stand in the order in which an event passes
 //! through them; each may use the ones above it and none below.
 //!
-//! `probe` -> `state` -> `rules` -> `engine` -> `alert` -> `hub`, `outputs`, `ui` -> `config` -> `cli`
+//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `hub`, `outputs`, `ui` -> `config` -> `cli`
 
 pub mod probe;
 pub mod state;
 
 pub mod rules;
 
-pub mod engine;
-
 pub mod alert;
+
+pub mod engine;
 
 pub mod hub;
 pub mod outputs;

@@ -74,8 +74,7 @@ mod handlers {
         body.ret = exit.ret;
         body.dirfd = dirfd;
         body.flags = flags;
-        body.filename = w.user_str(filename);
-        body.base = file::base_if_relative(&mut w, exit.task, dirfd, filename);
+        (body.filename, body.base) = file::argument(&mut w, exit.task, dirfd, filename);
         body.args = w.user_strings::<ARGS>(argv);
         body.reserved = 0;
         w.submit(kind);

@@ -168,15 +168,14 @@ mod handlers {
         let Some(mut w) = Writer::new::<Opened>(kind) else { return };
         let body = w.body::<Opened>();
         body.ret = exit.ret;
-        let opened = file::describe(&mut w, exit.task, exit.ret as i32, &mut body.file);
-        body.created = (!opened.is_null() && file::was_created(opened)) as u32;
+        let file_mode = file::describe(&mut w, exit.task, exit.ret as i32, &mut body.file);
+        body.created = (file_mode & file::FMODE_CREATED != 0) as u32;
         body.resolve = resolve;
         body.flags = flags;
         // Without O_CREAT or O_TMPFILE the register holds garbage.
         body.mode = if flags & o::CREAT != 0 || flags & o::TMPFILE == o::TMPFILE { mode } else { 0 };
         body.dirfd = dirfd;
-        body.raw = w.user_str(raw);
-        body.base = file::base_if_relative(&mut w, exit.task, dirfd, raw);
+        (body.raw, body.base) = file::argument(&mut w, exit.task, dirfd, raw);
         w.submit(kind);
     }
 

@@ -142,7 +142,7 @@ mod handlers {
         task::snapshot(me, &mut body.task);
         let mm = read::pointer(me, off!(task_mm));
         let exe = read::pointer(mm, off!(mm_exe_file));
-        file::executable(me, exe, &mut body.exe);
+        file::executable(&mut w, me, exe, &mut body.exe);
         body.exepath = path::append(&mut w, Path::at(exe.wrapping_add(off!(file_path))), task::root(me));
         body.filename = w.kernel_str(read::pointer(bprm, off!(bprm_filename)));
         let (start, end): (u64, u64) =

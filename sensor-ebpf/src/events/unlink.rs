@@ -71,8 +71,7 @@ mod handlers {
         file::describe(&mut w, exit.task, dirfd, &mut body.dir);
         body.dirfd = dirfd;
         body.flags = flags;
-        body.raw = w.user_str(raw);
-        body.base = file::base_if_relative(&mut w, exit.task, dirfd, raw);
+        (body.raw, body.base) = file::argument(&mut w, exit.task, dirfd, raw);
         w.submit(kind);
     }
 

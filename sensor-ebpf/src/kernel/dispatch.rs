@@ -28,10 +28,10 @@ pub struct Exit {
 impl Exit {
     #[inline(always)]
     pub fn new(ctx: &BtfTracePointContext) -> Self {
-        // SAFETY: the helper has no preconditions.
         Self {
             regs: ctx.arg::<u64>(0) as Ptr,
             ret: ctx.arg(1),
+            // SAFETY: the helper has no preconditions.
             task: unsafe { bpf_get_current_task_btf() } as Ptr,
         }
     }

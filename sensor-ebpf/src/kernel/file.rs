@@ -1,15 +1,15 @@
 //! Readers of `struct file`: from a descriptor to what it really is.
 
 use super::path::{self, Path};
-use super::read::{self, Ptr, typed};
+use super::read::{self, Prefix, Ptr, typed};
 use super::writer::Writer;
 use super::{socket, task};
-use crate::config::MISSING;
+use crate::config::{FILE_WORDS, INODE_WORDS, MISSING, SB_WORDS};
+use crate::off;
 use crate::record::{
     EXE_FROM_MEMFD, EXE_LOWER_LAYER, EXE_UPPER_LAYER, EXE_WRITABLE, Exe, FD_LOWER_LAYER, FD_UPPER_LAYER, Fd,
     Tail,
 };
-use crate::{config, off};
 
 const S_IFMT: u16 = 0o170_000;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
@@ -34,25 +34,68 @@ pub fn of_fd(task: Ptr, fd: i32) -> Ptr {
     read::pointer(array, 8 * fd as usize)
 }
 
-/// Layer of an overlayfs inode: (upper, lower). The `ovl_inode` carries the upper dentry right behind its VFS inode.
-#[inline(always)]
-fn layers(inode: Ptr, magic: u64) -> (bool, bool) {
-    if magic != OVERLAYFS_MAGIC {
-        return (false, false);
+/// Room for what is read of a file in one go.
+#[repr(C)]
+pub struct Words {
+    file: [u64; FILE_WORDS],
+    inode: [u64; INODE_WORDS],
+    sb: [u64; SB_WORDS],
+}
+
+/// What is read of an open file.
+struct Facts {
+    path: Path,
+    private_data: Ptr,
+    inode: Ptr,
+    ino: u64,
+    /// `new_encode_dev`.
+    dev: u32,
+    uid: u32,
+    file_mode: u32,
+    mode: u16,
+    /// Magic number of the file system.
+    magic: u64,
+}
+
+impl Facts {
+    #[inline(always)]
+    fn of(w: &mut Writer, file: Ptr) -> Self {
+        let words = w.words();
+        let file = Prefix::read(&mut words.file, file);
+        let inode_ptr = file.get::<u64>(off!(file_inode)) as Ptr;
+        let inode = Prefix::read(&mut words.inode, inode_ptr);
+        let sb = Prefix::read(&mut words.sb, inode.get::<u64>(off!(inode_sb)) as Ptr);
+        let dev: u32 = sb.get(off!(sb_dev));
+        Self {
+            path: Path {
+                mnt: file.get::<u64>(off!(file_path)) as Ptr,
+                dentry: file.get::<u64>(off!(file_path) + 8) as Ptr,
+            },
+            private_data: file.get::<u64>(off!(file_private_data)) as Ptr,
+            inode: inode_ptr,
+            ino: inode.get(off!(inode_ino)),
+            dev: task::encode_dev(dev >> 20, dev & 0xf_ffff),
+            uid: inode.get(off!(inode_uid)),
+            file_mode: file.get(off!(file_mode)),
+            mode: inode.get(off!(inode_mode)),
+            magic: sb.get(off!(sb_magic)),
+        }
     }
-    let upper = !read::pointer(inode, (off!(inode_size) + 7) & !7).is_null();
-    (upper, !upper)
+
+    /// Layer of an overlayfs inode: (upper, lower). The `ovl_inode` carries the upper dentry right behind its VFS inode.
+    #[inline(always)]
+    fn layers(&self) -> (bool, bool) {
+        if self.magic != OVERLAYFS_MAGIC {
+            return (false, false);
+        }
+        let upper = !read::pointer(self.inode, (off!(inode_size) + 7) & !7).is_null();
+        (upper, !upper)
+    }
 }
 
+/// Fills `out` with what descriptor `fd` of `task` is; `kind` 0 when there is no such descriptor. Returns the `FMODE_*` of the file.
 #[inline(always)]
-fn device(sb: Ptr) -> u32 {
-    let dev: u32 = read::kernel(sb, off!(sb_dev));
-    task::encode_dev(dev >> 20, dev & 0xf_ffff)
-}
-
-/// Fills `out` with what descriptor `fd` of `task` is; `kind` 0 when there is no such descriptor.
-#[inline(always)]
-pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> Ptr {
+pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> u32 {
     *out = Fd {
         ino: 0,
         dev: 0,
@@ -68,33 +111,25 @@ pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> Ptr {
     };
     let file = of_fd(task, fd);
     if file.is_null() {
-        return file;
+        return 0;
     }
-    let inode = read::pointer(file, off!(file_inode));
-    let sb = read::pointer(inode, off!(inode_sb));
-    let mode: u16 = read::kernel(inode, off!(inode_mode));
-    out.ino = read::kernel(inode, off!(inode_ino));
-    out.dev = device(sb);
-    if mode & S_IFMT == 0o140_000 {
-        socket::describe(w, read::pointer(file, off!(file_private_data)), out);
-        return file;
+    let facts = Facts::of(w, file);
+    out.ino = facts.ino;
+    out.dev = facts.dev;
+    if facts.mode & S_IFMT == 0o140_000 {
+        socket::describe(w, facts.private_data, out);
+        return facts.file_mode;
     }
-    out.kind = match mode & S_IFMT {
+    out.kind = match facts.mode & S_IFMT {
         0o100_000 | 0o020_000 | 0o060_000 => b'f',
         0o040_000 => b'd',
         0o010_000 => b'p',
         _ => b'o',
     };
-    let (upper, lower) = layers(inode, read::kernel(sb, off!(sb_magic)));
+    let (upper, lower) = facts.layers();
     out.flags = if upper { FD_UPPER_LAYER } else { 0 } | if lower { FD_LOWER_LAYER } else { 0 };
-    out.path = name(w, file, task);
-    file
-}
-
-/// Path of an open file as seen from `task`'s root.
-#[inline(always)]
-pub fn name(w: &mut Writer, file: Ptr, task: Ptr) -> Tail {
-    path::append(w, Path::at(file.wrapping_add(off!(file_path))), task::root(task))
+    out.path = path::append(w, facts.path, task::root(task));
+    facts.file_mode
 }
 
 /// The directory that a relative path argument starts from: `dirfd`'s, or the working directory for `AT_FDCWD`.
@@ -113,42 +148,37 @@ pub fn base(w: &mut Writer, task: Ptr, dirfd: i32) -> Tail {
     path::append(w, path, task::root(task))
 }
 
-/// [`base`] if the path argument at user address `raw` is relative, else nothing.
+/// Appends the path argument at user address `raw` and, if it is relative, the directory that it starts from.
 #[inline(always)]
-pub fn base_if_relative(w: &mut Writer, task: Ptr, dirfd: i32, raw: u64) -> Tail {
-    match read::user::<u8>(raw) {
-        Some(b'/') | None => Tail::EMPTY,
-        Some(_) => base(w, task, dirfd),
-    }
+pub fn argument(w: &mut Writer, task: Ptr, dirfd: i32, raw: u64) -> (Tail, Tail) {
+    let tail = w.user_str(raw);
+    let base = if tail.len == 0 || w.byte(tail) == b'/' { Tail::EMPTY } else { base(w, task, dirfd) };
+    (tail, base)
 }
 
 /// Fills `out` with the executable `file` of `task`.
 #[inline(always)]
-pub fn executable(task: Ptr, file: Ptr, out: &mut Exe) {
+pub fn executable(w: &mut Writer, task: Ptr, file: Ptr, out: &mut Exe) {
     const S_IWUSR: u16 = 0o200;
     const S_IWOTH: u16 = 0o002;
-    let inode = read::pointer(file, off!(file_inode));
-    let sb = read::pointer(inode, off!(inode_sb));
-    let magic = read::kernel(sb, off!(sb_magic));
-    out.ino = read::kernel(inode, off!(inode_ino));
-    out.dev = device(sb);
-    out.ctime = time(inode, off!(inode_ctime_sec), off!(inode_ctime_nsec));
-    out.mtime = time(inode, off!(inode_mtime_sec), off!(inode_mtime_nsec));
-    let (upper, lower) = layers(inode, magic);
-    let mode: u16 = read::kernel(inode, off!(inode_mode));
-    let owner: u32 = read::kernel(inode, off!(inode_uid));
+    let facts = Facts::of(w, file);
+    out.ino = facts.ino;
+    out.dev = facts.dev;
+    out.ctime = time(facts.inode, off!(inode_ctime_sec), off!(inode_ctime_nsec));
+    out.mtime = time(facts.inode, off!(inode_mtime_sec), off!(inode_mtime_nsec));
+    let (upper, lower) = facts.layers();
     let fsuid: u32 = read::kernel(read::pointer(task, off!(task_cred)), off!(cred_fsuid));
-    let writable = (owner == fsuid && mode & S_IWUSR != 0) || mode & S_IWOTH != 0 || fsuid == 0;
+    let writable =
+        (facts.uid == fsuid && facts.mode & S_IWUSR != 0) || facts.mode & S_IWOTH != 0 || fsuid == 0;
     out.flags = if upper { EXE_UPPER_LAYER } else { 0 }
         | if lower { EXE_LOWER_LAYER } else { 0 }
         | if writable { EXE_WRITABLE } else { 0 }
-        | if magic == TMPFS_MAGIC && is_memfd(file) { EXE_FROM_MEMFD } else { 0 };
+        | if facts.magic == TMPFS_MAGIC && is_memfd(facts.path.dentry) { EXE_FROM_MEMFD } else { 0 };
 }
 
 /// A memfd's dentry is its own parent and is named `memfd:…`.
 #[inline(always)]
-fn is_memfd(file: Ptr) -> bool {
-    let dentry = read::pointer(file, off!(file_path) + off!(path_dentry));
+fn is_memfd(dentry: Ptr) -> bool {
     let name = read::pointer(dentry, off!(dentry_name) + off!(qstr_name));
     read::pointer(dentry, off!(dentry_parent)) == dentry
         && read::kernel::<u32>(name, 0) == u32::from_ne_bytes(*b"memf")
@@ -166,8 +196,4 @@ fn time(inode: Ptr, sec: usize, nsec: usize) -> u64 {
 }
 
 /// `FMODE_CREATED`: the open made the file.
-#[inline(always)]
-pub fn was_created(file: Ptr) -> bool {
-    const FMODE_CREATED: u32 = 0x10_0000;
-    config!(offsets.file_mode) != MISSING && read::kernel::<u32>(file, off!(file_mode)) & FMODE_CREATED != 0
-}
+pub const FMODE_CREATED: u32 = 0x10_0000;

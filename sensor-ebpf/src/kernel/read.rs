@@ -22,6 +22,29 @@ pub fn pointer(ptr: Ptr, off: usize) -> Ptr {
     kernel::<u64>(ptr, off) as Ptr
 }
 
+/// The first bytes of a kernel structure, read in one go (a helper call costs more than the bytes) into map memory (the
+/// stack is too small).
+///
+/// User space checks before load that the members wanted lie inside (`config::PREFIXES`).
+pub struct Prefix<'a, const WORDS: usize>(&'a [u64; WORDS]);
+
+impl<'a, const WORDS: usize> Prefix<'a, WORDS> {
+    /// Reads the structure at `ptr` into `words`; zeros when it cannot be read.
+    #[inline(always)]
+    pub fn read(words: &'a mut [u64; WORDS], ptr: Ptr) -> Self {
+        // SAFETY: the helper writes exactly the size of `words` and tolerates any source address.
+        unsafe { bpf_probe_read_kernel(words.as_mut_ptr().cast(), (8 * WORDS) as u32, ptr.cast()) };
+        Self(words)
+    }
+
+    /// The member at `off`.
+    #[inline(always)]
+    pub fn get<T: Copy>(&self, off: usize) -> T {
+        // SAFETY: user space has checked that the member lies inside, and the verifier checks it again.
+        unsafe { self.0.as_ptr().cast::<u8>().add(off).cast::<T>().read_volatile() }
+    }
+}
+
 /// Reads a `T` of the current process's memory.
 #[inline(always)]
 pub fn user<T: Copy + Default>(ptr: u64) -> Option<T> {

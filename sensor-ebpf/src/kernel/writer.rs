@@ -7,6 +7,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
+use super::file::Words;
 use super::lane::{self, Outcome};
 use super::path::PathBuf;
 use super::read::{Ptr, typed};
@@ -25,6 +26,10 @@ const TAIL_MAX: usize = 4096;
 pub struct Scratch {
     record: [u8; RECORD_MAX + TAIL_MAX],
     pub path: PathBuf,
+    words: Words,
+    /// Bytes of the record so far. It lives here and not in a register, so that the verifier forgets what it knew of it and
+    /// all ways to the next step look alike.
+    len: usize,
 }
 
 #[map]
@@ -33,7 +38,6 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// The record under construction. Dropping it without `submit` makes no record.
 pub struct Writer {
     scratch: *mut Scratch,
-    len: usize,
     tgid: u32,
 }
 
@@ -71,7 +75,21 @@ impl Writer {
         header.tid = tid;
         header.kind = kind as u16;
         header.flags = 0;
-        Some(Self { scratch, len: size_of::<Header>() + size_of::<T>(), tgid })
+        let mut writer = Self { scratch, tgid };
+        writer.set_len(size_of::<Header>() + size_of::<T>());
+        Some(writer)
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        // SAFETY: the scratch area lives as long as the program runs.
+        unsafe { (&raw const (*self.scratch).len).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn set_len(&mut self, len: usize) {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.scratch).len).write_volatile(len) };
     }
 
     /// The fixed part behind the header; holds the bytes of an earlier record until written.
@@ -88,6 +106,12 @@ impl Writer {
         unsafe { &mut (*self.scratch).path }
     }
 
+    #[inline(always)]
+    pub fn words(&mut self) -> &'static mut Words {
+        // SAFETY: the scratch area lives as long as the program runs, and `words` is disjoint from `record` and `path`.
+        unsafe { &mut (*self.scratch).words }
+    }
+
     /// Marks the record as incomplete.
     #[inline(always)]
     pub fn cut(&mut self) {
@@ -98,22 +122,33 @@ impl Writer {
     /// Where the next tail begins; `None` when the record is full.
     #[inline(always)]
     fn room(&mut self) -> Option<*mut u8> {
-        if self.len >= RECORD_MAX {
+        let len = self.len();
+        if len >= RECORD_MAX {
             self.cut();
             return None;
         }
         // SAFETY: the masked offset plus TAIL_MAX lies inside `record`.
-        Some(unsafe {
-            (&raw mut (*self.scratch).record).cast::<u8>().add(opaque(self.len) & (RECORD_MAX - 1))
-        })
+        Some(unsafe { (&raw mut (*self.scratch).record).cast::<u8>().add(opaque(len) & (RECORD_MAX - 1)) })
+    }
+
+    /// The first byte of a tail just written.
+    #[inline(always)]
+    pub fn byte(&mut self, tail: Tail) -> u8 {
+        // SAFETY: the masked offset lies inside `record`.
+        unsafe {
+            (&raw const (*self.scratch).record)
+                .cast::<u8>()
+                .add(opaque(tail.off as usize) & (RECORD_MAX - 1))
+                .read_volatile()
+        }
     }
 
     /// Accounts for `len` bytes that were written at `room()`.
     #[inline(always)]
     fn grow(&mut self, len: usize) -> Tail {
-        let tail = Tail { off: self.len as u16, len: len as u16 };
-        self.len += len;
-        tail
+        let off = self.len();
+        self.set_len(off + len);
+        Tail { off: off as u16, len: len as u16 }
     }
 
     /// A NUL-terminated string of the current process, without its NUL.
@@ -172,10 +207,10 @@ impl Writer {
     /// Strings that an array of user pointers (`argv`) points to, each with its NUL; at most `N`.
     #[inline(always)]
     pub fn user_strings<const N: usize>(&mut self, array: u64) -> Tail {
-        let start = self.len;
+        let start = self.len();
         for i in 0..N {
             let Some(ptr) = super::read::user::<u64>(array.wrapping_add(8 * i as u64)) else { break };
-            if ptr == 0 || self.len - start >= TAIL_MAX {
+            if ptr == 0 || self.len() - start >= TAIL_MAX {
                 break;
             }
             let Some(dst) = self.room() else { break };
@@ -185,15 +220,16 @@ impl Writer {
                 self.cut();
                 break;
             }
-            self.len += n as usize;
+            let len = self.len();
+            self.set_len(len + n as usize);
         }
-        Tail { off: start as u16, len: (self.len - start) as u16 }
+        Tail { off: start as u16, len: (self.len() - start) as u16 }
     }
 
     /// Hands the record to its lane.
     #[inline(always)]
     pub fn submit(self, kind: Kind) {
-        let mut len = self.len;
+        let mut len = self.len();
         if len >= RECORD_MAX {
             len = RECORD_MAX - 1;
         }

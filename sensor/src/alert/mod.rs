@@ -1,6 +1,8 @@
 //! Alerts: what a rule (or a foreign sensor) raised, on its way into the alert log.
 
 pub mod json;
+pub mod log;
+pub mod query;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -45,5 +47,28 @@ impl Alert {
             return &self.output;
         }
         rest.strip_prefix(self.priority.as_str()).map_or(rest, str::trim_start)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An alert to test with; its time is fixed, it arrives now.
+    pub(crate) fn alert(rule: &str, priority: Priority) -> Alert {
+        let time = 1_763_994_162_070_202_000;
+        Alert {
+            uuid: Uuid::now_v7(),
+            time,
+            received: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap(),
+            rule: rule.into(),
+            priority,
+            source: "syscall".into(),
+            hostname: "node1".into(),
+            output: format!("14:22:42.070202000: {priority} {rule}"),
+            output_fields: Map::new(),
+            tags: Vec::new(),
+            context: None,
+        }
     }
 }

@@ -1,8 +1,15 @@
 //! The command line, one file per subcommand.
 
+mod bench;
+mod doctor;
 pub mod exit;
 mod fields;
+mod hub;
+mod phases;
 mod rules;
+mod run;
+mod service;
+mod status;
 mod version;
 
 use std::process::ExitCode;
@@ -21,6 +28,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Watch this machine: probe, rules, alert log, outputs, intake and web app.
+    Run(run::Args),
+    /// Take, keep, show and forward the alerts of other sensors; needs no root.
+    Hub(hub::Args),
+    /// Tell whether `falconet run` would work on this machine, and what is missing.
+    Doctor(doctor::Args),
+    /// Measure what the sensor costs on this machine.
+    Bench(bench::Args),
     /// Check and test rule files.
     Rules(rules::Args),
     /// List the fields that rules can use.
@@ -50,6 +65,10 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Run(args) => run::run(args),
+        Command::Hub(args) => hub::run(args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Version(args) => version::run(&args),

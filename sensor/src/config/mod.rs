@@ -1,1 +1,241 @@
-//! The YAML configuration: Falco's key names where Falco has them.
+//! The YAML configuration: Falco's key names where Falco has them, falcosidekick's for the hub and its outputs, ours for the rest.
+//!
+//! Every part of the program describes its own keys; here they are put together, read with their places, and checked, so that a
+//! misspelt key is told with its line before anything starts.
+
+pub mod error;
+mod keys;
+pub mod overrides;
+pub mod yaml;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+pub use error::ConfigError;
+use yaml::Document;
+
+use crate::alert::log::LogConfig;
+use crate::hub::HubConfig;
+use crate::outputs::OutputsConfig;
+use crate::rules::options::{AppendOutput, Selection};
+use crate::rules::{Matching, Priority};
+use crate::state::EnginesConfig;
+use crate::ui::UiConfig;
+
+/// Read when no `-c` is given and it exists.
+pub const DEFAULT_FILE: &str = "/etc/falconet/falconet.yaml";
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    pub sensor: SensorConfig,
+    pub alert_log: LogConfig,
+    pub hub: HubConfig,
+    pub outputs: OutputsConfig,
+    pub ui: UiConfig,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// What is watched and by which rules.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SensorConfig {
+    /// Rule files and directories, in order. Without any, the stock rules.
+    pub rules_files: Vec<PathBuf>,
+    /// Enables and disables, in order, e.g. `- disable: {rule: "Terminal*"}`.
+    pub rules: Vec<Selection>,
+    /// `all` rules that match an event fire, or only the `first`, as in Falco.
+    pub rule_matching: Matching,
+    /// Rules less severe than this are off.
+    #[serde(deserialize_with = "priority")]
+    pub priority: Priority,
+    /// Additions to the outputs of rules. The default tells container and pod.
+    pub append_output: Vec<AppendOutput>,
+    /// UTC with the date instead of the local time of day at the beginning of an alert's text.
+    pub time_format_iso_8601: bool,
+    /// Where container runtimes are found.
+    pub container_engines: EnginesConfig,
+    /// Kernel ring buffers, in MiB: the larger, the longer a burst that is outlived.
+    pub buffer_mib: BufferSize,
+}
+
+/// A size between 1 and 512.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u16")]
+pub struct BufferSize(u16);
+
+impl TryFrom<u16> for BufferSize {
+    type Error = String;
+
+    fn try_from(mib: u16) -> Result<Self, String> {
+        if (1..=512).contains(&mib) { Ok(Self(mib)) } else { Err(format!("{mib} is not between 1 and 512")) }
+    }
+}
+
+impl BufferSize {
+    pub fn bytes(self) -> usize {
+        usize::from(self.0) << 20
+    }
+}
+
+impl Default for SensorConfig {
+    fn default() -> Self {
+        let rules = crate::rules::Options::default();
+        Self {
+            rules_files: Vec::new(),
+            rules: Vec::new(),
+            rule_matching: rules.matching,
+            priority: rules.priority,
+            append_output: rules.append_output,
+            time_format_iso_8601: false,
+            container_engines: EnginesConfig::default(),
+            buffer_mib: BufferSize(8),
+        }
+    }
+}
+
+fn priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+impl Config {
+    /// Reads `file` (or [`DEFAULT_FILE`], if it exists), then sets the `options` of the command line.
+    pub fn load(file: Option<&Path>, options: &[String]) -> Result<Self, ConfigError> {
+        let file = match file {
+            Some(file) => Some(file.to_owned()),
+            None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
+        };
+        let mut document = match &file {
+            None => Document::parse("").unwrap_or_default(),
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+                Document::parse(&text).map_err(|source| ConfigError::Yaml { path: path.clone(), source })?
+            }
+        };
+        for option in options {
+            overrides::apply(&mut document.value, option)?;
+        }
+        Self::read(file, document)
+    }
+
+    fn read(file: Option<PathBuf>, document: Document) -> Result<Self, ConfigError> {
+        let mut parts = Parts::split(file.as_ref(), document)?;
+        Ok(Self {
+            sensor: parts.take()?,
+            outputs: parts.take()?,
+            hub: parts.take()?,
+            alert_log: parts.section("alert_log")?,
+            ui: parts.section("ui")?,
+            file,
+        })
+    }
+}
+
+/// Sections with a struct of their own.
+const SECTIONS: [&str; 2] = ["alert_log", "ui"];
+
+/// The top level, handed out key by key.
+struct Parts<'a> {
+    file: Option<&'a PathBuf>,
+    places: std::collections::HashMap<String, yaml::Place>,
+    keys: BTreeMap<String, Value>,
+}
+
+impl<'a> Parts<'a> {
+    fn split(file: Option<&'a PathBuf>, document: Document) -> Result<Self, ConfigError> {
+        let mut known: Vec<&str> = SECTIONS.to_vec();
+        known.extend(keys::of::<SensorConfig>());
+        known.extend(keys::of::<OutputsConfig>());
+        known.extend(keys::of::<HubConfig>());
+        let empty = Map::new();
+        let object = document.value.as_object().unwrap_or(&empty);
+        if let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) {
+            let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
+            let message = format!("unknown field `{key}`, expected one of {}", list.join(", "));
+            return Err(error::value_error(file, &document.places, key, &message));
+        }
+        // A key without a value is as good as absent.
+        let keys = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
+        Ok(Self { file, places: document.places, keys })
+    }
+
+    /// The part whose keys stand at the top level.
+    fn take<T: DeserializeOwned>(&mut self) -> Result<T, ConfigError> {
+        let own: Map<String, Value> = keys::of::<T>()
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), self.keys.remove(*key)?)))
+            .collect();
+        self.typed("", Value::Object(own))
+    }
+
+    /// The part below one key.
+    fn section<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, ConfigError> {
+        let value = self.keys.remove(key).unwrap_or_else(|| Value::Object(Map::new()));
+        self.typed(key, value)
+    }
+
+    fn typed<T: DeserializeOwned>(&self, below: &str, value: Value) -> Result<T, ConfigError> {
+        error::typed(self.file, &self.places, below, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        Config::read(Some("falconet.yaml".into()), Document::parse(text).unwrap())
+    }
+
+    #[test]
+    fn keys_of_falco_and_falcosidekick_stand_side_by_side() {
+        let config = read(
+            "rules_files: [/etc/falco/falco_rules.yaml]\npriority: notice\njson_output: true\nrules:\n  - disable: {tag: network}\n\
+             listenport: 2802\nTeams:\n  WebhookURL: https://example.invalid/x\nalert_log: {path: /tmp/x.db}\nui:\n",
+        )
+        .unwrap();
+        assert_eq!(config.sensor.rules_files, [PathBuf::from("/etc/falco/falco_rules.yaml")]);
+        assert_eq!(config.sensor.priority, Priority::Notice);
+        assert_eq!(config.sensor.rules.len(), 1);
+        assert!(config.outputs.json_output);
+        assert_eq!(config.hub.listenport, 2802);
+        assert_eq!(config.alert_log.path, PathBuf::from("/tmp/x.db"));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_place_and_remedy() {
+        for (text, says) in [
+            ("json_ouput: true", "falconet.yaml:1:1: json_ouput: unknown key; did you mean `json_output`?"),
+            ("a: 1\n", "falconet.yaml:1:1: a: unknown key; known here: "),
+            (
+                "\nteams:\n  webhokurl: x",
+                "falconet.yaml:3:3: teams.webhokurl: unknown key; did you mean `webhookurl`?",
+            ),
+            ("alert_log:\n  max_age: soon", "falconet.yaml:2:3: alert_log.max_age: "),
+            ("priority: high", "falconet.yaml:1:1: priority: unknown priority \"high\""),
+            ("buffer_mib: 0", "not between 1 and 512"),
+            ("rule_matching: fist", "unknown value; did you mean `first`?"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn options_of_the_command_line_win() {
+        let config = Config::load(None, &["ui.listenport=0".into(), "json_output=true".into()]).unwrap();
+        assert_eq!(config.ui.listenport, 0);
+        assert!(config.outputs.json_output);
+        let error = Config::load(None, &["ui.listenprt=0".into()]).unwrap_err().to_string();
+        assert!(error.contains("command line (-o)") && error.contains("`listenport`"), "{error}");
+        let error = Config::load(Some(Path::new("/nonexistent.yaml")), &[]).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent.yaml"), "{error}");
+    }
+}

@@ -1,1 +1,28 @@
-//! The event thread: merges the ring lanes by time, keeps the state, judges, raises alerts.
+//! From records to alerts, on one thread: state, container, rules, alert.
+//!
+//! * [`judge`]: what happens to each record, in order.
+//! * [`live`]: an event with its state, as rules read it; [`extract`] has the fields, class by class.
+//! * [`hold`]: events of a container wait for its metadata.
+//! * [`raise`]: the alert of a rule that matched.
+//! * [`drops`]: losses are told.
+//! * [`run`]: the thread that drains the lanes.
+//!
+//! Nothing here blocks on anything outside, and an event that no rule is interested in costs a look at a table.
+
+pub mod args;
+pub mod clock;
+pub mod drops;
+pub mod extract;
+pub mod fd;
+pub mod hold;
+pub mod judge;
+pub mod live;
+pub mod names;
+pub mod path;
+pub mod raise;
+pub mod run;
+pub mod stats;
+
+pub use judge::Judge;
+pub use run::{Engine, Running};
+pub use stats::Stats;

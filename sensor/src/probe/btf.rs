@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, BtfType, Type};
-use sensor_ebpf::config::{LAYOUTS, MISSING, OFFSETS, OffsetSpec, Offsets};
+use sensor_ebpf::config::{LAYOUTS, MISSING, OFFSETS, OffsetSpec, Offsets, PREFIXES};
 
 /// Where the kernel shows its type information.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -60,12 +60,21 @@ impl KernelTypes {
     /// The first of [`LAYOUTS`] that this kernel breaks, in words.
     pub fn broken_layout(&self) -> Option<String> {
         let mut structs = HashMap::new();
-        LAYOUTS.iter().find_map(|(first, member, distance)| {
-            let start = self.resolve(first, &mut structs);
-            let end = self.resolve(member, &mut structs);
-            let holds = start.zip(end).is_some_and(|(start, end)| end == start + distance);
-            (!holds).then(|| format!("{member} {distance} bytes behind {first}"))
-        })
+        LAYOUTS
+            .iter()
+            .find_map(|(first, member, distance)| {
+                let start = self.resolve(first, &mut structs);
+                let end = self.resolve(member, &mut structs);
+                let holds = start.zip(end).is_some_and(|(start, end)| end == start + distance);
+                (!holds).then(|| format!("{member} {distance} bytes behind {first}"))
+            })
+            .or_else(|| {
+                PREFIXES.iter().find_map(|(member, size, words)| {
+                    let end = self.resolve(member, &mut structs).map(|offset| (offset + size) as usize);
+                    (end.is_none_or(|end| end > 8 * words))
+                        .then(|| format!("{member} in the first {} bytes", 8 * words))
+                })
+            })
     }
 
     /// Value of an enumerator such as `pids_cgrp_id`.
@@ -77,6 +86,11 @@ impl KernelTypes {
                 .find(|m| self.btf.resolve_name(*m).is_ok_and(|n| n == name))
                 .map(btf_rs::EnumMember::val)
         })
+    }
+
+    /// True when the kernel has a type of that name: a tracepoint `x` has `btf_trace_x`.
+    pub fn has_type(&self, name: &str) -> bool {
+        self.btf.resolve_types_by_name(name).is_ok_and(|types| !types.is_empty())
     }
 
     /// `struct.member[.member]` to an offset in bytes, or `struct` to its size.

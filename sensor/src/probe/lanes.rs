@@ -6,7 +6,7 @@
 //! look at the lifecycle lane again after a bulk head was chosen.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use aya::maps::{Array, MapData};
@@ -91,16 +91,18 @@ impl Lanes {
         self.lifecycle.backlog() + self.bulk.iter().map(Ring::backlog).sum::<usize>()
     }
 
-    /// Sleeps until a record arrives or `timeout` passes.
+    /// Sleeps until a record arrives, one of `others` is readable, or `timeout` passes.
     ///
     /// The kernel wakes nobody who is awake. A record that slips in between the look at the lanes and the sleep is found when the
     /// timeout ends, so keep it short.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+    pub fn wait(&mut self, timeout: Duration, others: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.asleep.set(0, 1, 0).map_err(io::Error::other)?;
         if self.backlog() == 0 {
             let mut fds: Vec<libc::pollfd> = std::iter::once(&self.lifecycle)
                 .chain(&self.bulk)
-                .map(|ring| libc::pollfd { fd: ring.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+                .map(AsRawFd::as_raw_fd)
+                .chain(others.iter().map(AsRawFd::as_raw_fd))
+                .map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 })
                 .collect();
             let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
             // SAFETY: the array is valid for the call.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aya::maps::{Array, Map, MapData, ProgramArray};
 use aya::programs::{BtfTracePoint, ProgramError};
@@ -85,7 +86,7 @@ pub struct Probe {
     // Keeps programs, links and maps alive.
     _ebpf: Ebpf,
     _programs: ProgramArray<MapData>,
-    counters: Counted,
+    counters: Arc<Counted>,
     attached: Vec<&'static Event>,
     missing_offsets: Vec<&'static str>,
 }
@@ -196,7 +197,7 @@ impl Probe {
         let probe = Self {
             _ebpf: ebpf,
             _programs: programs,
-            counters,
+            counters: Arc::new(counters),
             attached: wanted,
             missing_offsets: found.missing,
         };
@@ -213,8 +214,8 @@ impl Probe {
         &self.missing_offsets
     }
 
-    /// The kernel's own counters.
-    pub fn counters(&self) -> &Counted {
+    /// The kernel's own counters; they can be read after the probe is gone.
+    pub fn counters(&self) -> &Arc<Counted> {
         &self.counters
     }
 }

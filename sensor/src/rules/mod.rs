@@ -15,6 +15,7 @@ pub mod event;
 pub mod event_types;
 mod exceptions;
 pub mod fields;
+pub mod files;
 mod literals;
 mod load;
 mod lookup;

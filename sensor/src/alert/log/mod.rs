@@ -1,0 +1,391 @@
+//! The alert log: every alert, raised here or received, is made durable here before anyone is told of it.
+//!
+//! One SQLite file (write-ahead log, synced at each commit), one thread that writes ([`writer`]), a few connections that
+//! read ([`reader`]). Outputs, the UI and the live stream read the log, each with its own position; nothing is handed over
+//! in memory, so a restart loses nothing and a slow output holds nobody up.
+//!
+//! - The judging thread calls [`AlertLog::offer`]: never blocks. The queue holds 64 MiB (each alert counts 4 KiB at
+//!   least, so 16,384 of them); when it is full the alert is refused and counted.
+//! - The intake calls [`AlertLog::append`]: waits for room and for the commit, which it shares with all who wait.
+//! - Alerts with a uuid that is stored are not stored again, so a sender may safely send twice.
+//! - When writing fails (disk full), `append` says so, offered alerts wait, [`LogStats::failing`] tells why; the writer
+//!   tries again every second.
+
+mod config;
+mod error;
+mod outputs;
+mod reader;
+mod retention;
+mod rows;
+mod schema;
+mod series;
+mod stats;
+mod writer;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use uuid::Uuid;
+
+use super::Alert;
+use super::query::Query;
+pub use config::LogConfig;
+pub use error::LogError;
+pub use outputs::{DeadLetter, Delivery, DeliveryState};
+pub use series::Labels;
+pub use stats::LogStats;
+
+use outputs::{Change, Cursors};
+use reader::Readers;
+use retention::Retention;
+use series::Series;
+use stats::Counters;
+use writer::{Job, Writer};
+
+/// A position in the log: strictly rising, never used twice. The first is 1.
+pub type Seq = i64;
+
+/// Bytes that may wait for the writer.
+const QUEUE: usize = 64 << 20;
+/// What an alert counts in the queue at least; bounds their number.
+const ALERT_SIZE: usize = 4096;
+/// Most buckets of a timeline.
+const MAX_BUCKETS: i64 = 5000;
+
+/// An alert at its position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub seq: Seq,
+    pub alert: Arc<Alert>,
+}
+
+/// Alerts of a span of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Begin of the span, ns since the epoch.
+    pub start: i64,
+    /// Alerts by priority number (0 = Emergency).
+    pub counts: [u64; 8],
+}
+
+/// What [`AlertLog::count_by`] counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupBy {
+    Priority,
+    Rule,
+    Source,
+    Hostname,
+    /// Container name, or id where the name is not known.
+    Container,
+    Image,
+    Namespace,
+    Pod,
+    Process,
+    User,
+    Tag,
+}
+
+impl GroupBy {
+    const fn column(self) -> &'static str {
+        match self {
+            Self::Priority => "a.priority",
+            Self::Rule => "a.rule",
+            Self::Source => "a.source",
+            Self::Hostname => "a.hostname",
+            Self::Container => "ifnull(nullif(a.container_name, ''), a.container)",
+            Self::Image => "a.image",
+            Self::Namespace => "a.namespace",
+            Self::Pod => "a.pod",
+            Self::Process => "a.process",
+            Self::User => "a.user",
+            Self::Tag => "t.value",
+        }
+    }
+}
+
+/// Handle on the open log; clones share it.
+#[derive(Debug, Clone)]
+pub struct AlertLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    max_size: u64,
+    jobs: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+    counters: Arc<Counters>,
+    series: Arc<Series>,
+    head: watch::Receiver<Seq>,
+    /// For outputs: never behind a slow search.
+    feed: Arc<Readers>,
+    search: Arc<Readers>,
+}
+
+impl AlertLog {
+    /// Opens the log, making it when it is missing, and starts the writer.
+    pub fn open(config: &LogConfig) -> Result<Self, LogError> {
+        let path = config.path.clone();
+        let failed = |e| LogError::from_sqlite(&path, e);
+        let schema::Opened { connection, lock } = schema::open(&path)?;
+        let counters = Arc::new(Counters::default());
+        let entries: i64 =
+            connection.query_row("SELECT count(*) FROM alert", [], |row| row.get(0)).map_err(failed)?;
+        counters.entries.store(u64::try_from(entries).unwrap_or(0), Ordering::Relaxed);
+        let series = Arc::new(Series::default());
+        let cursors = Cursors::load(&connection, &Cursors::default()).map_err(failed)?;
+        let (head, newest) = watch::channel(rows::head(&connection).map_err(failed)?);
+        let (jobs, queue) = mpsc::channel();
+        let retention = Retention { max_size: config.max_size, max_age: config.max_age, steps: 0 };
+        let mut writer = Writer {
+            path: path.clone(),
+            connection,
+            lock,
+            jobs: queue,
+            counters: Arc::clone(&counters),
+            series: Arc::clone(&series),
+            head,
+            cursors,
+            retention,
+        };
+        writer.retain();
+        std::thread::Builder::new()
+            .name("alert-log".into())
+            .spawn(move || writer.run())
+            .map_err(|source| LogError::Directory { path: path.clone(), source: Arc::new(source) })?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                max_size: config.max_size,
+                jobs,
+                room: Arc::new(Semaphore::new(QUEUE)),
+                counters,
+                series,
+                head: newest,
+                feed: Arc::new(Readers::new(path.clone(), 2)),
+                search: Arc::new(Readers::new(path, 3)),
+            }),
+        })
+    }
+
+    /// Hands an alert to the writer without waiting. `false`: the queue is full (or the log closed) and the alert is
+    /// lost, which is counted.
+    pub fn offer(&self, alert: Alert) -> bool {
+        let size = u32::try_from(queue_size(&alert).min(QUEUE)).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.shared.room).try_acquire_many_owned(size).is_ok_and(|room| {
+            self.shared.jobs.send(Job::Offer { alert: Box::new(alert), _room: room }).is_ok()
+        });
+        if !taken {
+            self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Stores alerts; they are durable when this returns. Gives the position of the last of them (of the stored one, when
+    /// its uuid was stored already). All are stored or none. Waits while the queue is full.
+    pub async fn append(&self, alerts: Vec<Alert>) -> Result<Seq, LogError> {
+        let room = self.room(alerts.iter().map(queue_size).sum()).await?;
+        self.ask(|reply| Job::Append { alerts, reply, _room: room }).await
+    }
+
+    /// Newest durable position; 0 when nothing was ever stored.
+    pub fn head(&self) -> Seq {
+        *self.shared.head.borrow()
+    }
+
+    /// Told of each commit that stored alerts, and of replays.
+    pub fn subscribe(&self) -> watch::Receiver<Seq> {
+        self.shared.head.clone()
+    }
+
+    /// Up to `limit` entries after `after`, oldest first. Fewer may come when they are large; none means there are none.
+    pub async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Entry>, LogError> {
+        // The common case of an output that has caught up costs nothing.
+        if after >= self.head() {
+            return Ok(Vec::new());
+        }
+        self.shared.feed.run(move |c| reader::read(c, after, limit)).await
+    }
+
+    /// Up to which position `output` has come. A new output starts at the head at its first call.
+    pub async fn cursor(&self, output: &str) -> Result<Seq, LogError> {
+        self.change(Change::Cursor { output: output.to_owned() }).await
+    }
+
+    /// Moves the cursor of `output` to `to`; never back, never beyond the head.
+    pub async fn advance(&self, output: &str, to: Seq) -> Result<(), LogError> {
+        self.settle(output, Vec::new(), Some(to)).await
+    }
+
+    /// Notes what became of an alert at `output`. `Dead` makes a dead letter, anything else ends one.
+    pub async fn note_delivery(&self, output: &str, seq: Seq, delivery: Delivery) -> Result<(), LogError> {
+        self.settle(output, vec![(seq, delivery)], None).await
+    }
+
+    /// [`Self::note_delivery`] of many and [`Self::advance`], durable together.
+    pub async fn settle(
+        &self,
+        output: &str,
+        deliveries: Vec<(Seq, Delivery)>,
+        to: Option<Seq>,
+    ) -> Result<(), LogError> {
+        self.change(Change::Settle { output: output.to_owned(), deliveries, to }).await.map(drop)
+    }
+
+    /// What became of the alert at `seq`, by output.
+    pub async fn deliveries(&self, seq: Seq) -> Result<Vec<(String, Delivery)>, LogError> {
+        self.shared.search.run(move |c| outputs::deliveries(c, seq)).await
+    }
+
+    /// Dead letters, newest first, of one output or all. At most 10,000 are kept, the newest.
+    pub async fn dead_letters(
+        &self,
+        output: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, LogError> {
+        let output = output.map(ToOwned::to_owned);
+        self.shared.search.run(move |c| outputs::dead_letters(c, output.as_deref(), false, limit)).await
+    }
+
+    /// Asks `output` to send dead letters again; gives how many there were. Subscribers are woken.
+    pub async fn replay(&self, output: &str, seqs: Vec<Seq>) -> Result<u64, LogError> {
+        let marked = self.change(Change::Replay { output: output.to_owned(), seqs }).await?;
+        Ok(u64::try_from(marked).unwrap_or(0))
+    }
+
+    /// Dead letters that `output` is asked to send again. Noting a delivery takes one off this list.
+    pub async fn replays(&self, output: &str, limit: usize) -> Result<Vec<DeadLetter>, LogError> {
+        let output = output.to_owned();
+        self.shared.feed.run(move |c| outputs::dead_letters(c, Some(&output), true, limit)).await
+    }
+
+    /// Forgets cursors and dead letters of outputs that are not among `outputs`; gives how many cursors.
+    pub async fn keep_outputs(&self, outputs: Vec<String>) -> Result<u64, LogError> {
+        let gone = self.change(Change::Keep { outputs }).await?;
+        Ok(u64::try_from(gone).unwrap_or(0))
+    }
+
+    /// The alert with this identity.
+    pub async fn get(&self, uuid: Uuid) -> Result<Option<Entry>, LogError> {
+        self.shared.search.run(move |c| reader::get(c, uuid)).await
+    }
+
+    /// Up to `limit` matches at positions below `before`, newest first.
+    pub async fn search(
+        &self,
+        query: &Query,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, LogError> {
+        let query = query.clone();
+        self.shared.search.run(move |c| reader::search(c, &query, before, limit)).await
+    }
+
+    /// How many alerts match.
+    pub async fn count(&self, query: &Query) -> Result<u64, LogError> {
+        let query = query.clone();
+        self.shared.search.run(move |c| reader::count(c, &query)).await
+    }
+
+    /// The `limit` most frequent values among the matches, with their counts.
+    pub async fn count_by(
+        &self,
+        query: &Query,
+        by: GroupBy,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, LogError> {
+        let query = query.clone();
+        self.shared.search.run(move |c| reader::count_by(c, &query, by, limit)).await
+    }
+
+    /// Matches with `from <= time < to` counted in spans of `step` ns; empty spans are there too.
+    pub async fn timeline(
+        &self,
+        query: &Query,
+        from: i64,
+        to: i64,
+        step: i64,
+    ) -> Result<Vec<Bucket>, LogError> {
+        if step <= 0 || to < from {
+            return Err(LogError::Range("the timeline needs `from` before `to` and a step above 0"));
+        }
+        if to.checked_sub(from).is_none_or(|range| range / step >= MAX_BUCKETS) {
+            return Err(LogError::Range("the timeline has more than 5000 steps; use a larger step"));
+        }
+        let query = query.clone();
+        self.shared.search.run(move |c| reader::timeline(c, &query, (from, to, step))).await
+    }
+
+    pub fn stats(&self) -> LogStats {
+        let shared = &self.shared;
+        LogStats {
+            head: self.head(),
+            max_bytes: shared.max_size,
+            queued: (QUEUE - shared.room.available_permits().min(QUEUE)) as u64,
+            max_queued: QUEUE as u64,
+            ..shared.counters.snapshot()
+        }
+    }
+
+    /// Alerts made durable since the log was opened, by labels; at most a few thousand series.
+    pub fn series(&self) -> Vec<(Labels, u64)> {
+        self.shared.series.snapshot()
+    }
+
+    /// Returns when everything offered before is durable; an error when it is not.
+    pub async fn flush(&self) -> Result<(), LogError> {
+        let room = self.room(0).await?;
+        self.ask(|reply| Job::Append { alerts: Vec::new(), reply, _room: room }).await.map(drop)
+    }
+
+    /// Makes everything offered durable and closes the file; other handles get [`LogError::Closed`] from now on.
+    pub async fn close(self) -> Result<(), LogError> {
+        self.shared.feed.close();
+        self.shared.search.close();
+        self.ask(|reply| Job::Close { reply }).await.map(drop)
+    }
+
+    async fn room(&self, size: usize) -> Result<OwnedSemaphorePermit, LogError> {
+        let size = u32::try_from(size.min(QUEUE)).unwrap_or(u32::MAX);
+        Arc::clone(&self.shared.room).acquire_many_owned(size).await.map_err(|_| LogError::Closed)
+    }
+
+    async fn change(&self, change: Change) -> Result<Seq, LogError> {
+        self.ask(|reply| Job::Change { change, reply }).await
+    }
+
+    async fn ask(&self, job: impl FnOnce(writer::Reply) -> Job) -> Result<Seq, LogError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.jobs.send(job(reply)).map_err(|_| LogError::Closed)?;
+        answer.await.map_err(|_| LogError::Closed)?
+    }
+}
+
+/// Room that an alert takes in the queue: about its size in memory.
+fn queue_size(alert: &Alert) -> usize {
+    fn value(json: &serde_json::Value) -> usize {
+        32 + match json {
+            serde_json::Value::String(text) => text.len(),
+            serde_json::Value::Array(items) => items.iter().map(value).sum(),
+            serde_json::Value::Object(map) => map.iter().map(|(k, v)| k.len() + value(v)).sum(),
+            _ => 0,
+        }
+    }
+    let fields: usize = alert.output_fields.iter().map(|(k, v)| k.len() + value(v)).sum();
+    let tags: usize = alert.tags.iter().map(|tag| 24 + tag.len()).sum();
+    let context = alert.context.as_ref().map_or(0, value);
+    (alert.output.len() + alert.rule.len() + fields + tags + context).max(ALERT_SIZE)
+}
+
+/// A limit for SQL.
+fn limit(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Nanoseconds since the epoch.
+fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! A query as an SQL condition over the tables of the alert log.
+//!
+//! Nothing of the query's text gets into the statement: values are bound, and column names come from the table
+//! below. Comparing is done by the functions of [`register`], which call the same code as [`Query::matches`].
+
+use std::sync::Arc;
+
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Error};
+use serde_json::Map;
+use uuid::Uuid;
+
+use super::{Key, Order, Pattern, Query, Term, Test};
+
+/// A condition with its bound values, for tables `alert AS a` and, when `body` says so, `body AS b`.
+#[derive(Debug, Default)]
+pub(crate) struct Condition {
+    /// An SQL expression; `?` for each of `values`, in order.
+    pub sql: String,
+    pub values: Vec<Value>,
+    /// True when the expression looks at `b`.
+    pub body: bool,
+    /// Literal text that every match contains, for the text index.
+    pub needles: Vec<String>,
+}
+
+/// Translates `query`.
+pub(crate) fn condition(query: &Query) -> Condition {
+    let mut out = Condition::default();
+    for term in query.terms() {
+        if !out.sql.is_empty() {
+            out.sql.push_str(" AND ");
+        }
+        out.term(term);
+    }
+    if out.sql.is_empty() {
+        out.sql.push_str("TRUE");
+    }
+    out
+}
+
+impl Condition {
+    fn term(&mut self, term: &Term) {
+        // A column without a value is NULL, which fits nothing: `ifnull` makes that plain before a NOT.
+        self.sql.push_str(if term.negated { "NOT ifnull(" } else { "ifnull(" });
+        match &term.test {
+            Test::PriorityIs(any) => {
+                self.sql.push_str("a.priority IN (");
+                for (n, priority) in any.iter().enumerate() {
+                    self.sql.push_str(if n > 0 { ",?" } else { "?" });
+                    self.values.push(Value::Integer((*priority as u8).into()));
+                }
+                self.sql.push(')');
+            }
+            Test::Severity(order, than) => {
+                // Severity runs against the number.
+                self.compare("a.priority", order.reversed(), (*than as u8).into());
+            }
+            Test::Time { order, at, .. } => self.compare("a.time", *order, *at),
+            Test::Is(key, patterns) => {
+                for (n, pattern) in patterns.iter().enumerate() {
+                    if n > 0 {
+                        self.sql.push_str(" OR ");
+                    }
+                    self.is(key, pattern);
+                }
+            }
+            Test::Text(pattern) => {
+                self.body = true;
+                self.sql.push_str("text_in(?,a.rule,a.hostname,b.output,a.tags,b.fields)");
+                self.values.push(Value::Text(pattern.encoded()));
+                if !term.negated {
+                    self.needles.extend(pattern.pieces().iter().cloned());
+                }
+            }
+        }
+        self.sql.push_str(",FALSE)");
+    }
+
+    fn compare(&mut self, column: &str, order: Order, value: i64) {
+        self.sql.push_str(column);
+        self.sql.push_str(order.as_str());
+        self.sql.push('?');
+        self.values.push(Value::Integer(value));
+    }
+
+    fn is(&mut self, key: &Key, pattern: &Pattern) {
+        let columns: &[&str] = match key {
+            Key::Rule => &["a.rule"],
+            Key::Source => &["a.source"],
+            Key::Host => &["a.hostname"],
+            Key::Container => &["a.container", "a.container_name"],
+            Key::Image => &["a.image", "a.repository"],
+            Key::Namespace => &["a.namespace"],
+            Key::Pod => &["a.pod"],
+            Key::Process => &["a.process"],
+            Key::User => &["a.user"],
+            Key::Tag => return self.call("tag_fits(a.tags,?)", &[], pattern),
+            Key::Uuid => return self.call("uuid_fits(a.uuid,?)", &[], pattern),
+            Key::Field(name) => {
+                self.body = true;
+                return self.call("field_fits(b.fields,?,?)", &[name], pattern);
+            }
+        };
+        for (n, column) in columns.iter().enumerate() {
+            if n > 0 {
+                self.sql.push_str(" OR ");
+            }
+            // NULL would make the whole OR unknown.
+            self.sql.push_str("ifnull(fits(");
+            self.sql.push_str(column);
+            self.sql.push_str(",?),FALSE)");
+            self.values.push(Value::Text(pattern.encoded()));
+        }
+    }
+
+    fn call(&mut self, call: &str, before: &[&String], pattern: &Pattern) {
+        self.sql.push_str(call);
+        self.values.extend(before.iter().map(|text| Value::Text((*text).clone())));
+        self.values.push(Value::Text(pattern.encoded()));
+    }
+}
+
+impl Order {
+    const fn reversed(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
+}
+
+/// Makes the functions that conditions call known to `connection`.
+pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function(c"fits", 2, flags, |ctx| {
+        let Some(text) = text(ctx, 0)? else { return Ok(None) };
+        Ok(Some(pattern(ctx, 1)?.matches(text)))
+    })?;
+    connection.create_scalar_function(c"uuid_fits", 2, flags, |ctx| {
+        let uuid = Uuid::from_slice(ctx.get_raw(0).as_blob().unwrap_or_default()).unwrap_or_default();
+        Ok(pattern(ctx, 1)?.matches(&uuid.to_string()))
+    })?;
+    connection.create_scalar_function(c"tag_fits", 2, flags, |ctx| {
+        let pattern = pattern(ctx, 1)?;
+        Ok(tags(ctx, 0)?.iter().any(|tag| pattern.matches(tag)))
+    })?;
+    connection.create_scalar_function(c"field_fits", 3, flags, |ctx| {
+        let pattern = pattern(ctx, 2)?;
+        let name = text(ctx, 1)?.unwrap_or_default();
+        let fields = fields(ctx, 0)?;
+        Ok(super::text_of(&fields, name).is_some_and(|text| pattern.matches(&text)))
+    })?;
+    connection.create_scalar_function(c"text_in", 6, flags, |ctx| {
+        let pattern = pattern(ctx, 0)?;
+        let mut texts = [""; 3];
+        for (n, slot) in texts.iter_mut().enumerate() {
+            *slot = text(ctx, n + 1)?.unwrap_or_default();
+        }
+        // The parts that need no decoding first.
+        Ok(super::contains(&pattern, texts, &[], &Map::new())
+            || super::contains(&pattern, [""; 3], &tags(ctx, 4)?, &fields(ctx, 5)?))
+    })
+}
+
+fn text<'a>(ctx: &'a Context<'_>, n: usize) -> rusqlite::Result<Option<&'a str>> {
+    ctx.get_raw(n).as_str_or_null().map_err(|e| Error::UserFunctionError(Box::new(e)))
+}
+
+/// The bound pattern, decoded once per statement.
+fn pattern(ctx: &Context<'_>, n: usize) -> rusqlite::Result<Arc<Pattern>> {
+    let number = i32::try_from(n).unwrap_or_default();
+    ctx.get_or_create_aux(number, |value| value.as_str().map(Pattern::decode))
+}
+
+fn tags(ctx: &Context<'_>, n: usize) -> rusqlite::Result<Vec<String>> {
+    decode(ctx, n)
+}
+
+fn fields(ctx: &Context<'_>, n: usize) -> rusqlite::Result<Map<String, serde_json::Value>> {
+    decode(ctx, n)
+}
+
+fn decode<T: serde::de::DeserializeOwned>(ctx: &Context<'_>, n: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(text(ctx, n)?.unwrap_or_default()).map_err(|e| Error::UserFunctionError(Box::new(e)))
+}

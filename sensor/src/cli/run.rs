@@ -1,0 +1,220 @@
+//! `falconet run`: the sensor and everything behind it in one process.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::anyhow;
+
+use super::doctor;
+use super::exit::{Class, Failure};
+use super::phases::Phases;
+use super::service::{self, Service};
+use super::status::{Overview, Sensor};
+use crate::config::Config;
+use crate::engine::raise::TextOptions;
+use crate::engine::{Engine, Judge, Running, Stats, stats};
+use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
+use crate::rules::{self, RuleSet};
+use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
+
+/// Where the host's `/proc` is.
+const PROC: &str = "/proc";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Configuration file [default: /etc/falconet/falconet.yaml, if it exists].
+    #[arg(short = 'c', value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Rule file or directory instead of those of the configuration; repeatable.
+    #[arg(short = 'r', value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// Set one option, e.g. `json_output=true`; repeatable.
+    #[arg(short = 'o', long = "option", value_name = "KEY=VALUE")]
+    options: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    service::init_tracing();
+    let mut config =
+        Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
+    if !args.rules.is_empty() {
+        config.sensor.rules_files = args.rules;
+    }
+    if !OBJECT.is_empty() {
+        doctor::privileged()?;
+    }
+    let mut phases = Phases::begin();
+    let rules = Arc::new(load_rules(&config, &mut phases)?);
+    let layout = Layout::detect(Path::new(PROC)).map_err(|e| Failure::new(Class::Unavailable, e))?;
+    // The verifier takes longest; the rest starts meanwhile.
+    let probe = thread::spawn({
+        let options = probe_options(&config, &rules, &layout);
+        move || Probe::load(&options)
+    });
+
+    let log = service::open_log(&config, &mut phases)?;
+    let runtime = service::runtime()?;
+    let stopped = runtime.block_on(async { service::stop_signal() })?;
+    let hostname = service::hostname();
+    let event_types = rules.event_types().into_iter().map(str::to_owned).collect();
+    let overview = Arc::new(Overview::new(hostname.clone(), rules.rules().len() as u64, event_types));
+    let service = runtime.block_on(Service::start(
+        &config,
+        log.clone(),
+        overview.clone(),
+        vec![overview.clone()],
+        &mut phases,
+    ))?;
+
+    let (probe, lanes) = probe
+        .join()
+        .map_err(|_| {
+            Failure::new(Class::Unavailable, anyhow!("the thread that loads the eBPF programs panicked"))
+        })?
+        .map_err(probe_failure)?;
+    tell_probe(&probe, &mut phases);
+    let stats = Arc::new(Stats::default());
+    overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
+    let judge = judge(&config, rules, layout, hostname, log, stats.clone(), &mut phases)?;
+    let engine = start_engine(lanes, judge, &probe, stats.clone())?;
+    phases.ready(service.entrance(&config));
+
+    let failed = runtime.block_on(async {
+        tokio::select! {
+            () = stopped => false,
+            () = ended(&engine) => true,
+        }
+    });
+    let counted = probe.counters().clone();
+    drop(probe);
+    let judged = engine.stop();
+    let total = counted.total();
+    runtime.block_on(service.stop())?;
+    eprintln!(
+        "events: {} seen, {} filtered, {} lost; alerts: {} raised, {} lost",
+        total.seen,
+        total.filtered,
+        total.lost(),
+        stats::read(&stats.alerts),
+        stats::read(&stats.alerts_lost),
+    );
+    judged.map_err(|e| Failure::new(Class::Unavailable, anyhow!("the event thread ended: {e}")))?;
+    if failed {
+        return Err(Failure::new(Class::Unavailable, anyhow!("the event thread ended by itself")));
+    }
+    Ok(())
+}
+
+/// Loads the rules that are configured, or ours.
+fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> {
+    let sensor = &config.sensor;
+    let sources = if sensor.rules_files.is_empty() {
+        rules::stock()
+    } else {
+        rules::files::read(&sensor.rules_files).map_err(|e| Failure::new(Class::Rules, e))?
+    };
+    let options = rules::Options {
+        priority: sensor.priority,
+        selections: sensor.rules.clone(),
+        append_output: sensor.append_output.clone(),
+        matching: sensor.rule_matching,
+        captured: Some(captured()),
+        ..rules::Options::default()
+    };
+    let loaded = rules::load(&sources, &options);
+    for report in &loaded.files {
+        for warning in &report.warnings {
+            Phases::note(warning);
+        }
+    }
+    let Some(set) = loaded.rules else {
+        let errors: Vec<String> =
+            loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
+        return Err(Failure::new(Class::Rules, anyhow!("{}", errors.join("\n"))));
+    };
+    let files = sources.len();
+    let origin = if sensor.rules_files.is_empty() { "stock rules" } else { "files" };
+    phases.done("rules", format_args!("{} rules of {files} {origin}", set.rules().len()));
+    Ok(set)
+}
+
+/// Names of the events that this sensor can see.
+fn captured() -> BTreeSet<String> {
+    let of_records = sensor_ebpf::events::EVENTS.iter().filter_map(|e| e.info.name);
+    of_records.chain(["container", "container_removed"]).map(str::to_owned).collect()
+}
+
+fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
+    Options {
+        event_types: rules.event_types().into_iter().map(str::to_owned).collect(),
+        cgroup_controller: layout.controller().map(str::to_owned),
+        cgroup_hierarchy: layout.hierarchy(),
+        bulk_bytes: config.sensor.buffer_mib.bytes(),
+        log_dir: config.alert_log.path.parent().unwrap_or(Path::new(".")).to_owned(),
+        ..Options::default()
+    }
+}
+
+fn probe_failure(error: ProbeError) -> Failure {
+    let class = match &error {
+        ProbeError::Permission { .. } => Class::Permission,
+        _ => Class::Unavailable,
+    };
+    Failure::new(class, error)
+}
+
+fn tell_probe(probe: &Probe, phases: &mut Phases) {
+    let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
+    names.sort_unstable();
+    phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
+    if !probe.missing_offsets().is_empty() {
+        Phases::note(format_args!(
+            "this kernel does not have {}: what they tell is missing",
+            probe.missing_offsets().join(", ")
+        ));
+    }
+}
+
+/// The state, seeded, and the rules. The probe is attached already, so nothing falls between.
+fn judge(
+    config: &Config,
+    rules: Arc<RuleSet>,
+    layout: Layout,
+    hostname: String,
+    log: crate::alert::log::AlertLog,
+    stats: Arc<Stats>,
+    phases: &mut Phases,
+) -> Result<Judge, Failure> {
+    let layout = Arc::new(layout);
+    let proc = Path::new(PROC);
+    let mut processes = Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
+    let seeded = processes.seed();
+    let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
+        .map_err(|e| Failure::new(Class::Unavailable, e))?;
+    containers.seed();
+    phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
+    Ok(Judge::new(
+        processes,
+        Users::new(proc),
+        containers,
+        rules,
+        hostname,
+        TextOptions { iso_8601: config.sensor.time_format_iso_8601 },
+        Box::new(move |alert| log.offer(alert)),
+        stats,
+    ))
+}
+
+fn start_engine(lanes: Lanes, judge: Judge, probe: &Probe, stats: Arc<Stats>) -> Result<Running, Failure> {
+    let engine = Engine { lanes, judge, counters: probe.counters().clone(), stats };
+    engine.start().map_err(|e| Failure::new(Class::Unavailable, e))
+}
+
+/// Ends when the event thread does, which it should not.
+async fn ended(engine: &Running) {
+    while !engine.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+}

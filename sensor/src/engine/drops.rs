@@ -1,0 +1,119 @@
+//! Losses are told by an alert, as Falco does: `Falco internal: syscall event drop`, at most one every 30 s.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Map, json};
+use uuid::Uuid;
+
+use crate::alert::Alert;
+use crate::probe::EventCounters;
+use crate::rules::Priority;
+
+/// Name of the rule, Falco's.
+pub const RULE: &str = "Falco internal: syscall event drop";
+/// Falco's `syscall_event_drops.rate`: alerts per second, with a burst of one.
+const RATE: f64 = 0.033_33;
+
+/// Watches the loss counters.
+pub struct Drops {
+    before: EventCounters,
+    tokens: f64,
+    refilled: Instant,
+}
+
+impl Drops {
+    pub fn new(now: Instant) -> Self {
+        Self { before: EventCounters::default(), tokens: 1.0, refilled: now }
+    }
+
+    /// The alert that is due, given the counters of now; call it once a second. What is not told for the rate's sake is told
+    /// with the next alert.
+    pub fn check(&mut self, counters: EventCounters, now: Instant, hostname: &str) -> Option<Alert> {
+        self.tokens = (self.tokens + now.duration_since(self.refilled).as_secs_f64() * RATE).min(1.0);
+        self.refilled = now;
+        let lost = counters.lost() - self.before.lost();
+        if lost == 0 {
+            // Keeps `n_evts` the count of the time in which the loss happens.
+            self.before = counters;
+            return None;
+        }
+        if self.tokens < 1.0 {
+            return None;
+        }
+        self.tokens -= 1.0;
+        let before = std::mem::replace(&mut self.before, counters);
+        Some(alert(before, counters, hostname))
+    }
+}
+
+fn alert(before: EventCounters, now: EventCounters, hostname: &str) -> Alert {
+    let lost = now.lost() - before.lost();
+    let fields: Map<_, _> = [
+        ("n_drops", lost),
+        ("n_drops_buffer_total", now.lost_full - before.lost_full),
+        ("n_drops_scratch_map", now.lost_build - before.lost_build),
+        ("n_evts", now.seen - before.seen),
+    ]
+    .into_iter()
+    .map(|(name, n)| (name.to_owned(), json!(n.to_string())))
+    .collect();
+    let time = Timestamp::now();
+    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let priority = Priority::Debug;
+    let output = format!(
+        "{}: {priority} {RULE}. {lost} system calls dropped in last second. ({})",
+        time.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S.%9f"),
+        pairs.join(" "),
+    );
+    let nanoseconds = i64::try_from(time.as_nanosecond()).unwrap_or_default();
+    Alert {
+        uuid: Uuid::now_v7(),
+        time: nanoseconds,
+        received: nanoseconds,
+        rule: RULE.to_owned(),
+        priority,
+        source: "internal".to_owned(),
+        hostname: hostname.to_owned(),
+        output,
+        output_fields: fields,
+        tags: Vec::new(),
+        context: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn counters(seen: u64, lost_full: u64) -> EventCounters {
+        EventCounters { seen, filtered: 0, lost_full, lost_build: 0 }
+    }
+
+    #[test]
+    fn losses_are_told_and_added_up() {
+        let start = Instant::now();
+        let mut drops = Drops::new(start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(drops.check(counters(100, 0), at(1), "h").is_none());
+        let first = drops.check(counters(300, 7), at(2), "h").unwrap();
+        assert_eq!(first.output_fields["n_drops"], "7");
+        assert_eq!(first.output_fields["n_evts"], "200");
+        assert!(
+            first.output.ends_with(
+                r#"7 system calls dropped in last second. (n_drops="7" n_drops_buffer_total="7" n_drops_scratch_map="0" n_evts="200")"#
+            ),
+            "{}",
+            first.output
+        );
+        assert_eq!(first.message().split('.').next(), Some(RULE));
+        // Too soon: kept for later.
+        assert!(drops.check(counters(300, 9), at(3), "h").is_none());
+        assert!(drops.check(counters(300, 12), at(4), "h").is_none());
+        assert_eq!(drops.check(counters(300, 12), at(40), "h").unwrap().output_fields["n_drops"], "5");
+        assert!(drops.check(counters(300, 12), at(90), "h").is_none());
+    }
+}

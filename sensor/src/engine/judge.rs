@@ -1,0 +1,248 @@
+//! What happens to each record, in order: state, container, rules, alert.
+
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use sensor_ebpf::events::{EVENTS, Event, Kind};
+use sensor_ebpf::record::Record;
+
+use super::clock::{self, Clock};
+use super::hold::{Held, Hold};
+use super::live::{Known, Live, What};
+use super::raise::{self, TextOptions};
+use super::stats::{self, Stats};
+use crate::alert::Alert;
+use crate::rules::{EventType, RuleSet, Scratch, event_types};
+use crate::state::{Container, ContainerEvent, Containers, Process, Processes, Users, Where};
+
+/// Where alerts go: the alert log, or a test's list. False when it had no room.
+pub type Sink = Box<dyn FnMut(Alert) -> bool + Send>;
+
+/// What the judge makes of one event kind.
+#[derive(Clone, Copy)]
+struct Interest {
+    event: &'static Event,
+    ty: EventType,
+    name: &'static str,
+}
+
+/// The two events that no record carries.
+struct Meta {
+    added: Option<EventType>,
+    removed: Option<EventType>,
+}
+
+/// The state and the rules; fed with records by one thread.
+pub struct Judge {
+    pub processes: Processes,
+    pub users: Users,
+    pub containers: Containers,
+    rules: Arc<RuleSet>,
+    scratch: Scratch,
+    /// By event kind: what rules want to see.
+    interests: Vec<Option<Interest>>,
+    meta: Meta,
+    hold: Hold,
+    clock: Clock,
+    bump: Bump,
+    number: u64,
+    /// Time of the newest event judged.
+    last: i64,
+    hostname: String,
+    text: TextOptions,
+    sink: Sink,
+    stats: Arc<Stats>,
+}
+
+impl Judge {
+    /// A judge with its (seeded) state.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a judge, each named at the one place that makes one"
+    )]
+    pub fn new(
+        processes: Processes,
+        users: Users,
+        containers: Containers,
+        rules: Arc<RuleSet>,
+        hostname: String,
+        text: TextOptions,
+        sink: Sink,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let wanted = rules.event_types();
+        let interest = |event: &'static Event| {
+            let name = event.info.name.filter(|name| wanted.contains(name))?;
+            Some(Interest { event, ty: event_types::by_name(name)?, name })
+        };
+        // Kind 0 is no event.
+        let interests = std::iter::once(None).chain(EVENTS.iter().map(interest)).collect();
+        let meta = |name| wanted.contains(name).then(|| event_types::by_name(name)).flatten();
+        Self {
+            processes,
+            users,
+            containers,
+            scratch: Scratch::default(),
+            interests,
+            meta: Meta { added: meta("container"), removed: meta("container_removed") },
+            rules,
+            hold: Hold::new(),
+            clock: Clock::sample(),
+            bump: Bump::new(),
+            number: 0,
+            last: 0,
+            hostname,
+            text,
+            sink,
+            stats,
+        }
+    }
+
+    /// Takes in one record.
+    pub fn record(&mut self, record: &Record<'_>) {
+        stats::count(&self.stats.records);
+        let kind = record.header().kind;
+        // The end of a process is judged while it is still there; everything else after the state has changed.
+        let ends = kind == Kind::Exit as u16;
+        if !ends {
+            self.apply(record, kind);
+        }
+        if let Some(Some(interest)) = self.interests.get(usize::from(kind)).copied() {
+            self.event(record, interest);
+        }
+        if ends {
+            self.apply(record, kind);
+        }
+    }
+
+    fn apply(&mut self, record: &Record<'_>, kind: u16) {
+        match Event::of_kind(kind).map(|event| event.kind) {
+            Some(Kind::Fork | Kind::Exec | Kind::Exit | Kind::Setuid) => self.processes.apply(record),
+            Some(Kind::CgroupMkdir | Kind::CgroupRmdir) => self.containers.apply(record),
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, record: &Record<'_>, interest: Interest) {
+        self.number += 1;
+        let header = record.header();
+        let process = self.processes.get_or_heal(header.exec_id, header.tgid);
+        let container = match self.containers.of_cgroup(header.cgroup) {
+            Where::Host => None,
+            Where::Container(container) => Some(container.clone()),
+            Where::Pending(key) => {
+                stats::count(&self.stats.held);
+                if let Some(full) = self.hold.push(key, record, process, self.number) {
+                    stats::count(&self.stats.hold_full);
+                    self.containers.give_up(full);
+                    self.poll();
+                }
+                return;
+            }
+        };
+        self.judge(record, interest, &process, container.as_deref(), self.number);
+    }
+
+    fn judge(
+        &mut self,
+        record: &Record<'_>,
+        interest: Interest,
+        process: &Arc<Process>,
+        container: Option<&Container>,
+        number: u64,
+    ) {
+        let boot = record.header().time;
+        self.users.prepare(process, boot);
+        self.evaluate(
+            What::Syscall { record: *record, info: interest.event.info, process },
+            interest.ty,
+            interest.name,
+            boot,
+            container,
+            number,
+        );
+    }
+
+    fn evaluate(
+        &mut self,
+        what: What<'_>,
+        ty: EventType,
+        name: &'static str,
+        boot: u64,
+        container: Option<&Container>,
+        number: u64,
+    ) {
+        stats::count(&self.stats.judged);
+        let known = Known {
+            processes: &self.processes,
+            users: &self.users,
+            clock: &self.clock,
+            hostname: &self.hostname,
+        };
+        let time = self.clock.wall(boot);
+        self.last = time;
+        let live = Live { what, ty, name, time, boot, number, container, known: &known, bump: &self.bump };
+        let (sink, stats, text) = (&mut self.sink, &self.stats, self.text);
+        self.rules.evaluate(&mut self.scratch, &live, |rule| {
+            stats::count(&stats.alerts);
+            if !sink(raise::alert(rule, &live, text)) {
+                stats::count(&stats.alerts_lost);
+            }
+        });
+        self.bump.reset();
+    }
+
+    /// Takes in what became known of containers and judges what waited for it. Call it often: it is cheap when nothing did.
+    pub fn poll(&mut self) {
+        for event in self.containers.poll() {
+            match event {
+                ContainerEvent::Ready(key, container) => {
+                    if let Some(container) = &container {
+                        self.meta_event(self.meta.added, "container", container);
+                    }
+                    for held in self.hold.release(key) {
+                        self.release(&held, container.as_deref());
+                    }
+                }
+                ContainerEvent::Removed(_, container) => {
+                    self.meta_event(self.meta.removed, "container_removed", &container);
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, held: &Held, container: Option<&Container>) {
+        let Some(record) = held.record() else { return };
+        if let Some(Some(interest)) = self.interests.get(usize::from(record.header().kind)).copied() {
+            self.judge(&record, interest, &held.process, container, held.number);
+        }
+    }
+
+    fn meta_event(&mut self, ty: Option<EventType>, name: &'static str, container: &Container) {
+        self.number += 1;
+        if let Some(ty) = ty {
+            self.evaluate(What::Meta, ty, name, clock::boot(), Some(container), self.number);
+        }
+    }
+
+    /// Raises an alert of the sensor's own, if there is one.
+    pub fn tell(&mut self, alert: impl FnOnce(&str) -> Option<Alert>) {
+        if let Some(alert) = alert(&self.hostname) {
+            stats::count(&self.stats.alerts);
+            if !(self.sink)(alert) {
+                stats::count(&self.stats.alerts_lost);
+            }
+        }
+    }
+
+    /// Once a second or so: the wall clock may have been set, and the sizes of the tables are told.
+    pub fn tick(&mut self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.clock = Clock::sample();
+        let containers = self.containers.stats();
+        self.stats.last_event.store(u64::try_from(self.last).unwrap_or(0), Relaxed);
+        self.stats.processes.store(self.processes.stats().entries as u64, Relaxed);
+        self.stats.containers.store(containers.containers as u64, Relaxed);
+        self.stats.incomplete.store(containers.incomplete, Relaxed);
+    }
+}

@@ -1,0 +1,173 @@
+//! One event with the state it is judged in, as the rules see it.
+
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use sensor_ebpf::events::{Arg, FdView, Info, Param};
+use sensor_ebpf::record::{Fd, Record};
+
+use super::args::Names;
+use super::clock::Clock;
+use super::extract;
+use super::fd::Role;
+use crate::rules::{Event, EventType, FieldArg, FieldRef, Value};
+use crate::state::{Container, Process, Processes, Users};
+
+/// What every event of a sensor shares.
+pub struct Known<'a> {
+    pub processes: &'a Processes,
+    pub users: &'a Users,
+    pub clock: &'a Clock,
+    pub hostname: &'a str,
+}
+
+/// What happened.
+pub enum What<'a> {
+    Syscall {
+        record: Record<'a>,
+        info: &'static Info,
+        process: &'a Arc<Process>,
+    },
+    /// `container` and `container_removed`: no process, no arguments.
+    Meta,
+}
+
+/// An event under judgement.
+pub struct Live<'a> {
+    pub what: What<'a>,
+    pub ty: EventType,
+    /// `evt.type`.
+    pub name: &'static str,
+    /// ns since the epoch.
+    pub time: i64,
+    /// `CLOCK_BOOTTIME` ns.
+    pub boot: u64,
+    /// `evt.num`.
+    pub number: u64,
+    /// `None` on the host.
+    pub container: Option<&'a Container>,
+    pub known: &'a Known<'a>,
+    /// Room for computed strings; emptied after each event.
+    pub bump: &'a Bump,
+}
+
+/// Most ancestors that are looked at.
+pub const MAX_ANCESTORS: usize = 64;
+
+impl<'a> Live<'a> {
+    pub fn process(&self) -> Option<&'a Arc<Process>> {
+        match &self.what {
+            What::Syscall { process, .. } => Some(process),
+            What::Meta => None,
+        }
+    }
+
+    pub fn record(&self) -> Option<&Record<'a>> {
+        match &self.what {
+            What::Syscall { record, .. } => Some(record),
+            What::Meta => None,
+        }
+    }
+
+    /// Parent, grandparent and so on.
+    pub fn ancestors(&self) -> impl Iterator<Item = &'a Arc<Process>> {
+        let processes = self.known.processes;
+        let boot = self.boot;
+        let parent = move |process: &Arc<Process>| processes.parent(process, boot);
+        std::iter::successors(self.process().and_then(parent), move |p| parent(p)).take(MAX_ANCESTORS)
+    }
+
+    /// The process itself for 0, its parent for 1 and so on.
+    pub fn ancestor(&self, n: usize) -> Option<&'a Arc<Process>> {
+        if n == 0 { self.process() } else { self.ancestors().nth(n - 1) }
+    }
+
+    /// All arguments, in order.
+    pub fn args(&self) -> impl Iterator<Item = (&'static Param, Arg<'a>)> {
+        let (record, params) = match &self.what {
+            What::Syscall { record, info, .. } => (Some(*record), info.params),
+            What::Meta => (None, [].as_slice()),
+        };
+        params.iter().filter_map(move |param| Some((param, (param.get)(record.as_ref()?)?)))
+    }
+
+    /// One argument by name.
+    pub fn param(&self, name: &[u8]) -> Option<(&'static Param, Arg<'a>)> {
+        let What::Syscall { record, info, .. } = &self.what else { return None };
+        let param = info.params.iter().find(|p| p.name.as_bytes() == name)?;
+        Some((param, (param.get)(record)?))
+    }
+
+    /// One argument as a field names it.
+    pub fn arg(&self, arg: &FieldArg) -> Option<(&'static Param, Arg<'a>)> {
+        match arg {
+            FieldArg::Key(name) => self.param(name),
+            FieldArg::Index(n) => {
+                let What::Syscall { record, info, .. } = &self.what else { return None };
+                let param = info.params.get(usize::try_from(*n).ok()?)?;
+                Some((param, (param.get)(record)?))
+            }
+            FieldArg::None => None,
+        }
+    }
+
+    /// What the call returned: its first argument.
+    pub fn result(&self) -> Option<i64> {
+        let What::Syscall { record, info, .. } = &self.what else { return None };
+        let param = info.params.first().filter(|p| matches!(p.name, "res" | "fd"))?;
+        match (param.get)(record)? {
+            Arg::Int(n) => Some(n),
+            Arg::Uint(n) => i64::try_from(n).ok(),
+            _ => None,
+        }
+    }
+
+    /// The descriptor of the event.
+    pub fn fd(&self) -> Option<FdView<'a>> {
+        let What::Syscall { record, info, .. } = &self.what else { return None };
+        (info.fd?)(record)
+    }
+
+    /// Which end of the event's socket is the client, as far as the event tells.
+    pub fn role(&self) -> Role {
+        let connected = self.result().is_some_and(|r| r >= 0 || r == -i64::from(libc::EINPROGRESS));
+        if self.name == "connect" && connected { Role::Client } else { Role::Unknown }
+    }
+}
+
+impl Event for Live<'_> {
+    fn event_type(&self) -> EventType {
+        self.ty
+    }
+
+    fn time(&self) -> i64 {
+        self.time
+    }
+
+    fn get(&self, field: &FieldRef) -> Option<Value<'_>> {
+        extract::get(self, field)
+    }
+
+    fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        extract::any(self, field, test)
+    }
+}
+
+impl Names for Live<'_> {
+    fn process(&self, pid: i64) -> Option<&[u8]> {
+        self.known.processes.by_pid(u32::try_from(pid).ok()?).map(|p| p.comm())
+    }
+
+    fn user(&self, uid: u32) -> Option<&[u8]> {
+        self.known.users.user(self.process()?, uid).map(|u| u.name.as_bytes())
+    }
+
+    fn group(&self, gid: u32) -> Option<&[u8]> {
+        self.known.users.group(self.process()?, gid).map(str::as_bytes)
+    }
+
+    fn descriptor(&self, number: i64) -> Option<(&Fd, &[u8], Role)> {
+        let view = self.fd().filter(|view| view.num == number)?;
+        Some((view.fd?, view.path, self.role()))
+    }
+}

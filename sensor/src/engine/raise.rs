@@ -1,0 +1,108 @@
+//! From a rule that matched and its event to the alert.
+
+use serde_json::{Map, Value as Json, json as object};
+use uuid::Uuid;
+
+use super::args;
+use super::extract::process::cmdline;
+use super::live::{Live, What};
+use crate::alert::Alert;
+use crate::rules::output::json;
+use crate::rules::{Event as _, Field, FieldArg, FieldRef, Rule, Value};
+use crate::state::{Container, Process};
+
+/// How the text of an alert begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TextOptions {
+    /// `time_format_iso_8601`: UTC with the date instead of the local time of day.
+    pub iso_8601: bool,
+}
+
+/// The alert of `rule` about `event`.
+pub fn alert(rule: &Rule, event: &Live<'_>, options: TextOptions) -> Alert {
+    let time_field = if options.iso_8601 { Field::EvtTimeIso8601 } else { Field::EvtTime };
+    let time = FieldRef { field: time_field, arg: FieldArg::None };
+    let mut output = match event.get(&time) {
+        Some(Value::Str(text)) => String::from_utf8_lossy(text).into_owned(),
+        _ => String::new(),
+    };
+    output.push_str(": ");
+    output.push_str(rule.priority.as_str());
+    output.push(' ');
+    rule.output.render(event, &mut output);
+
+    let mut fields: Map<String, Json> =
+        rule.output.fields().map(|(key, field)| (key.to_owned(), json(event, field))).collect();
+    fields.extend(rule.extra.iter().map(|(key, extra)| (key.clone(), extra.json(event))));
+    fields.insert(time_field.name().to_owned(), object!(event.time));
+    Alert {
+        uuid: Uuid::now_v7(),
+        time: event.time,
+        received: jiff::Timestamp::now().as_nanosecond().try_into().unwrap_or(event.time),
+        rule: rule.name.clone(),
+        priority: rule.priority,
+        source: rule.source.clone(),
+        hostname: event.known.hostname.to_owned(),
+        output,
+        output_fields: fields,
+        tags: rule.tags.clone(),
+        context: Some(context(event)),
+    }
+}
+
+fn text(bytes: &[u8]) -> Json {
+    Json::String(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// What the sensor knows beyond the rule's output, for the person who looks at the alert.
+fn context(event: &Live<'_>) -> Json {
+    let mut context = Map::new();
+    let mut what = Map::new();
+    what.insert("type".into(), object!(event.name));
+    if let (What::Syscall { .. }, Some(process)) = (&event.what, event.process()) {
+        context.insert("process".into(), describe(event, process));
+        let ancestors: Vec<Json> = event.ancestors().map(|p| describe(event, p)).collect();
+        context.insert("ancestors".into(), Json::Array(ancestors));
+        let args: Map<String, Json> = event
+            .args()
+            // The whole environment says little and may hold secrets.
+            .filter(|(param, _)| param.name != "env")
+            .map(|(param, arg)| (param.name.to_owned(), text(args::text(event.bump, param, arg, event))))
+            .collect();
+        what.insert("args".into(), Json::Object(args));
+    }
+    context.insert("event".into(), Json::Object(what));
+    if let Some(container) = event.container {
+        context.insert("container".into(), place(container));
+    }
+    Json::Object(context)
+}
+
+fn describe(event: &Live<'_>, process: &Process) -> Json {
+    let user = event.known.users.user(process, process.task.uid).map(|u| &*u.name);
+    object!({
+        "pid": process.tgid,
+        "name": text(process.comm()),
+        "exe": text(process.image.arg0()),
+        "exepath": text(&process.image.exepath),
+        "cmdline": text(cmdline(event.bump, process)),
+        "cwd": text(&process.image.cwd),
+        "user": user.unwrap_or(if process.task.uid == 0 { "root" } else { "" }),
+        "uid": process.task.uid,
+        "tty": process.task.tty,
+        "start": (process.cloned != 0).then(|| event.known.clock.wall(process.cloned)),
+    })
+}
+
+fn place(container: &Container) -> Json {
+    let pod = container.pod.as_ref();
+    object!({
+        "id": container.id,
+        "name": container.name,
+        "image": container.image.full,
+        "type": container.runtime.name(),
+        "pod": pod.map(|p| &p.name),
+        "namespace": pod.map(|p| &p.namespace),
+        "incomplete": container.incomplete,
+    })
+}

@@ -1,0 +1,84 @@
+//! The event thread: drains the lanes, judges, sleeps when there is nothing to do.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::drops::Drops;
+use super::judge::Judge;
+use super::stats::Stats;
+use crate::probe::{Counted, Lanes};
+
+/// Records taken before containers are looked at again.
+const BATCH: usize = 4096;
+/// Longest sleep: the waits of containers and the clock are looked at at least this often.
+const SLEEP: Duration = Duration::from_millis(50);
+/// After a drain the thread lets records gather this long before it asks again: a wake-up costs more than a record.
+const GATHER: Duration = Duration::from_millis(1);
+const TICK: Duration = Duration::from_secs(1);
+
+/// The lanes and the judge, not yet running.
+pub struct Engine {
+    pub lanes: Lanes,
+    pub judge: Judge,
+    pub counters: Arc<Counted>,
+    pub stats: Arc<Stats>,
+}
+
+/// The event thread.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Engine {
+    /// Starts the thread.
+    pub fn start(self) -> io::Result<Running> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("events".into()).spawn(move || self.run(&stopped))?;
+        Ok(Running { stop, thread })
+    }
+
+    fn run(mut self, stop: &AtomicBool) -> io::Result<()> {
+        let mut ticked = Instant::now();
+        let mut drops = Drops::new(ticked);
+        loop {
+            let judge = &mut self.judge;
+            let taken = self.lanes.drain(BATCH, |record| judge.record(&record));
+            self.judge.poll();
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                self.judge.tick();
+                self.judge.tell(|hostname| drops.check(self.counters.total(), ticked, hostname));
+                self.stats.malformed.store(self.lanes.malformed, Ordering::Relaxed);
+            }
+            if taken == 0 {
+                // What was there when the stop came has been judged.
+                if stop.load(Ordering::Relaxed) {
+                    self.judge.tick();
+                    return Ok(());
+                }
+                let wake = self.judge.containers.wake_fd();
+                self.lanes.wait(SLEEP, &[wake])?;
+            } else if taken < BATCH {
+                std::thread::sleep(GATHER);
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Judges what is in the lanes, then ends. The probe must be detached first, or there is no end to it.
+    pub fn stop(self) -> io::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the event thread panicked")))
+    }
+
+    /// True when the thread ended by itself.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}

@@ -1,0 +1,73 @@
+// Functions that need no browser: the text of queries and of hostile names. TypeScript is stripped here; nothing is built.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import ts from "typescript";
+
+async function load(file) {
+  const source = readFileSync(new URL(`../src/lib/${file}.ts`, import.meta.url), "utf8");
+  const { outputText } = ts.transpileModule(source, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+  });
+  return import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
+}
+
+const q = await load("query");
+const text = await load("text");
+const mitre = await load("mitre");
+
+test("terms are found as the server finds them", () => {
+  const found = q.terms('a -rule:"Terminal sh\\"ell*" tag:(T1059 T1611) fd.name!=/x container.label[a/b]=c priority>=warning "x:y"');
+  assert.deepEqual(
+    found.map((t) => [t.not, t.key, t.op, t.value]),
+    [
+      [false, "", "", "a"],
+      [true, "rule", ":", 'Terminal sh"ell*'],
+      [false, "tag", ":", "(T1059 T1611)"],
+      [true, "fd.name", "!=", "/x"],
+      [false, "container.label[a/b]", "=", "c"],
+      [false, "priority", ">=", "warning"],
+      [false, "", "", "x:y"],
+    ],
+  );
+  assert.deepEqual(q.terms('  "open').map((t) => t.value), ["open"]);
+});
+
+test("narrowing takes the place of what was there", () => {
+  assert.equal(q.only("since:2h", "rule", "Terminal shell"), 'since:2h rule:"Terminal shell"');
+  assert.equal(q.only("host:a x -host:b", "host", "b"), "x host:b");
+  assert.equal(q.only("priority>=warning", "priority", "Error"), "priority:Error");
+  assert.equal(q.only("tag:a", "tag", "b"), "tag:a tag:b");
+  assert.equal(q.without("host:a", "host", "a"), "-host:a");
+  assert.equal(q.without("-host:a", "host", "b"), "-host:a -host:b");
+  assert.equal(q.clear('rule:"A b" x', "rule", "A b"), "x");
+  assert.ok(q.has('rule:"A b"', "rule", "a B"));
+});
+
+test("any value survives being quoted", () => {
+  for (const value of ["nginx:1.29", "a b", '"', "\\", "a*", "(x", "a,b", "", "-x", "ü", "\u202e\n"]) {
+    const [term, ...more] = q.terms(`host:${q.quote(value)}`);
+    assert.deepEqual([term.value, more.length], [value, 0], value);
+  }
+});
+
+test("the time range is a part of the query", () => {
+  assert.deepEqual(q.range("x since:2h"), { since: "2h", until: null });
+  assert.equal(q.withRange("since:2h x", { since: "1h", until: "5m" }), "x since:1h until:5m");
+  assert.equal(q.withoutRange("since:2h until:1h x"), "x");
+  assert.equal(q.instant(1763994162070), "2025-11-24T14:22:42Z");
+});
+
+test("what is not seen is shown", () => {
+  assert.equal(text.plain("a\u202eb\u200b\n\t\0\u{e0041}\ud800"), "a\\u{202e}b\\u{200b}\\n\\t\\u{0}\\u{e0041}\\u{d800}");
+  assert.equal(text.plain("Grüße, 你好, שלום 🙂"), "Grüße, 你好, שלום 🙂");
+  assert.deepEqual(text.sentence("Shell spawned | user=root x=1"), { lead: "Shell spawned", rest: "user=root x=1" });
+  assert.deepEqual(text.sentence("Shell (user=root)"), { lead: "Shell", rest: "(user=root)" });
+  assert.deepEqual(text.sentence("plain words"), { lead: "plain words", rest: "" });
+});
+
+test("MITRE names lead to their explanation", () => {
+  assert.equal(mitre.explained("T1059.004"), "https://attack.mitre.org/techniques/T1059/004/");
+  assert.equal(mitre.explained("mitre_execution"), "https://attack.mitre.org/tactics/TA0002/");
+  assert.equal(mitre.explained("network"), null);
+});

@@ -1,0 +1,76 @@
+//! The hub by itself: what real Falcos send is kept, seen and forwarded, also over a crash.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use support::http::HttpServer;
+use support::sensor::Falconet;
+
+/// As Falco's `http_output` sends it.
+const ALERT: &str = r#"{"hostname":"node1","output":"14:22:42.070202000: Informational Container spawned (name=web)","output_fields":{"container.id":"1376fe875695","container.name":"web","evt.time":1763994162070202000,"user.name":null},"priority":"Informational","rule":"Container Spawned","source":"syscall","tags":["container","lifecycle"],"time":"2025-11-24T14:22:42.070202000Z"}"#;
+
+/// Where a running hub takes alerts.
+fn intake(falconet: &Falconet) -> String {
+    let line = falconet.wait_for_log("intake", |line| line.trim_start().starts_with("intake"));
+    falconet.wait_for_log("ready", |line| line.starts_with("ready"));
+    line.split("http://").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+/// Posts as Falco does; the status line.
+fn post(address: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: falcosecurity/falco\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn falcos_alerts_are_forwarded() {
+    let state = tempfile::tempdir().unwrap();
+    let webhook = HttpServer::start();
+    let address = format!("webhook.address={}", webhook.url("/"));
+    let mut hub = Falconet::with_state("hub", state.path(), &[&address, "json_output=true"]);
+    let intake = intake(&hub);
+    assert!(post(&intake, "/any/path", ALERT).contains("200"));
+    assert!(post(&intake, "/", "{}").contains("400"));
+    let received = webhook.wait_for(1, |r| r.method == "POST");
+    assert_eq!(received[0].json()["output_fields"]["container.name"], "web");
+    let line = hub.wait_for("the alert", |line| line.contains("Container Spawned"));
+    assert_eq!(line, ALERT);
+    assert!(hub.interrupt().success());
+}
+
+#[test]
+fn a_crash_between_the_answer_and_the_delivery_loses_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    // Refuses everything, so that nothing is delivered before the crash.
+    let webhook = HttpServer::start();
+    let port = webhook.address.port();
+    let address = format!("webhook.address={}", webhook.url("/"));
+    drop(webhook);
+    let mut hub = Falconet::with_state("hub", state.path(), &[&address]);
+    let first = intake(&hub);
+    for n in 0..50 {
+        let body = ALERT.replace("name=web", &format!("name=web{n}"));
+        assert!(post(&first, "/", &body).contains("200"));
+    }
+    hub.kill();
+
+    let webhook = HttpServer::start_at(port);
+    let hub = Falconet::with_state("hub", state.path(), &[&address]);
+    intake(&hub);
+    for n in 0..50 {
+        let wanted = format!("(name=web{n})");
+        webhook.wait_for(1, |r| String::from_utf8_lossy(&r.body).contains(&wanted));
+    }
+}

@@ -1,0 +1,125 @@
+//! What goes wrong at a start is told in a way that helps: the place, the remedy, and an exit code of its own.
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use support::need::{self, Need};
+use support::sensor::Falconet;
+
+/// Ends with `code`, and standard error has all of `says`.
+fn fails(mut falconet: Falconet, code: i32, says: &[&str]) {
+    let status = falconet.wait();
+    let log = falconet.log().join("\n");
+    assert_eq!(status.code(), Some(code), "{log}");
+    for text in says {
+        assert!(log.contains(text), "no {text:?} in:\n{log}");
+    }
+}
+
+fn file(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A rule with this condition and output.
+fn rule(condition: &str, output: &str) -> String {
+    format!("- rule: Mine\n  desc: d\n  condition: {condition}\n  output: {output}\n  priority: INFO\n")
+}
+
+#[test]
+fn rule_files_are_told_with_line_and_code() {
+    let test = "rule_files_are_told_with_line_and_code";
+    if !need::met(test, &[Need::Root, Need::Probe]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text, says) in [
+        ("broken.yaml", "- rule: [".to_owned(), vec!["broken.yaml", "LOAD_ERR_YAML_PARSE"]),
+        (
+            "field.yaml",
+            rule("evt.type = open and proc.nme = sh", "x"),
+            vec!["field.yaml:3:", "LOAD_ERR_COMPILE_CONDITION", "proc.nme", "proc.name"],
+        ),
+        ("output.yaml", rule("evt.type = open", "x %fd.nam"), vec!["output.yaml", "LOAD_ERR_COMPILE_OUTPUT"]),
+        ("grammar.yaml", rule("evt.type = open and (", "x"), vec!["grammar.yaml:3:", "^"]),
+    ] {
+        let path = file(dir.path(), name, &text);
+        let state = dir.path().join("state");
+        let falconet = Falconet::with_arguments("run", &state, &[], &["-r", &path]);
+        fails(falconet, 65, &says);
+    }
+    let gone = dir.path().join("gone.yaml");
+    let falconet =
+        Falconet::with_arguments("run", &dir.path().join("state"), &[], &["-r", gone.to_str().unwrap()]);
+    fails(falconet, 65, &["gone.yaml"]);
+}
+
+#[test]
+fn configuration_mistakes_are_told_with_line_and_suggestion() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text, says) in [
+        ("key.yaml", "teams:\n  webhokurl: x\n", vec!["key.yaml:2:3", "did you mean `webhookurl`?"]),
+        ("syntax.yaml", "a: [\nb", vec!["syntax.yaml:"]),
+        ("value.yaml", "priority: high\n", vec!["value.yaml:1:1", "high", "critical"]),
+    ] {
+        let path = file(dir.path(), name, text);
+        fails(Falconet::start(["hub", "-c", &path]), 78, &says);
+    }
+    let state = dir.path().join("state");
+    fails(Falconet::with_state("hub", &state, &["teams.webhokurl=x"]), 78, &["did you mean `webhookurl`?"]);
+    fails(Falconet::with_state("hub", &state, &["nonsense"]), 78, &["key=value"]);
+    fails(Falconet::with_state("hub", &state, &["webhook.address=no url"]), 78, &["webhook.address"]);
+    fails(Falconet::start(["hub", "-c", "/nonexistent.yaml"]), 78, &["/nonexistent.yaml"]);
+}
+
+#[test]
+fn ports_in_use_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for key in ["listenport", "ui.listenport"] {
+        let option = format!("{key}={port}");
+        let falconet = Falconet::with_state("hub", &dir.path().join("state"), &[&option]);
+        fails(falconet, 69, &[&port.to_string(), key]);
+    }
+}
+
+#[test]
+fn a_second_process_on_the_same_log_is_told_who_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Falconet::with_state("hub", dir.path(), &[]);
+    first.wait_for_log("ready", |line| line.starts_with("ready"));
+    let pid = first.pid().to_string();
+    fails(Falconet::with_state("hub", dir.path(), &[]), 69, &["in use by", &pid, "alert_log.path"]);
+}
+
+#[test]
+fn an_unusable_state_directory_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(dir.path(), "plain-file", "");
+    fails(Falconet::with_state("hub", Path::new(&path), &[]), 73, &["plain-file", "alert_log.path"]);
+}
+
+#[test]
+fn a_user_without_privileges_is_told_what_is_needed() {
+    let test = "a_user_without_privileges_is_told_what_is_needed";
+    if !need::met(test, &[Need::Root, Need::Probe]) {
+        return;
+    }
+    // Where the tests were built, nobody may not look.
+    let dir = tempfile::tempdir().unwrap();
+    let binary = dir.path().join("falconet");
+    fs::copy(env!("CARGO_BIN_EXE_falconet"), &binary).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let output = Command::new(&binary).arg("run").uid(65_534).gid(65_534).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(77), "{log}");
+    assert!(log.contains("CAP_BPF") && log.contains("root"), "{log}");
+}
