@@ -28,6 +28,7 @@ macro_rules! programs {
 }
 for_each_event!(programs);
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that the kernel's entry point has")]
 /// Attached to `sys_exit`; the syscall programs above are its tail calls.
 #[btf_tracepoint]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
