@@ -16,6 +16,8 @@ const LONG_FILES: &[(&str, &str)] = &[
         "sensor/src/rules/event_types.rs",
         "a table of one repeated shape: a row for each of Falco's event types",
     ),
+    ("sensor/src/rules/language_tests.rs", "tables of one repeated shape: a condition, an event, the answer"),
+    ("sensor/src/rules/parse.rs", "one recursive descent: a function for each production of the grammar"),
 ];
 /// The folder where one file is one syscall family.
 const EVENTS: &str = "sensor-ebpf/src/events/";

@@ -1,3 +1,5 @@
+//! The alert log on real files: cursors, dead letters, retention, locks, and what happens when something breaks.
+
 mod agree;
 mod faults;
 mod measure;

@@ -1,3 +1,5 @@
+//! The query grammar: what is read, how it is printed again, what it matches, and what its errors say.
+
 use super::*;
 use crate::alert::tests::alert;
 
