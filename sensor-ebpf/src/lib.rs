@@ -2,6 +2,7 @@
 //!
 //! * [`record`]: what every record shares (header, task snapshot, tails) and the checked way to read it.
 //! * [`events`]: one file per syscall family, with its record, kernel handler, field table and tests.
+//! * [`filter`]: what an event must have to be worth a record.
 //! * [`config`]: globals and maps that user space fills before load.
 //! * `kernel`: readers shared by the handlers; compiled for the BPF target only.
 #![no_std]
@@ -12,6 +13,7 @@ extern crate std;
 
 pub mod config;
 pub mod events;
+pub mod filter;
 pub mod record;
 
 #[cfg(target_arch = "bpf")]

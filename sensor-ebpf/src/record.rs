@@ -40,7 +40,7 @@ macro_rules! pod_primitives {
         unsafe impl Pod for $ty {}
     )* };
 }
-pod_primitives!(u8, u16, u32, u64, i32, i64, [u8; 16], [u16; 2], [u32; 2]);
+pod_primitives!(u8, u16, u32, u64, i32, i64, [u8; 16], [u16; 2], [u32; 2], [u64; 2]);
 
 record! {
     /// Leads every record.

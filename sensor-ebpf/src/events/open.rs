@@ -159,9 +159,22 @@ pub fn falco_flags(opened: &Opened) -> u32 {
 mod handlers {
     use super::{Opened, o};
     use crate::events::Kind;
+    use crate::filter::{READ, WRITE};
+    use crate::kernel::lane::{self, Outcome};
     use crate::kernel::{Exit, Writer, file, read};
 
     const AT_FDCWD: i32 = -100;
+
+    /// What Falco's `evt.is_open_read` and `evt.is_open_write` tell.
+    #[inline(always)]
+    fn access(flags: u32) -> u32 {
+        match flags & o::ACCMODE {
+            0 => READ,
+            1 => WRITE,
+            2 => READ | WRITE,
+            _ => 0,
+        }
+    }
 
     #[inline(always)]
     fn record(exit: &Exit, kind: Kind, dirfd: i32, raw: u64, flags: u32, mode: u32, resolve: u64) {
@@ -169,6 +182,11 @@ mod handlers {
         let body = w.body::<Opened>();
         body.ret = exit.ret;
         let file_mode = file::describe(&mut w, exit.task, exit.ret as i32, &mut body.file);
+        let head = w.head(body.file.path);
+        if !lane::wanted(kind as u16, access(flags), exit.ret >= 0, head) {
+            lane::count(kind as u16, Outcome::Filtered);
+            return;
+        }
         body.created = (file_mode & file::FMODE_CREATED != 0) as u32;
         body.resolve = resolve;
         body.flags = flags;

@@ -11,6 +11,7 @@ use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use crate::config;
 use crate::config::{COUNTERS_LEN, Counters, SYSCALLS_LEN};
 use crate::events::Lane;
+use crate::filter::{ALTERNATIVES, Filter};
 
 // Sizes are set by user space at load.
 #[map]
@@ -33,6 +34,9 @@ pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(COUNTERS_LEN,
 /// By event kind.
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(COUNTERS_LEN, 0);
+/// By event kind.
+#[map]
+static FILTERS: Array<Filter> = Array::with_max_entries(COUNTERS_LEN, 0);
 /// Non-zero while the reader sleeps and wants to be woken by the next record.
 #[map]
 static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
@@ -56,6 +60,24 @@ pub fn count(kind: u16, outcome: Outcome) {
             }
         }
     }
+}
+
+/// Whether any rule can match an open with this access, outcome and head of its path (see [`crate::filter`]).
+#[inline(always)]
+pub fn wanted(kind: u16, access: u32, success: bool, head: [u64; 2]) -> bool {
+    let Some(filter) = FILTERS.get(u32::from(kind)) else { return true };
+    if filter.len == 0 {
+        return true;
+    }
+    for at in 0..ALTERNATIVES {
+        if at as u64 >= filter.len {
+            return false;
+        }
+        if filter.alternatives[at].admits(access, success, head) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Hands `len` bytes at `record` to a lane.

@@ -143,6 +143,23 @@ impl Writer {
         }
     }
 
+    /// The first bytes of the tail written last, NUL-padded.
+    #[inline(always)]
+    pub fn head(&mut self, tail: Tail) -> [u64; 2] {
+        // An absent tail lies nowhere.
+        if tail.len == 0 {
+            return [0; 2];
+        }
+        // SAFETY: the masked offsets plus what is written or read there lie inside `record`, and nothing stands behind the last
+        // tail yet.
+        unsafe {
+            let record = (&raw mut (*self.scratch).record).cast::<u8>();
+            let end = opaque(tail.off as usize + tail.len as usize) & (RECORD_MAX - 1);
+            record.add(end).cast::<[u64; 2]>().write_unaligned([0; 2]);
+            record.add(opaque(tail.off as usize) & (RECORD_MAX - 1)).cast::<[u64; 2]>().read_unaligned()
+        }
+    }
+
     /// Accounts for `len` bytes that were written at `room()`.
     #[inline(always)]
     fn grow(&mut self, len: usize) -> Tail {

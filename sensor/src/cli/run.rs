@@ -1,11 +1,12 @@
 //! `falconet run`: the sensor and everything behind it in one process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::anyhow;
+use sensor_ebpf::filter::{Alternative, Filter, READ, WRITE};
 
 use super::doctor;
 use super::exit::{Class, Failure};
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
+use crate::rules::prefilter::Need;
 use crate::rules::{self, RuleSet};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
@@ -79,6 +81,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
     let judge = judge(&config, rules, layout, hostname, log, stats.clone(), &mut phases)?;
     let engine = start_engine(lanes, judge, &probe, stats.clone())?;
+    give_back();
     phases.ready(service.entrance(&config));
 
     let failed = runtime.block_on(async {
@@ -149,12 +152,33 @@ fn captured() -> BTreeSet<String> {
 fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
     Options {
         event_types: rules.event_types().into_iter().map(str::to_owned).collect(),
+        filters: if config.sensor.kernel_filter { filters(rules) } else { BTreeMap::new() },
         cgroup_controller: layout.controller().map(str::to_owned),
         cgroup_hierarchy: layout.hierarchy(),
         bulk_bytes: config.sensor.buffer_mib.bytes(),
         log_dir: config.alert_log.path.parent().unwrap_or(Path::new(".")).to_owned(),
         ..Options::default()
     }
+}
+
+/// What the kernel may drop, from what the rules need.
+fn filters(rules: &RuleSet) -> BTreeMap<String, Filter> {
+    let alternative = |need: &Need| {
+        let (path, whole) = need.path.as_ref().map_or((&[][..], false), |(path, whole)| (path, *whole));
+        Alternative {
+            access: if need.read { READ } else { 0 } | if need.write { WRITE } else { 0 },
+            success: need.success.into(),
+            ..Alternative::of_path(path, whole)
+        }
+    };
+    rules
+        .prefilter()
+        .events()
+        .filter_map(|(name, needs)| {
+            let alternatives: Vec<Alternative> = needs.iter().map(alternative).collect();
+            Some((name.to_owned(), Filter::of(&alternatives)?))
+        })
+        .collect()
 }
 
 fn probe_failure(error: ProbeError) -> Failure {
@@ -210,6 +234,15 @@ fn judge(
 fn start_engine(lanes: Lanes, judge: Judge, probe: &Probe, stats: Arc<Stats>) -> Result<Running, Failure> {
     let engine = Engine { lanes, judge, counters: probe.counters().clone(), stats };
     engine.start().map_err(|e| Failure::new(Class::Unavailable, e))
+}
+
+/// Memory that only the start needed (the kernel's type information, the programs) goes back to the system.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Ends when the event thread does, which it should not.

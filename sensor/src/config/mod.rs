@@ -61,6 +61,8 @@ pub struct SensorConfig {
     pub time_format_iso_8601: bool,
     /// Where container runtimes are found.
     pub container_engines: EnginesConfig,
+    /// The eBPF programs drop events that no rule can match. The alerts are the same without; it only costs more.
+    pub kernel_filter: bool,
     /// Kernel ring buffers, in MiB: the larger, the longer a burst that is outlived.
     pub buffer_mib: BufferSize,
 }
@@ -95,6 +97,7 @@ impl Default for SensorConfig {
             append_output: rules.append_output,
             time_format_iso_8601: false,
             container_engines: EnginesConfig::default(),
+            kernel_filter: true,
             buffer_mib: BufferSize(8),
         }
     }

@@ -16,7 +16,7 @@ const BATCH: usize = 4096;
 /// Longest sleep: the waits of containers and the clock are looked at at least this often.
 const SLEEP: Duration = Duration::from_millis(50);
 /// After a drain the thread lets records gather this long before it asks again: a wake-up costs more than a record.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(5);
 const TICK: Duration = Duration::from_secs(1);
 
 /// The lanes and the judge, not yet running.

@@ -32,6 +32,13 @@ enum Source {
     Bulk(usize),
 }
 
+/// What a lane has next.
+enum Next {
+    At(u64),
+    BeingWritten,
+    Nothing,
+}
+
 impl Lanes {
     pub(super) fn new(lifecycle: Ring, bulk: Vec<Ring>, asleep: Array<MapData, u32>) -> Self {
         Self { lifecycle, bulk, asleep, malformed: 0 }
@@ -72,13 +79,31 @@ impl Lanes {
             }
         }
         // A lifecycle record may have become visible together with the bulk record that was chosen.
-        if let Some((t, Source::Bulk(_))) = best
-            && let Some(l) = time(&mut self.lifecycle)
-            && l <= t
-        {
-            best = Some((l, Source::Lifecycle));
+        if let Some((t, Source::Bulk(_))) = best {
+            match self.next_lifecycle() {
+                Next::At(l) if l <= t => best = Some((l, Source::Lifecycle)),
+                Next::BeingWritten => return None,
+                Next::At(_) | Next::Nothing => {}
+            }
         }
         best.map(|(_, source)| source)
+    }
+
+    /// The lifecycle lane's next record. One that is still being written hides those behind it, which may be older than a bulk record
+    /// that is there already: then it has to be waited for.
+    fn next_lifecycle(&mut self) -> Next {
+        /// A record is copied within microseconds.
+        const LOOKS: usize = 1000;
+        for _ in 0..LOOKS {
+            if let Some(time) = time(&mut self.lifecycle) {
+                return Next::At(time);
+            }
+            if self.lifecycle.backlog() == 0 {
+                return Next::Nothing;
+            }
+            std::hint::spin_loop();
+        }
+        Next::BeingWritten
     }
 
     fn publish(&mut self) {

@@ -1,6 +1,6 @@
 //! Load and attach: only the programs that the rules and the state need.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
@@ -12,6 +12,7 @@ use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use sensor_ebpf::config::{BULK_LANES, Config, OFFSETS, SYSCALLS_LEN};
 use sensor_ebpf::events::{EVENTS, Event, Hook};
+use sensor_ebpf::filter::Filter;
 
 use super::btf::{BtfError, KERNEL_BTF, KernelTypes, is_essential};
 use super::counters::Counted;
@@ -25,6 +26,8 @@ pub struct Options {
     pub btf: PathBuf,
     /// `evt.type` names that rules need; what the state needs is added.
     pub event_types: BTreeSet<String>,
+    /// What an event must have to be handed to user space, by `evt.type`; others pass.
+    pub filters: BTreeMap<String, Filter>,
     /// cgroup v1 controller (`memory`, `pids`…) whose hierarchy names containers; `None`: the unified hierarchy.
     pub cgroup_controller: Option<String>,
     /// Id of that hierarchy, as in `/proc/cgroups`; 0 for a pure unified one.
@@ -41,6 +44,7 @@ impl Default for Options {
         Self {
             btf: KERNEL_BTF.into(),
             event_types: BTreeSet::new(),
+            filters: BTreeMap::new(),
             cgroup_controller: None,
             cgroup_hierarchy: 0,
             lifecycle_bytes: 2 << 20,
@@ -177,6 +181,16 @@ impl Probe {
             .set(0, table, 0)
             .map_err(|e| ProbeError::Map { name: "SYSCALLS", source: io::Error::other(e) })?;
 
+        let mut filters: Array<_, RawFilter> = Array::try_from(take(&mut ebpf, "FILTERS")?)
+            .map_err(|e| ProbeError::Map { name: "FILTERS", source: io::Error::other(e) })?;
+        for event in &wanted {
+            if let Some(filter) = event.info.name.and_then(|name| options.filters.get(name)) {
+                filters
+                    .set(u32::from(event.kind as u16), RawFilter(*filter), 0)
+                    .map_err(|e| ProbeError::Map { name: "FILTERS", source: io::Error::other(e) })?;
+            }
+        }
+
         let lifecycle = ring(&mut ebpf, "LIFECYCLE", lifecycle_size)?;
         let bulk = BULK_MAPS[..lanes]
             .iter()
@@ -219,6 +233,14 @@ impl Probe {
         &self.counters
     }
 }
+
+/// The kernel's filters fit aya's idea of plain data.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct RawFilter(Filter);
+
+// SAFETY: `Filter` is `repr(C)` and consists of integers without padding between them.
+unsafe impl aya::Pod for RawFilter {}
 
 /// Name of the dispatcher program and of its tracepoint.
 const DISPATCHER: &str = "sys_exit";

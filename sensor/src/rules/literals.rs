@@ -197,8 +197,11 @@ fn one(op: Op, value: &Literal, findings: &mut Findings) -> Result<Bytes, Compla
         Op::Endswith => Bytes::EndsWith(literal),
         Op::Bcontains => Bytes::Contains(Box::new(Finder::new(&hex(value)?).into_owned())),
         Op::Bstartswith => Bytes::StartsWith(hex(value)?.into()),
-        Op::Glob => Bytes::Pattern(Box::new(pattern::glob(&literal, false).map_err(bad)?)),
-        Op::Iglob => Bytes::Pattern(Box::new(pattern::glob(&literal, true).map_err(bad)?)),
+        Op::Glob => {
+            let regex = pattern::glob(&literal, false).map_err(bad)?;
+            Bytes::Pattern(Box::new(regex), pattern::glob_start(&literal).into())
+        }
+        Op::Iglob => Bytes::Pattern(Box::new(pattern::glob(&literal, true).map_err(bad)?), Box::default()),
         Op::Regex => {
             if let Some(simpler) = pattern::simpler(&literal) {
                 let message = format!("this regular expression can be replaced by the operator '{simpler}'");

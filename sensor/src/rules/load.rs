@@ -15,6 +15,7 @@ use super::event::{Event, EventType};
 use super::event_types;
 use super::options::{Matching, Options, SUGGESTED, Selection};
 use super::output::{self, Extra, Template};
+use super::prefilter::Prefilter;
 use super::reader::File;
 use super::resolve::Resolver;
 use super::text::{Origin, Text};
@@ -96,6 +97,7 @@ pub struct RuleSet {
     id: u64,
     rules: Vec<Rule>,
     program: Program,
+    prefilter: Prefilter,
     matching: Matching,
 }
 
@@ -108,6 +110,11 @@ impl RuleSet {
     /// Names of the event types on which some rule can fire: what has to be captured.
     pub fn event_types(&self) -> BTreeSet<&'static str> {
         event_types::all().filter(|(event, _)| self.can_fire(*event)).map(|(_, info)| info.name).collect()
+    }
+
+    /// What an open must have for any rule to match it.
+    pub fn prefilter(&self) -> &Prefilter {
+        &self.prefilter
     }
 
     /// True when some rule can fire on events of the type.
@@ -200,6 +207,7 @@ fn build(
 ) -> Result<RuleSet, Complaint> {
     let resolver = Resolver::new(collector)?;
     let mut compiler = Compiler::default();
+    let mut prefilter = Prefilter::default();
     let mut rules = Vec::new();
     for definition in collector.rules.iter() {
         let mut said = Vec::new();
@@ -207,6 +215,7 @@ fn build(
             Ok((rule, cond)) => {
                 if rule.status.fires() {
                     compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &cond);
+                    prefilter.add(&cond);
                 }
                 rules.push(rule);
             }
@@ -220,7 +229,13 @@ fn build(
         warnings.extend(said.into_iter().map(|complaint| complaint.within("rule", &definition.name)));
     }
     warnings.extend(resolver.unused(collector));
-    Ok(RuleSet { id: evaluate::next_id(), rules, program: compiler.finish(), matching: options.matching })
+    Ok(RuleSet {
+        id: evaluate::next_id(),
+        rules,
+        program: compiler.finish(),
+        prefilter,
+        matching: options.matching,
+    })
 }
 
 /// A rule that can fire on more event types than this is warned about. (Falco counts codes of entry and exit, we count

@@ -51,7 +51,8 @@ pub enum Bytes {
     ContainsNoCase(Box<AhoCorasick>),
     StartsWith(Box<[u8]>),
     EndsWith(Box<[u8]>),
-    Pattern(Box<Regex>),
+    /// A pattern, and the bytes that everything it matches begins with.
+    Pattern(Box<Regex>, Box<[u8]>),
     /// A pattern over text: bytes that are not UTF-8 count as U+FFFD.
     TextPattern(Box<Regex>),
     Path(Box<PathSet>),
@@ -133,7 +134,7 @@ impl Bytes {
             Self::ContainsNoCase(finder) => finder.is_match(value),
             Self::StartsWith(literal) => value.starts_with(literal),
             Self::EndsWith(literal) => value.ends_with(literal),
-            Self::Pattern(pattern) => pattern.is_match(value),
+            Self::Pattern(pattern, _) => pattern.is_match(value),
             Self::TextPattern(pattern) => {
                 // Allocates for a value that is not UTF-8 only.
                 std::str::from_utf8(value).is_ok_and(|_| pattern.is_match(value))

@@ -25,6 +25,7 @@ pub mod output;
 mod parse;
 mod pattern;
 mod plan;
+pub mod prefilter;
 mod priority;
 mod reader;
 mod requirements;

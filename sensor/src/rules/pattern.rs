@@ -26,6 +26,12 @@ pub fn glob(pattern: &[u8], ignore_case: bool) -> Result<Regex, PatternError> {
     })
 }
 
+/// The bytes that everything a glob matches begins with.
+pub fn glob_start(pattern: &[u8]) -> &[u8] {
+    let end = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    &pattern[..end.unwrap_or(pattern.len())]
+}
+
 /// A glob in the syntax of byte regular expressions.
 fn glob_body(pattern: &[u8]) -> String {
     let mut out = String::new();

@@ -25,8 +25,11 @@ pub struct Sensor {
 pub struct Reading {
     /// CPU seconds of all its threads.
     pub cpu: f64,
-    /// Records handed to user space, and those lost.
+    /// Events looked at: handed to user space, or dropped in the kernel because no rule wants them.
     pub events: f64,
+    /// Events handed to user space.
+    pub handed: f64,
+    /// Events lost.
     pub lost: f64,
     /// Records judged.
     pub judged: f64,
@@ -90,7 +93,8 @@ impl Sensor {
         };
         Ok(Reading {
             cpu: self.cpu()?,
-            events: sum("falconet_probe_events_total"),
+            events: sum("falconet_probe_events_total") + sum("falconet_probe_filtered_total"),
+            handed: sum("falconet_probe_events_total"),
             lost: sum("falconet_probe_lost_total"),
             judged: sum("falconet_engine_records_total"),
         })
@@ -101,7 +105,7 @@ impl Sensor {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let reading = self.read()?;
-            if reading.judged + 16.0 >= reading.events {
+            if reading.judged + 16.0 >= reading.handed {
                 return Ok(reading);
             }
             if Instant::now() > deadline {

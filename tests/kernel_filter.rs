@@ -1,0 +1,107 @@
+//! The kernel's filter drops nothing that a rule would match: with and without it the alerts are the same.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use support::need::{self, Need};
+use support::sensor::Falconet;
+
+/// Rules of every kind that the filter understands, and of some that it does not. `DIR` is the test's directory.
+const RULES: &str = "
+- macro: opened
+  condition: (evt.type in (open, openat, openat2, creat))
+- rule: whole
+  desc: d
+  condition: opened and fd.num >= 0 and fd.name in (DIR/a, DIR/a-long-name-with-a-tail)
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+- rule: written
+  desc: d
+  condition: opened and evt.is_open_write = true and fd.name startswith DIR/w
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+- rule: read below
+  desc: d
+  condition: opened and evt.is_open_read = true and fd.directory = DIR/sub
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+- rule: pattern
+  desc: d
+  condition: opened and fd.name glob DIR/*.key
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+- rule: failed
+  desc: d
+  condition: opened and evt.failed = true and fd.name endswith /missing and fd.name startswith DIR
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+";
+
+/// Opens of all kinds, the last one a mark that ends the run.
+const SCRIPT: &str = "
+cat a b a-long-name-with-a-tail a-long-name-with-another sub/x sub/deep/y missing sub/missing w1 2>/dev/null
+echo 1 > w1; echo 2 >> w2; echo 3 > v1; echo 4 > sub/z
+cat one.key sub/two.key sub/deep/three.keys 2>/dev/null
+cd sub; cat ../a x ./deep/../x; cat ../missing 2>/dev/null
+ln -s ../a link; cat link; mkdir -p wdir; ls wdir
+cat ../w-end 2>/dev/null; echo end > ../w-end
+";
+
+/// Rule, file, program and event of each alert, counted.
+fn alerts(falconet: &Falconet, dir: &str) -> BTreeMap<String, usize> {
+    falconet.wait_for("the end", |line| line.contains("written") && line.contains("/w-end"));
+    let mut found = BTreeMap::new();
+    for line in falconet.lines() {
+        let Ok(alert) = serde_json::from_str::<Value>(&line) else { continue };
+        let fields = &alert["output_fields"];
+        let text =
+            format!("{} {} {} {}", alert["rule"], fields["fd.name"], fields["proc.name"], fields["evt.type"]);
+        if text.contains(dir) {
+            *found.entry(text).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn alerts_are_the_same_with_and_without_it() {
+    if !need::met("alerts_are_the_same_with_and_without_it", &[Need::Root, Need::Probe]) {
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("fnf").tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap();
+    fs::create_dir_all(path.join("sub/deep")).unwrap();
+    for name in ["a", "b", "a-long-name-with-a-tail", "a-long-name-with-another", "one.key", "sub/x"] {
+        fs::write(path.join(name), "").unwrap();
+    }
+    for name in ["sub/deep/y", "sub/two.key", "sub/deep/three.keys"] {
+        fs::write(path.join(name), "").unwrap();
+    }
+    let name = path.to_str().unwrap();
+    let rules = path.join("rules.yaml");
+    fs::write(&rules, RULES.replace("DIR", name)).unwrap();
+    let start = |state: &Path, filter: &str| {
+        let options = ["json_output=true", filter];
+        let sensor = Falconet::with_arguments("run", state, &options, &["-r", rules.to_str().unwrap()]);
+        sensor.wait_for_log("ready", |line| line.starts_with("ready"));
+        sensor
+    };
+    let states = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let with = start(states[0].path(), "kernel_filter=true");
+    let without = start(states[1].path(), "kernel_filter=false");
+    let status = Command::new("sh").arg("-c").arg(SCRIPT).current_dir(&path).status().unwrap();
+    assert!(status.success());
+    let (with, without) = (alerts(&with, name), alerts(&without, name));
+    assert_eq!(with, without);
+    // Every rule had something to say, or the comparison would prove little.
+    for rule in ["whole", "written", "read below", "pattern", "failed"] {
+        assert!(with.keys().any(|alert| alert.contains(rule)), "{rule} in {with:?}");
+    }
+}
