@@ -1,7 +1,5 @@
 //! The kernel's filter drops nothing that a rule would match: with and without it the alerts are the same.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::collections::BTreeMap;

@@ -174,13 +174,12 @@ mod tests {
 
     /// `name: alternatives` of the rules with these conditions; events that are not filtered are left out.
     fn filtered(conditions: &[&str]) -> Vec<String> {
-        let rules: String = conditions
-            .iter()
-            .enumerate()
-            .map(|(n, c)| {
-                format!("- rule: r{n}\n  desc: d\n  condition: {c}\n  output: o\n  priority: INFO\n")
-            })
-            .collect();
+        let mut rules = String::new();
+        for (n, condition) in conditions.iter().enumerate() {
+            rules += &format!(
+                "- rule: r{n}\n  desc: d\n  condition: {condition}\n  output: o\n  priority: INFO\n"
+            );
+        }
         let set = load(&[Source::new("t", rules)], &Options::default()).rules.unwrap();
         let show = |need: &Need| {
             let path = need.path.as_ref().map_or(String::new(), |(path, whole)| {
