@@ -213,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_shows_the_defaults() {
+        let text = include_str!("../../../docs/falconet.example.yaml");
+        let example = read(text).unwrap();
+        let default = Config::load(None, &[]).unwrap();
+        let known = |config: &Config| Config { file: None, ..config.clone() };
+        assert_eq!(format!("{:?}", known(&example)), format!("{:?}", known(&default)));
+    }
+
+    #[test]
     fn mistakes_are_told_with_place_and_remedy() {
         for (text, says) in [
             ("json_ouput: true", "falconet.yaml:1:1: json_ouput: unknown key; did you mean `json_output`?"),

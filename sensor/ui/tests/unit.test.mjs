@@ -64,6 +64,13 @@ test("what is not seen is shown", () => {
   assert.deepEqual(text.sentence("Shell spawned | user=root x=1"), { lead: "Shell spawned", rest: "user=root x=1" });
   assert.deepEqual(text.sentence("Shell (user=root)"), { lead: "Shell", rest: "(user=root)" });
   assert.deepEqual(text.sentence("plain words"), { lead: "plain words", rest: "" });
+  const all = "Container spawned | container=web user=<NA> image=<NA>:<NA> container_id=1 container_name=web k8s_ns_name=<NA>";
+  assert.deepEqual(text.inRow(all, "Container Spawned"), { lead: "", rest: "container=web" });
+  assert.deepEqual(text.inRow("Read | command=a container_id=x b", "Other"), {
+    lead: "Read",
+    rest: "command=a container_id=x b",
+  });
+  assert.deepEqual(text.inRow("Rule", "Rule"), { lead: "Rule", rest: "" });
 });
 
 test("MITRE names lead to their explanation", () => {

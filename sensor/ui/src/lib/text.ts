@@ -49,6 +49,20 @@ export function sentence(message: string): { lead: string; rest: string } {
   return { lead: message.slice(0, cut.index), rest: message.slice(cut.index).replace(/^\s*\|?\s*/, "") };
 }
 
+/**
+ * The sentence of a row, which shows rule, container and pod beside it: without a lead that only repeats the rule, without
+ * what is not known, and without the fields that every alert ends with.
+ */
+export function inRow(message: string, rule: string): { lead: string; rest: string } {
+  const { lead, rest } = sentence(message);
+  const short = rest
+    .replace(/(?:(?:^|\s+)(?:container_(?:id|name|image_repository|image_tag)|k8s_(?:pod|ns)_name)=\S*)+$/, "")
+    .replace(/\b[\w.]+=(?:<NA>(?::<NA>)?)?(?=\s|$)/g, "")
+    .replace(/\s+/g, " ")
+    .trim();
+  return lead.toLowerCase() === rule.toLowerCase() && short ? { lead: "", rest: short } : { lead, rest: short };
+}
+
 const compactFormat = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const wholeFormat = new Intl.NumberFormat("en");
 
