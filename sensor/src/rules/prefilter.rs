@@ -174,12 +174,10 @@ mod tests {
 
     /// `name: alternatives` of the rules with these conditions; events that are not filtered are left out.
     fn filtered(conditions: &[&str]) -> Vec<String> {
-        let mut rules = String::new();
-        for (n, condition) in conditions.iter().enumerate() {
-            rules += &format!(
-                "- rule: r{n}\n  desc: d\n  condition: {condition}\n  output: o\n  priority: INFO\n"
-            );
-        }
+        let rule = |(n, condition)| {
+            format!("- rule: r{n}\n  desc: d\n  condition: {condition}\n  output: o\n  priority: INFO")
+        };
+        let rules = conditions.iter().enumerate().map(rule).collect::<Vec<_>>().join("\n");
         let set = load(&[Source::new("t", rules)], &Options::default()).rules.unwrap();
         let show = |need: &Need| {
             let path = need.path.as_ref().map_or(String::new(), |(path, whole)| {
