@@ -4,9 +4,12 @@
 //! always has them (`/run/containerd`), under ids that carry this process's id.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::FromRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::need::{self, Need};
@@ -40,7 +43,7 @@ impl Containerd {
             at("containerd.sock"),
         );
         fs::write(at("config.toml"), config).unwrap();
-        let log = fs::File::create(at("log")).unwrap();
+        let log = File::create(at("log")).unwrap();
         let process = Command::new(need::find("containerd")?)
             .args(["--config", &at("config.toml")])
             .stdin(Stdio::null())
@@ -109,14 +112,13 @@ impl Containerd {
     }
 
     fn try_ctr<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
-        Command::new("ctr")
-            .arg("--address")
-            .arg(self.socket())
-            .args(["--namespace", NAMESPACE])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        self.ctr_command(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn ctr_command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(self.socket()).args(["--namespace", NAMESPACE]).args(arguments);
+        command
     }
 
     fn log(&self) -> String {
@@ -154,6 +156,29 @@ impl Container<'_> {
         self.containerd.ctr(arguments)
     }
 
+    /// As [`Self::exec`], on a terminal of its own, as `kubectl exec -it` does; what the terminal showed.
+    pub fn exec_on_terminal(&self, command: &[&str]) -> String {
+        let (mut ours, theirs) = terminal();
+        let mut process = self
+            .containerd
+            .ctr_command(["tasks", "exec", "--tty", "--exec-id", &new_id(), &self.id])
+            .args(command)
+            .stdin(theirs.try_clone().unwrap())
+            .stdout(theirs.try_clone().unwrap())
+            .stderr(theirs)
+            .spawn()
+            .unwrap();
+        let mut shown = Vec::new();
+        let mut buffer = [0; 4096];
+        // The end of a terminal is an error (EIO): nobody has its other side open any more.
+        while let Ok(read @ 1..) = ours.read(&mut buffer) {
+            shown.extend_from_slice(&buffer[..read]);
+        }
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert!(process.wait().unwrap().success(), "{command:?} on a terminal: {shown}");
+        shown
+    }
+
     /// Process id of its first process, as the host sees it.
     pub fn pid(&self) -> u32 {
         let list = self.containerd.ctr(["tasks", "list"]);
@@ -187,10 +212,22 @@ impl Drop for Container<'_> {
     }
 }
 
-/// 64 hex digits like a container's of Kubernetes, unique on this machine: ours begin with `fa1c`.
+/// A new terminal: our side, and the side of the program in it.
+fn terminal() -> (File, File) {
+    let (mut ours, mut theirs) = (-1, -1);
+    let (no_name, no_settings, no_size) = (ptr::null_mut(), ptr::null(), ptr::null());
+    // SAFETY: two places for descriptors; the other arguments may be null.
+    let made = unsafe { libc::openpty(&raw mut ours, &raw mut theirs, no_name, no_settings, no_size) };
+    assert_eq!(made, 0, "openpty: {}", io::Error::last_os_error());
+    // SAFETY: openpty has just opened both, and nobody else owns them.
+    unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) }
+}
+
+/// 64 hex digits like a container's of Kubernetes, unique on this machine: ours begin with `fa1c`. The first 12, which are all
+/// that alerts show, differ between test processes that run at the same time.
 pub fn new_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    format!("fa1c{number:04x}{:08x}{time:048x}", std::process::id())
+    format!("fa1c{number:04x}{:04x}{time:052x}", std::process::id() & 0xffff)
 }
