@@ -4,7 +4,7 @@
 //! One sensor for all cases. The near-by action always comes first, so the alert of the second action proves that the first
 //! one has been judged; that it raised nothing is counted when the sensor has ended. Nothing leaves this machine, and the
 //! only files written are in containers and in the temporary directory.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
