@@ -11,7 +11,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -97,7 +97,7 @@ fn assert_fields(fields: &Value, wanted: &Value) {
 
 #[test]
 fn every_stock_rule_fires_for_what_it_is_about_and_not_beside_it() {
-    let programs = ["bash", "cat", "sleep", "true"].map(Need::Program);
+    let programs = ["bash", "cat", "true"].map(Need::Program);
     if !need::met(TEST, &[Need::Root, Need::Probe]) || !need::met(TEST, &programs) {
         return;
     }
@@ -296,11 +296,11 @@ fn redirected_stream(watch: &mut Watch) {
 }
 
 fn ptrace_attach(watch: &mut Watch) {
-    let mut target = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut target = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // `spawn` returns before execve does; a program that answers has its own name.
+    target.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    target.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let pid = target.id().cast_signed();
-    // `spawn` returns a moment before the exec is over.
-    let comm = format!("/proc/{pid}/comm");
-    support::eventually(|| fs::read_to_string(&comm).ok().filter(|name| name == "sleep\n")).unwrap();
     let none = std::ptr::null_mut::<libc::c_void>();
     let fields = watch.case(
         "PTRACE attached to process",
@@ -323,7 +323,7 @@ fn ptrace_attach(watch: &mut Watch) {
     target.wait().unwrap();
     assert_fields(fields, &json!({ "evt.arg.request": "PTRACE_ATTACH", "container.id": "host" }));
     let of = fields["evt.arg.pid"].as_str().unwrap_or_default();
-    assert!(of.contains("sleep"), "{fields}");
+    assert!(of.contains("cat"), "{fields}");
 }
 
 fn fileless(watch: &mut Watch, dir: &Path) {
@@ -348,9 +348,8 @@ fn fileless(watch: &mut Watch, dir: &Path) {
             execute(&memory, &argument);
         },
     );
-    // The name of a process run by descriptor differs from kernel to kernel; its executable does not.
-    let wanted = json!({ "proc.exepath": "memfd:implant*", "container.id": "host" });
-    assert_fields(fields, &wanted);
+    // proc.name, which begins the command line, is the file's name or the descriptor's number, as the kernel has it.
+    assert_fields(fields, &json!({ "proc.exepath": "memfd:implant*", "container.id": "host" }));
 }
 
 /// Runs the program behind a descriptor with `fexecve`, as `true` with one argument.
