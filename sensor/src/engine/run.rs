@@ -14,7 +14,7 @@ use crate::probe::{Counted, Lanes};
 /// Records taken before containers are looked at again.
 const BATCH: usize = 4096;
 /// Longest sleep: the waits of containers and the clock are looked at at least this often.
-const SLEEP: Duration = Duration::from_millis(50);
+const SLEEP: Duration = Duration::from_millis(100);
 /// After a drain the thread lets records gather this long before it asks again: a wake-up costs more than a record.
 const GATHER: Duration = Duration::from_millis(5);
 const TICK: Duration = Duration::from_secs(1);

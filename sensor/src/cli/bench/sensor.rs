@@ -140,14 +140,15 @@ impl Sensor {
         }
     }
 
+    /// Time on a CPU of all threads, from `/proc/PID/task/TID/schedstat`, which counts nanoseconds.
     fn cpu(&self) -> Result<f64> {
-        /// `USER_HZ`.
-        const TICKS_PER_SECOND: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let (_, rest) = stat.rsplit_once(") ").context("/proc/PID/stat")?;
-        // Fields 14 and 15 of proc(5); `rest` begins with field 3.
-        let ticks: f64 = rest.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
-        Ok(ticks / TICKS_PER_SECOND)
+        let mut nanoseconds = 0.0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end meanwhile.
+            let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanoseconds += text.split(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+        }
+        Ok(nanoseconds / 1e9)
     }
 
     fn scrape(&self) -> Result<String> {
