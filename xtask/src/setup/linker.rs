@@ -1,7 +1,7 @@
 //! `bpf-linker`: turns the compiler's LLVM bitcode into one BPF object.
 //!
 //! It links against an LLVM that must not be older than the compiler's. Distributions that have such an LLVM get it built
-//! from crates.io (about 90 s); elsewhere its authors' release binary is fetched, which has LLVM inside.
+//! from the crate registry (about 90 s); elsewhere its authors' release binary is fetched, which has LLVM inside.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ pub fn ensure(setup: &mut Setup, compiler: &Compiler) -> Result<PathBuf> {
         let names = [packages[0], packages[1], "zlib1g-dev", "libzstd-dev", "g++"];
         let packages = names.map(|name| apt::Package { name, why: "building bpf-linker" });
         if apt::ensure(setup, &packages)?
-            && setup.may_install(&format!("bpf-linker {VERSION} (from crates.io)"), WHY)?
+            && setup.may_install(&format!("bpf-linker {VERSION} (from the crate registry)"), WHY)?
         {
             let mut cargo = process::cargo();
             cargo.args(["install", "--locked", "bpf-linker", "--version", VERSION]);
