@@ -80,11 +80,6 @@ impl Hold {
         self.bytes -= held.iter().map(Held::bytes).sum::<usize>();
         held
     }
-
-    /// Whether anything waits.
-    pub fn is_empty(&self) -> bool {
-        self.by_container.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -115,7 +110,7 @@ mod tests {
         assert_eq!(held[0].record().unwrap().header().len, 61);
         assert_eq!(held[0].number, 7);
         assert!(hold.release(ContainerKey(2)).is_empty());
-        assert!(!hold.is_empty());
+        assert!(!hold.by_container.is_empty());
         hold.release(ContainerKey(1));
         assert_eq!(hold.bytes, 0);
     }
