@@ -383,14 +383,10 @@ fn metadata_that_comes_late_replaces_what_was_incomplete() {
     assert!(wait_ready(&mut containers).1.unwrap().incomplete);
     let bundle = format!("host/run/containerd/io.containerd.runtime.v2.task/k8s.io/{ID}/config.json");
     machine.write(&bundle, &cri_bundle("container").to_string());
-    let until = Instant::now() + Duration::from_secs(10);
-    loop {
-        nothing_more(&mut containers);
-        match containers.of_cgroup(7) {
-            Where::Container(c) if !c.incomplete => break assert_eq!(c.name, "web"),
-            _ => assert!(Instant::now() < until),
-        }
-    }
+    let late = wait(&mut containers);
+    assert!(matches!(&late, ContainerEvent::Updated(_, c) if c.name == "web" && !c.incomplete), "{late:?}");
+    assert!(matches!(containers.of_cgroup(7), Where::Container(c) if c.name == "web"));
+    nothing_more(&mut containers);
 }
 
 #[test]
