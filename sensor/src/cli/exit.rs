@@ -9,8 +9,8 @@ use std::process::ExitCode;
 pub enum Class {
     /// A check found what it looks for (`rules check`, `rules test`), or an unclassified error.
     Failed = 1,
-    /// The rules that a tool was given do not load, so it could not do its work.
-    NotLoaded = 2,
+    /// `rules test`, `replay`: nothing could be judged, for rules or test cases do not load.
+    Unjudged = 2,
     /// The command line is wrong.
     Usage = 64,
     /// A rule file does not load.

@@ -122,7 +122,7 @@ fn load(config: &Config, files: &[PathBuf], header: &Header) -> Result<Arc<RuleS
     let sources = if files.is_empty() {
         rules::stock()
     } else {
-        rules::files::read(files).map_err(|e| Failure::new(Class::NotLoaded, e))?
+        rules::files::read(files).map_err(|e| Failure::new(Class::Unjudged, e))?
     };
     let options = rules::Options {
         priority: sensor.priority,
@@ -138,7 +138,7 @@ fn load(config: &Config, files: &[PathBuf], header: &Header) -> Result<Arc<RuleS
         None => {
             let errors: Vec<String> =
                 loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
-            Err(Failure::new(Class::NotLoaded, anyhow!("{}", errors.join("\n"))))
+            Err(Failure::new(Class::Unjudged, anyhow!("{}", errors.join("\n"))))
         }
     }
 }
