@@ -14,6 +14,7 @@ use serde_json::json;
 use super::exit::{Class, Failure};
 use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
+use crate::capture::cases::{self, Cases};
 use crate::capture::compare::{Compare, Difference};
 use crate::capture::format::{End, Frame, Lost};
 use crate::capture::read::read_all;
@@ -46,6 +47,12 @@ pub struct Args {
     /// Only alerts of this rule; repeatable.
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,
+    /// Instead of alerts, print a file of test cases for `rules test`: of each rule at most this many events on which it fires.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["diff", "output"])]
+    to_cases: Option<u64>,
+    /// Instead of alerts, print everything that is known of the event with this number (`evt.num`), for `rules explain --event`.
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["diff", "output", "to_cases"])]
+    event: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,7 +63,7 @@ enum Form {
     Json,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), Failure> {
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !args.rules.is_empty() {
@@ -74,10 +81,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
     let first = load(&config, &config.sensor.rules_files, reader.header())?;
     let text = TextOptions { iso_8601: config.sensor.time_format_iso_8601 };
-    let printer = Printer { format, only: args.rule };
+    let printer =
+        Printer { format, only: args.rule.clone(), alerts: args.to_cases.is_none() && args.event.is_none() };
     let mut judges = if args.diff.is_empty() {
         tell_rules(&first, "");
-        Judges::One { player: Player::new(reader.header(), first.clone(), text), alerts: BTreeMap::new() }
+        let mut player = Player::new(reader.header(), first.clone(), text);
+        if let Some(limit) = args.to_cases {
+            write_cases(&mut player, &args, first.clone(), limit);
+        } else if let Some(number) = args.event {
+            write_event(&mut player, number);
+        }
+        Judges::One { player, alerts: BTreeMap::new() }
     } else {
         let second = load(&config, &args.diff, reader.header())?;
         tell_rules(&first, "first: ");
@@ -99,7 +113,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         events_per_second(events, time),
         judges.judged()
     );
-    let differs = judges.tell(&first);
+    let differs = judges.tell(&first, &printer);
     match ended {
         Ok(()) => {}
         Err(error @ CaptureError::Truncated { .. }) => eprintln!("note: {error}"),
@@ -141,6 +155,39 @@ fn load(config: &Config, files: &[PathBuf], header: &Header) -> Result<Arc<RuleS
             Err(Failure::new(Class::Unjudged, anyhow!("{}", errors.join("\n"))))
         }
     }
+}
+
+/// Has test cases printed on the way.
+fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64) {
+    let list = |texts: &mut dyn Iterator<Item = String>| {
+        texts.map(|text| json!(text).to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let files = list(&mut args.rules.iter().map(|path| path.display().to_string()));
+    print_line(
+        "# Made from a capture. The paths of the rules are meant from the folder of this file: adapt them.",
+    );
+    print_line(&format!("rules: [{files}]"));
+    if !args.options.is_empty() {
+        print_line(&format!("options: [{}]", list(&mut args.options.iter().cloned())));
+    }
+    print_line("cases:");
+    let mut cases = Cases::new(rules, limit);
+    let only = args.rule.clone();
+    player.observe(Box::new(move |event| {
+        let wants = |rule: &str| only.is_empty() || only.iter().any(|name| name == rule);
+        if let Some(case) = cases.of(event, event.number, wants) {
+            print_line(case.trim_end());
+        }
+    }));
+}
+
+/// Has one event printed on the way.
+fn write_event(player: &mut Player, number: u64) {
+    player.observe(Box::new(move |event| {
+        if event.number == number {
+            print_line(cases::whole(event).trim_end());
+        }
+    }));
 }
 
 /// Rules that can say nothing here, so that nobody takes their silence for an answer.
@@ -203,6 +250,8 @@ struct Printer {
     format: LineFormat,
     /// Rules whose alerts are printed; empty: all.
     only: Vec<String>,
+    /// False when something else is printed.
+    alerts: bool,
 }
 
 impl Printer {
@@ -211,7 +260,9 @@ impl Printer {
     }
 
     fn alert(&self, alert: &Alert) {
-        print_line(&self.format.line(alert));
+        if self.alerts {
+            print_line(&self.format.line(alert));
+        }
     }
 
     fn difference(&self, difference: &Difference) {
@@ -282,7 +333,7 @@ impl Judges {
     }
 
     /// The summary by rule. True when two rule sets differ.
-    fn tell(&self, rules: &RuleSet) -> bool {
+    fn tell(&self, rules: &RuleSet, printer: &Printer) -> bool {
         match self {
             Self::One { alerts, .. } => {
                 let total: u64 = alerts.values().sum();
@@ -297,7 +348,7 @@ impl Judges {
             Self::Two(compare) => {
                 let mut differs = false;
                 eprintln!("{:>10} {:>10} {:>10} {:>10}", "same", "- first", "+ second", "~ changed");
-                for (rule, c) in compare.counts() {
+                for (rule, c) in compare.counts().iter().filter(|(rule, _)| printer.wants(rule)) {
                     eprintln!("{:>10} {:>10} {:>10} {:>10}  {rule}", c.same, c.gone, c.new, c.changed);
                     differs |= (c.gone, c.new, c.changed) != (0, 0, 0);
                 }
