@@ -22,7 +22,7 @@ use crate::rules::{self, RuleSet};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
 /// Where the host's `/proc` is.
-const PROC: &str = "/proc";
+pub(super) const PROC: &str = "/proc";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -111,7 +111,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Loads the rules that are configured, or ours.
-fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> {
+pub(super) fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> {
     let sensor = &config.sensor;
     let sources = if sensor.rules_files.is_empty() {
         rules::stock()
@@ -155,7 +155,7 @@ fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
 }
 
 /// What the kernel may drop, from what the rules need.
-fn filters(rules: &RuleSet) -> BTreeMap<String, Filter> {
+pub(super) fn filters(rules: &RuleSet) -> BTreeMap<String, Filter> {
     let alternative = |need: &Need| {
         let (path, whole) = need.path.as_ref().map_or((&[][..], false), |(path, whole)| (path, *whole));
         Alternative {
@@ -174,7 +174,7 @@ fn filters(rules: &RuleSet) -> BTreeMap<String, Filter> {
         .collect()
 }
 
-fn probe_failure(error: ProbeError) -> Failure {
+pub(super) fn probe_failure(error: ProbeError) -> Failure {
     let class = match &error {
         ProbeError::Permission { .. } => Class::Permission,
         _ => Class::Unavailable,
@@ -182,7 +182,7 @@ fn probe_failure(error: ProbeError) -> Failure {
     Failure::new(class, error)
 }
 
-fn tell_probe(probe: &Probe, phases: &mut Phases) {
+pub(super) fn tell_probe(probe: &Probe, phases: &mut Phases) {
     let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
     names.sort_unstable();
     phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
