@@ -34,6 +34,7 @@ pub mod stock;
 mod suggest;
 mod text;
 mod transform;
+pub mod watch;
 mod yaml;
 
 pub use evaluate::Scratch;
