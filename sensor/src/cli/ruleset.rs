@@ -24,7 +24,8 @@ pub fn read(config: &Config) -> Result<Vec<Source>, FilesError> {
 
 /// Compiles them as the configuration says.
 pub fn load(config: &Config, sources: &[Source]) -> Loaded {
-    rules::load(sources, &options(config))
+    let options = rules::Options { captured: Some(captured()), ..config.sensor.rule_options() };
+    rules::load(sources, &options)
 }
 
 /// Where the rules come from, in words.
@@ -33,21 +34,8 @@ pub fn origin(config: &Config, sources: usize) -> String {
     format!("{sources} {files}")
 }
 
-/// How rules are chosen and what they print.
-pub fn options(config: &Config) -> rules::Options {
-    let sensor = &config.sensor;
-    rules::Options {
-        priority: sensor.priority,
-        selections: sensor.rules.clone(),
-        append_output: sensor.append_output.clone(),
-        matching: sensor.rule_matching,
-        captured: Some(captured()),
-        ..rules::Options::default()
-    }
-}
-
 /// Names of the events that this sensor can see.
-fn captured() -> BTreeSet<String> {
+pub fn captured() -> BTreeSet<String> {
     let of_records = sensor_ebpf::events::EVENTS.iter().filter_map(|e| e.info.name);
     of_records.chain(["container", "container_removed"]).map(str::to_owned).collect()
 }

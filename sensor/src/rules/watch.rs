@@ -118,6 +118,8 @@ impl Watcher {
             if self.partial {
                 return Ok(Woken::Files);
             }
+            // A neighbour in a busy directory must not cost more than a look now and then.
+            std::thread::sleep(QUIET / 5);
         }
     }
 
