@@ -62,7 +62,7 @@ pub const DISPATCHER: &str = "sys_exit";
 
 /// The programs, and the maps that say which of them are asked.
 pub struct Handlers {
-    // Keeps programs, links and maps alive.
+    // Keeps programs and links alive, and the maps that nobody else does: what is loaded later needs their descriptors.
     ebpf: Ebpf,
     programs: ProgramArray<MapData>,
     syscalls: Array<MapData, [u8; SYSCALLS_LEN]>,

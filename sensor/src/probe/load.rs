@@ -132,10 +132,10 @@ impl Probe {
             loader.map_max_entries(name, u32::try_from(size).unwrap_or(u32::MAX));
         }
         let mut ebpf = loader.load(super::OBJECT).map_err(permission_or(ProbeError::Object))?;
-        let lifecycle = ring(&mut ebpf, "LIFECYCLE", lifecycle_size)?;
+        let lifecycle = ring(&ebpf, "LIFECYCLE", lifecycle_size)?;
         let bulk = BULK_MAPS[..lanes]
             .iter()
-            .map(|name| ring(&mut ebpf, name, bulk_size))
+            .map(|name| ring(&ebpf, name, bulk_size))
             .collect::<Result<Vec<_>, _>>()?;
         let asleep = Array::try_from(take(&mut ebpf, "ASLEEP")?).map_err(map("ASLEEP"))?;
         let counters = Counted::new(take(&mut ebpf, "COUNTERS")?).map_err(map("COUNTERS"))?;
@@ -175,8 +175,9 @@ fn ring_size(bytes: usize) -> usize {
     bytes.max(page_size()).next_power_of_two()
 }
 
-fn ring(ebpf: &mut Ebpf, name: &'static str, size: usize) -> Result<Ring, ProbeError> {
-    let Map::RingBuf(data) = take(ebpf, name)? else {
+/// The reader's side. The map itself stays: programs that are loaded later refer to it by its descriptor.
+fn ring(ebpf: &Ebpf, name: &'static str, size: usize) -> Result<Ring, ProbeError> {
+    let Some(Map::RingBuf(data)) = ebpf.map(name) else {
         return Err(ProbeError::Mismatch { what: "ring buffer", name: name.into() });
     };
     let fd = data.fd().as_fd().try_clone_to_owned().map_err(|source| ProbeError::Map { name, source })?;
