@@ -1,6 +1,6 @@
 //! `falconet record`: what the kernel tells, into a file, for `falconet replay`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,7 +14,8 @@ use anyhow::anyhow;
 
 use super::exit::{Class, Failure};
 use super::phases::Phases;
-use super::run::{PROC, captured, filters, load_rules, probe_failure, tell_probe};
+use super::ruleset::{self, captured};
+use super::run::{PROC, load_rules, probe_failure, tell_probe};
 use super::{doctor, service};
 use crate::alert::log::size_of_text;
 use crate::alert::query::time;
@@ -23,7 +24,7 @@ use crate::capture::recorder::{self, Summary};
 use crate::capture::{Recorder, Writer};
 use crate::config::Config;
 use crate::engine::clock::{self, Clock};
-use crate::probe::{Counted, EventCounters, Lanes, OBJECT, Options, Probe};
+use crate::probe::{Counted, EventCounters, Lanes, OBJECT, Options, Probe, Wanted};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
 /// Records taken before containers are looked at again.
@@ -85,12 +86,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         config.sensor.rules_files.clone_from(&args.rules);
     }
     let mut phases = Phases::begin();
-    let (event_types, filters) = wanted(args, &config, &mut phases)?;
+    let wanted = wanted(args, &config, &mut phases)?;
     if !OBJECT.is_empty() {
         doctor::privileged()?;
     }
     let file = create(&args.output)?;
-    let recorded = record(args, &config, event_types, filters, file, &mut phases);
+    let recorded = record(args, &config, wanted, file, &mut phases);
     if recorded.is_err() && fs::metadata(&args.output).is_ok_and(|m| m.len() == 0) {
         // It never began; the name is free again.
         let _ = fs::remove_file(&args.output);
@@ -99,19 +100,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Types of events to keep, and what the kernel may drop of them.
-fn wanted(
-    args: &Args,
-    config: &Config,
-    phases: &mut Phases,
-) -> Result<(BTreeSet<String>, BTreeMap<String, sensor_ebpf::filter::Filter>), Failure> {
+fn wanted(args: &Args, config: &Config, phases: &mut Phases) -> Result<Wanted, Failure> {
     if args.events.is_empty() {
-        let rules = load_rules(config, phases)?;
-        let filters = if args.filtered { filters(&rules) } else { BTreeMap::new() };
-        return Ok((rules.event_types().into_iter().map(str::to_owned).collect(), filters));
+        let (rules, _) = load_rules(config, phases)?;
+        let wanted = ruleset::wanted(config, &rules);
+        let filters = if args.filtered { wanted.filters } else { BTreeMap::new() };
+        return Ok(Wanted { filters, ..wanted });
     }
     let known = captured();
     match args.events.iter().find(|name| !known.contains(*name)) {
-        None => Ok((args.events.iter().cloned().collect(), BTreeMap::new())),
+        None => Ok(Wanted { event_types: args.events.iter().cloned().collect(), filters: BTreeMap::new() }),
         Some(name) => {
             let list: Vec<&str> = known.iter().map(String::as_str).collect();
             let error = anyhow!("this sensor sees no events of type `{name}`; it sees {}", list.join(", "));
@@ -133,16 +131,14 @@ fn create(path: &Path) -> Result<File, Failure> {
 fn record(
     args: &Args,
     config: &Config,
-    event_types: BTreeSet<String>,
-    filters: BTreeMap<String, sensor_ebpf::filter::Filter>,
+    wanted: Wanted,
     file: File,
     phases: &mut Phases,
 ) -> Result<(), Failure> {
     let unavailable = |error: anyhow::Error| Failure::new(Class::Unavailable, error);
     let layout = Layout::detect(Path::new(PROC)).map_err(|e| unavailable(e.into()))?;
     let options = Options {
-        event_types,
-        filters,
+        wanted,
         cgroup_controller: layout.controller().map(str::to_owned),
         cgroup_hierarchy: layout.hierarchy(),
         bulk_bytes: config.sensor.buffer_mib.bytes(),

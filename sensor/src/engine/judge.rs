@@ -88,21 +88,14 @@ impl Judge {
         sink: Sink,
         stats: Arc<Stats>,
     ) -> Self {
-        let wanted = rules.event_types();
-        let interest = |event: &'static Event| {
-            let name = event.info.name.filter(|name| wanted.contains(name))?;
-            Some(Interest { event, ty: event_types::by_name(name)?, name })
-        };
-        // Kind 0 is no event.
-        let interests = std::iter::once(None).chain(EVENTS.iter().map(interest)).collect();
-        let meta = |name| wanted.contains(name).then(|| event_types::by_name(name)).flatten();
+        let (interests, meta) = interests(&rules);
         Self {
             processes,
             users,
             containers,
             scratch: Scratch::default(),
             interests,
-            meta: Meta { added: meta("container"), removed: meta("container_removed") },
+            meta,
             rules,
             hold: Hold::new(),
             clock: Clock::sample(),
@@ -115,6 +108,13 @@ impl Judge {
             observer: None,
             stats,
         }
+    }
+
+    /// Takes other rules, and returns those that were used so far: each record is judged by the one set or the other. What is held
+    /// is judged by the rules of the time when it is released.
+    pub fn exchange(&mut self, rules: Arc<RuleSet>) -> Arc<RuleSet> {
+        (self.interests, self.meta) = interests(&rules);
+        std::mem::replace(&mut self.rules, rules)
     }
 
     /// Takes in one record.
@@ -266,4 +266,17 @@ impl Judge {
         self.stats.containers.store(containers.containers as u64, Relaxed);
         self.stats.incomplete.store(containers.incomplete, Relaxed);
     }
+}
+
+/// What the rules want to see: by event kind, and of the two events without a record.
+fn interests(rules: &RuleSet) -> (Vec<Option<Interest>>, Meta) {
+    let wanted = rules.event_types();
+    let interest = |event: &'static Event| {
+        let name = event.info.name.filter(|name| wanted.contains(name))?;
+        Some(Interest { event, ty: event_types::by_name(name)?, name })
+    };
+    // Kind 0 is no event.
+    let interests = std::iter::once(None).chain(EVENTS.iter().map(interest)).collect();
+    let meta = |name| wanted.contains(name).then(|| event_types::by_name(name)).flatten();
+    (interests, Meta { added: meta("container"), removed: meta("container_removed") })
 }
