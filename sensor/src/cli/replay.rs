@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::exit::{Class, Failure};
+use super::ruleset::{self, captured};
 use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
 use crate::capture::cases::{self, Cases};
@@ -79,12 +80,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file =
         File::open(&args.file).map_err(|source| unreadable(CaptureError::Read { offset: 0, source }))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
-    let first = load(&config, &config.sensor.rules_files, reader.header())?;
+    let first = load(&config, reader.header())?;
     let text = TextOptions { iso_8601: config.sensor.time_format_iso_8601 };
     let printer =
         Printer { format, only: args.rule.clone(), alerts: args.to_cases.is_none() && args.event.is_none() };
     let mut judges = if args.diff.is_empty() {
-        tell_rules(&first, "");
+        tell_rules(&first, reader.header(), "");
         let mut player = Player::new(reader.header(), first.clone(), text);
         if let Some(limit) = args.to_cases {
             write_cases(&mut player, &args, first.clone(), limit);
@@ -93,9 +94,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         Judges::One { player, alerts: BTreeMap::new() }
     } else {
-        let second = load(&config, &args.diff, reader.header())?;
-        tell_rules(&first, "first: ");
-        tell_rules(&second, "second: ");
+        let mut other = config.clone();
+        other.sensor.rules_files.clone_from(&args.diff);
+        let second = load(&other, reader.header())?;
+        tell_rules(&first, reader.header(), "first: ");
+        tell_rules(&second, reader.header(), "second: ");
         let player = |rules: Arc<RuleSet>| Player::new(reader.header(), rules, text);
         Judges::Two(Box::new(Compare::new(player(first.clone()), player(second))))
     };
@@ -131,21 +134,10 @@ fn events_per_second(events: u64, time: std::time::Duration) -> f64 {
 }
 
 /// The rules, with everything inactive that the capture has no events for.
-fn load(config: &Config, files: &[PathBuf], header: &Header) -> Result<Arc<RuleSet>, Failure> {
-    let sensor = &config.sensor;
-    let sources = if files.is_empty() {
-        rules::stock()
-    } else {
-        rules::files::read(files).map_err(|e| Failure::new(Class::Unjudged, e))?
-    };
-    let options = rules::Options {
-        priority: sensor.priority,
-        selections: sensor.rules.clone(),
-        append_output: sensor.append_output.clone(),
-        matching: sensor.rule_matching,
-        captured: Some(header.event_types().map(str::to_owned).collect()),
-        ..rules::Options::default()
-    };
+fn load(config: &Config, header: &Header) -> Result<Arc<RuleSet>, Failure> {
+    let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Unjudged, e))?;
+    let captured = header.event_types().map(str::to_owned).collect();
+    let options = rules::Options { captured: Some(captured), ..config.sensor.rule_options() };
     let loaded = rules::load(&sources, &options);
     match loaded.rules {
         Some(set) => Ok(Arc::new(set)),
@@ -190,10 +182,20 @@ fn write_event(player: &mut Player, number: u64) {
     }));
 }
 
-/// Rules that can say nothing here, so that nobody takes their silence for an answer.
-fn tell_rules(rules: &RuleSet, which: &str) {
+/// What the rules cannot say here, so that nobody takes their silence for an answer.
+fn tell_rules(rules: &RuleSet, header: &Header, which: &str) {
     for note in rules.notes() {
         eprintln!("note: {which}{note}");
+    }
+    let held: Vec<&str> = header.event_types().collect();
+    let seen = captured();
+    let missing: Vec<&str> =
+        rules.event_types().into_iter().filter(|name| seen.contains(*name) && !held.contains(name)).collect();
+    if !missing.is_empty() {
+        eprintln!(
+            "note: {which}rules ask about events that the capture does not hold: {}",
+            missing.join(", ")
+        );
     }
 }
 
