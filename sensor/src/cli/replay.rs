@@ -18,6 +18,7 @@ use crate::alert::json::JsonKeys;
 use crate::capture::cases::{self, Cases};
 use crate::capture::compare::{Compare, Difference};
 use crate::capture::format::{End, Frame, Lost};
+use crate::capture::player::Only;
 use crate::capture::read::read_all;
 use crate::capture::{CaptureError, Header, Player, Reader};
 use crate::config::Config;
@@ -48,6 +49,9 @@ pub struct Args {
     /// Only alerts of this rule; repeatable.
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,
+    /// Only alerts of this container (its name, or the beginning of its id); repeatable.
+    #[arg(long, value_name = "NAME")]
+    container: Vec<String>,
     /// Instead of alerts, print a file of test cases for `rules test`: of each rule at most this many events on which it fires.
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["diff", "output"])]
     to_cases: Option<u64>,
@@ -82,13 +86,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
     let first = load(&config, reader.header())?;
     let text = TextOptions { iso_8601: config.sensor.time_format_iso_8601 };
-    let printer =
-        Printer { format, only: args.rule.clone(), alerts: args.to_cases.is_none() && args.event.is_none() };
+    let printer = Printer { format, alerts: args.to_cases.is_none() && args.event.is_none() };
+    let only = Only { rules: args.rule.clone(), containers: args.container.clone() };
     let mut judges = if args.diff.is_empty() {
         tell_rules(&first, reader.header(), "");
-        let mut player = Player::new(reader.header(), first.clone(), text);
+        let mut player = Player::new(reader.header(), first.clone(), text, only.clone());
         if let Some(limit) = args.to_cases {
-            write_cases(&mut player, &args, first.clone(), limit);
+            write_cases(&mut player, args, first.clone(), limit, only.clone());
         } else if let Some(number) = args.event {
             write_event(&mut player, number);
         }
@@ -99,7 +103,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let second = load(&other, reader.header())?;
         tell_rules(&first, reader.header(), "first: ");
         tell_rules(&second, reader.header(), "second: ");
-        let player = |rules: Arc<RuleSet>| Player::new(reader.header(), rules, text);
+        let player = |rules: Arc<RuleSet>| Player::new(reader.header(), rules, text, only.clone());
         Judges::Two(Box::new(Compare::new(player(first.clone()), player(second))))
     };
     let started = Instant::now();
@@ -116,7 +120,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         events_per_second(events, time),
         judges.judged()
     );
-    let differs = judges.tell(&first, &printer);
+    let differs = judges.tell(&first);
     match ended {
         Ok(()) => {}
         Err(error @ CaptureError::Truncated { .. }) => eprintln!("note: {error}"),
@@ -150,7 +154,7 @@ fn load(config: &Config, header: &Header) -> Result<Arc<RuleSet>, Failure> {
 }
 
 /// Has test cases printed on the way.
-fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64) {
+fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64, only: Only) {
     let list = |texts: &mut dyn Iterator<Item = String>| {
         texts.map(|text| json!(text).to_string()).collect::<Vec<_>>().join(", ")
     };
@@ -164,10 +168,8 @@ fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64
     }
     print_line("cases:");
     let mut cases = Cases::new(rules, limit);
-    let only = args.rule.clone();
     player.observe(Box::new(move |event| {
-        let wants = |rule: &str| only.is_empty() || only.iter().any(|name| name == rule);
-        if let Some(case) = cases.of(event, event.number, wants) {
+        if let Some(case) = cases.of(event, event.number, |rule| only.rule(rule)) {
             print_line(case.trim_end());
         }
     }));
@@ -250,17 +252,11 @@ impl Seen {
 /// Prints alerts.
 struct Printer {
     format: LineFormat,
-    /// Rules whose alerts are printed; empty: all.
-    only: Vec<String>,
     /// False when something else is printed.
     alerts: bool,
 }
 
 impl Printer {
-    fn wants(&self, rule: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == rule)
-    }
-
     fn alert(&self, alert: &Alert) {
         if self.alerts {
             print_line(&self.format.line(alert));
@@ -304,17 +300,13 @@ impl Judges {
             Self::One { player, alerts } => {
                 player.frame(frame);
                 for alert in player.take() {
-                    if printer.wants(&alert.rule) {
-                        printer.alert(&alert);
-                        *alerts.entry(alert.rule).or_default() += 1;
-                    }
+                    printer.alert(&alert);
+                    *alerts.entry(alert.rule).or_default() += 1;
                 }
             }
             Self::Two(compare) => {
                 for difference in compare.frame(frame) {
-                    if printer.wants(difference.rule()) {
-                        printer.difference(&difference);
-                    }
+                    printer.difference(&difference);
                 }
             }
         }
@@ -335,7 +327,7 @@ impl Judges {
     }
 
     /// The summary by rule. True when two rule sets differ.
-    fn tell(&self, rules: &RuleSet, printer: &Printer) -> bool {
+    fn tell(&self, rules: &RuleSet) -> bool {
         match self {
             Self::One { alerts, .. } => {
                 let total: u64 = alerts.values().sum();
@@ -350,7 +342,7 @@ impl Judges {
             Self::Two(compare) => {
                 let mut differs = false;
                 eprintln!("{:>10} {:>10} {:>10} {:>10}", "same", "- first", "+ second", "~ changed");
-                for (rule, c) in compare.counts().iter().filter(|(rule, _)| printer.wants(rule)) {
+                for (rule, c) in compare.counts() {
                     eprintln!("{:>10} {:>10} {:>10} {:>10}  {rule}", c.same, c.gone, c.new, c.changed);
                     differs |= (c.gone, c.new, c.changed) != (0, 0, 0);
                 }
