@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         } else if let Some(number) = args.event {
             write_event(&mut player, number);
         }
-        Judges::One { player, alerts: BTreeMap::new() }
+        Judges::One { player: Box::new(player), alerts: BTreeMap::new() }
     } else {
         let mut other = config.clone();
         other.sensor.rules_files.clone_from(&args.diff);
@@ -143,14 +143,11 @@ fn load(config: &Config, header: &Header) -> Result<Arc<RuleSet>, Failure> {
     let captured = header.event_types().map(str::to_owned).collect();
     let options = rules::Options { captured: Some(captured), ..config.sensor.rule_options() };
     let loaded = rules::load(&sources, &options);
-    match loaded.rules {
-        Some(set) => Ok(Arc::new(set)),
-        None => {
-            let errors: Vec<String> =
-                loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
-            Err(Failure::new(Class::Unjudged, anyhow!("{}", errors.join("\n"))))
-        }
-    }
+    loaded.rules.map(Arc::new).ok_or_else(|| {
+        let errors: Vec<String> =
+            loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
+        Failure::new(Class::Unjudged, anyhow!("{}", errors.join("\n")))
+    })
 }
 
 /// Has test cases printed on the way.
@@ -290,7 +287,7 @@ fn print_line(line: &str) {
 
 /// Who judges.
 enum Judges {
-    One { player: Player, alerts: BTreeMap<String, u64> },
+    One { player: Box<Player>, alerts: BTreeMap<String, u64> },
     Two(Box<Compare>),
 }
 
