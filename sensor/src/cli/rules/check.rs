@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use super::sarif;
 use crate::cli::exit::{Class, Failure};
 use crate::cli::run::captured;
+use crate::cli::say;
 use crate::config::Config;
 use crate::rules::diagnostic::{Code, Diagnostic, FileReport};
 use crate::rules::lint::{self, Finding, LINTS, Level};
@@ -82,8 +83,15 @@ impl Policy<'_> {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let mut out = String::new();
+    let verdict = check(args, &mut out);
+    say(&out);
+    verdict
+}
+
+fn check(args: &Args, out: &mut String) -> Result<(), Failure> {
     if args.list_lints {
-        print!("{}", list());
+        out.push_str(&list());
         return Ok(());
     }
     let policy = Policy { deny: &args.deny, allow: &args.allow };
@@ -106,12 +114,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut findings = loaded.rules.as_ref().map_or_else(Vec::new, |rules| lint::run(&sources, rules));
     findings.retain(|finding| !policy.allows(finding.lint.id));
     match args.output {
-        Format::Json => println!("{}", loaded.json()),
+        Format::Json => out.push_str(&format!("{}\n", loaded.json())),
         Format::Sarif => {
             let base = std::env::current_dir().unwrap_or_default();
-            println!("{:#}", sarif::document(&entries(&loaded, &findings, &policy), &base));
+            let entries = entries(&loaded, &findings, &policy);
+            out.push_str(&format!("{:#}\n", sarif::document(&entries, &base)));
         }
-        Format::Text => print!("{}", text(&loaded, &findings, &policy)),
+        Format::Text => out.push_str(&text(&loaded, &findings, &policy)),
     }
     verdict(&loaded, &findings, &policy)
 }
@@ -258,7 +267,7 @@ mod tests {
         let good = write("good/good.yaml", GOOD);
         write("good/good.cases.yaml", "rules: []\n");
         let bad = write("bad.yaml", "- rule: r\n");
-        let check = |files: &[&PathBuf], output| run(&args(files, output));
+        let check = |files: &[&PathBuf], output| super::check(&args(files, output), &mut String::new());
         assert!(check(&[&good], Format::Text).is_ok());
         assert!(check(&[&folder.path().join("good")], Format::Sarif).is_ok());
         assert!(check(&[], Format::Json).is_ok());
@@ -275,7 +284,7 @@ mod tests {
         let check = |deny: &[&str], allow: &[&str]| {
             let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
             let args = Args { deny: words(deny), allow: words(allow), ..args(&[&path], Format::Text) };
-            run(&args).err().map(|failure| failure.class)
+            super::check(&args, &mut String::new()).err().map(|failure| failure.class)
         };
         assert_eq!(check(&[], &[]), None);
         assert_eq!(check(&["no-descriptor"], &[]), Some(Class::Failed));

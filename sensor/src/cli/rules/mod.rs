@@ -5,6 +5,7 @@ mod check;
 mod junit;
 mod sarif;
 mod test;
+mod why;
 
 use clap::Subcommand;
 

@@ -88,6 +88,9 @@ fn told(conflict: &Conflict) -> Option<String> {
         Conflict::Types(part, before) => {
             format!("`{}` leaves no event type, for the rest allows {before} only", short(part))
         }
+        Conflict::Without(a, b) => {
+            format!("`{}` asks for a parameter that events of `{}` do not have", short(a), short(b))
+        }
         Conflict::Alternatives => "the rest of it excludes every alternative".to_owned(),
         Conflict::Impossible(..) | Conflict::Parameter(_) | Conflict::Empty(_) => return None,
     })

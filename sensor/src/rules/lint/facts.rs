@@ -31,6 +31,8 @@ pub enum Conflict {
     Impossible(String, String),
     /// No event type is left: the comparison that took the last, and what was left before.
     Types(String, String),
+    /// The comparison needs a parameter that the events of the other do not have.
+    Without(String, String),
     /// None of the event types has the parameter.
     Parameter(String),
     /// The comparison is false by its form: `in ()`.
@@ -45,6 +47,8 @@ pub struct Facts<'p> {
     /// Event types that are still possible.
     pub types: Types,
     leaves: HashMap<String, bool>,
+    /// What took event types away: a comparison, the types that it left, and whether it needs a parameter of theirs.
+    narrowed: Vec<(String, Arc<Leaf>, bool)>,
     fields: HashMap<FieldRef, Vec<(Arc<Leaf>, bool)>>,
     /// Alternatives: a disjunction that holds, or a conjunction that does not.
     open: Vec<(&'p Part, bool)>,
@@ -58,6 +62,7 @@ impl<'p> Facts<'p> {
         Self {
             types: all_types(true),
             leaves: HashMap::new(),
+            narrowed: Vec::new(),
             fields: HashMap::new(),
             open: Vec::new(),
             conflict: None,
@@ -161,8 +166,9 @@ impl<'p> Facts<'p> {
         if let Some(types) = &leaf.types {
             let before = self.types.clone();
             if !narrow(&mut self.types, types, holds) {
-                self.conflict = Some(Conflict::Types(shown(leaf, holds), names(&before)));
+                self.conflict = Some(self.types_conflict(leaf, holds, &before));
             }
+            self.narrowed.push((leaf.key.clone(), Arc::clone(leaf), holds));
             return;
         }
         let Some(field) = &leaf.field else { return };
@@ -172,6 +178,9 @@ impl<'p> Facts<'p> {
             {
                 self.conflict = Some(Conflict::Parameter(leaf.key.clone()));
                 return;
+            }
+            if leaf.present.is_some() {
+                self.narrowed.push((leaf.key.clone(), Arc::clone(leaf), true));
             }
             match never(leaf) {
                 // A list that has no items yet is meant to be filled.
@@ -186,6 +195,26 @@ impl<'p> Facts<'p> {
         let all = self.fields.entry(field.clone()).or_default();
         all.push((Arc::clone(leaf), holds));
         self.conflict = field_conflict(field, all);
+    }
+}
+
+impl Facts<'_> {
+    /// Why a comparison of the event's type leaves none: the one comparison that excludes it, if one does.
+    fn types_conflict(&self, leaf: &Leaf, holds: bool, before: &[bool]) -> Conflict {
+        let text = shown(leaf, holds);
+        for (other, set, inside) in &self.narrowed {
+            let Some(theirs) = set.types.as_ref().or(set.present.as_ref()) else { continue };
+            let Some(own) = &leaf.types else { continue };
+            let mut both = own.iter().zip(theirs).filter(|(a, b)| (**a == holds) && (**b == *inside));
+            if both.next().is_none() {
+                return match (&set.present, inside) {
+                    (Some(_), _) => Conflict::Without(other.clone(), text),
+                    (None, true) => Conflict::Pair(other.clone(), text),
+                    (None, false) => Conflict::Pair(format!("not {other}"), text),
+                };
+            }
+        }
+        Conflict::Types(text, names(before))
     }
 }
 

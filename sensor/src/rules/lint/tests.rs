@@ -311,14 +311,14 @@ fn a_mistake_is_told_once() {
         ),
         (
             "evt.type=execve and evt.type=unlink",
-            "never-true: the condition can never be true: `evt.type = unlink` leaves no event type, for the rest allows execve only",
+            "never-true: the condition can never be true: `evt.type = execve` excludes `evt.type = unlink`",
         ),
         ("evt.type=execve and (proc.name=a or not proc.name=a)", "always-true: this is always true: "),
         ("evt.type=unlink and fd.name=/x", "no-descriptor: fd.name is missing: unlink has no descriptor"),
         ("evt.type=execve and fd.name=/x", "no-descriptor: fd.name is missing: execve has no descriptor"),
         (
             "(evt.type=unlink or proc.name=x) and evt.type=execve",
-            "never-true: this alternative can never be true: `evt.type = unlink` leaves no event type, for the rest allows execve only",
+            "never-true: this alternative can never be true: `evt.type = execve` excludes `evt.type = unlink`",
         ),
         (
             "evt.type=unlink and evt.arg.pth=/x",
