@@ -205,9 +205,12 @@ fn text(loaded: &Loaded, findings: &[Finding], policy: &Policy<'_>) -> String {
     if let Some(rules) = &loaded.rules {
         let of_falco: usize = loaded.files.iter().map(|file| file.warnings.len()).sum();
         text.push_str(&format!(
-            "{} rules of {} files; {of_falco} warnings of Falco's, {warnings} of lints, {notes} notes\n",
-            rules.rules().len(),
-            loaded.files.len()
+            "{} in {}: {}, {}, {}\n",
+            counted(rules.rules().len(), "rule"),
+            counted(loaded.files.len(), "file"),
+            counted(of_falco, "warning"),
+            counted(warnings, "lint"),
+            counted(notes, "note"),
         ));
     }
     text
@@ -228,6 +231,11 @@ fn shown(finding: &Finding, policy: &Policy<'_>) -> String {
     }
     text.push_str(&format!("  {}\n", finding.lint.remedy));
     text
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn list() -> String {

@@ -108,7 +108,8 @@ impl Suite {
 /// The cases of each rule that can fire, over all files.
 #[derive(Default)]
 struct Coverage {
-    rules: BTreeMap<String, (bool, bool)>,
+    /// By name: where it is, whether a case fires it, whether one is silent.
+    rules: BTreeMap<String, (String, bool, bool)>,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -274,16 +275,18 @@ fn told(rules: &RuleSet, case: &cases::Case, failure: &cases::Failure) -> String
 impl Coverage {
     fn add(&mut self, ready: &Ready) {
         for rule in ready.rules.rules().iter().filter(|rule| rule.status.fires()) {
-            self.rules.entry(rule.name.clone()).or_default();
+            let place = ready.rules.place(rule);
+            let place = place.map(|place| format!(" ({}:{})", place.file, place.line)).unwrap_or_default();
+            self.rules.entry(rule.name.clone()).or_insert((place, false, false));
         }
         for case in &ready.file.cases {
             for name in &case.fires {
-                if let Some((fires, _)) = self.rules.get_mut(name) {
+                if let Some((_, fires, _)) = self.rules.get_mut(name) {
                     *fires = true;
                 }
             }
             for name in &case.silent {
-                if let Some((_, silent)) = self.rules.get_mut(name) {
+                if let Some((_, _, silent)) = self.rules.get_mut(name) {
                     *silent = true;
                 }
             }
@@ -291,7 +294,7 @@ impl Coverage {
     }
 
     fn suite(&self) -> Suite {
-        let test = |(name, (fires, silent)): (&String, &(bool, bool))| {
+        let test = |(name, (place, fires, silent)): (&String, &(String, bool, bool))| {
             let missing = match (fires, silent) {
                 (true, true) => None,
                 (true, false) => Some("no case in which it is silent"),
@@ -299,7 +302,7 @@ impl Coverage {
                 (false, false) => Some("no case at all"),
             };
             let outcome = missing.map_or(Outcome::Passed, |missing| {
-                Outcome::Failed(vec![format!("rule {name:?} has {missing}")])
+                Outcome::Failed(vec![format!("rule {name:?}{place} has {missing}")])
             });
             Test { name: name.clone(), line: None, outcome, took: Duration::ZERO }
         };

@@ -1,7 +1,7 @@
 //! Why a rule fired or did not, in a few lines: the comparisons that decide it, each with the value that it saw.
 
 use crate::rules::trace::{Leaf, Part, Trace, Truth};
-use crate::rules::tree::NameKind;
+use crate::rules::tree::{NameKind, Named};
 
 /// Most lines; `rules explain` shows everything.
 const MOST: usize = 16;
@@ -9,7 +9,7 @@ const MOST: usize = 16;
 /// The lines, indented below what they explain.
 pub fn lines(trace: &Trace) -> Vec<String> {
     let mut lines = Vec::new();
-    part(&trace.root, 1, &mut lines);
+    part(&trace.root, 1, &mut Vec::new(), &mut lines);
     let rest = lines.len().saturating_sub(MOST);
     if rest > 0 {
         lines.truncate(MOST);
@@ -18,37 +18,74 @@ pub fn lines(trace: &Trace) -> Vec<String> {
     lines
 }
 
-/// What makes the part as it is.
-fn part(part: &Part, depth: usize, lines: &mut Vec<String>) {
+/// What makes the part as it is. `via` are the macros and exceptions around it that are not told yet.
+fn part<'t>(part: &'t Part, depth: usize, via: &mut Vec<&'t Named>, lines: &mut Vec<String>) {
+    let outside = via.len();
+    via.extend(part.from());
+    let indent = "  ".repeat(depth);
     match part {
         // One that does not hold is enough; all of them are in the way.
         Part::And { holds, parts, .. } => {
             for inner in parts.iter().filter(|inner| inner.holds() == *holds) {
-                self::part(inner, depth, lines);
+                self::part(inner, depth, via, lines);
             }
         }
         Part::Or { holds: true, parts, .. } => {
             if let Some(inner) = parts.iter().find(|inner| inner.holds()) {
-                self::part(inner, depth, lines);
+                self::part(inner, depth, via, lines);
             }
         }
         Part::Or { holds: false, parts, .. } => {
-            lines.push(format!("{}none of these holds:", "  ".repeat(depth)));
-            parts.iter().for_each(|inner| self::part(inner, depth + 1, lines));
+            lines.push(format!("{indent}none of these holds{}:", names(via)));
+            parts.iter().for_each(|inner| self::part(inner, depth + 1, &mut Vec::new(), lines));
         }
         Part::Not { part: inner, holds, .. } => match &**inner {
-            Part::Leaf(leaf) => lines.push(line(leaf, "not ", *holds, depth)),
+            Part::Leaf(leaf) => lines.push(line(leaf, "not ", *holds, depth, via)),
             inner => {
+                via.extend(inner.from());
                 let word = if *holds { "excluded, and does not hold" } else { "excluded, but holds" };
-                lines.push(format!("{}{word}:", "  ".repeat(depth)));
-                self::part(inner, depth + 1, lines);
+                lines.push(format!("{indent}{word}{}:", names(via)));
+                match inner {
+                    // The heading says it.
+                    Part::Or { holds: false, parts, .. } => {
+                        parts.iter().for_each(|inner| self::part(inner, depth + 1, &mut Vec::new(), lines));
+                    }
+                    inner => bare(inner, depth + 1, lines),
+                }
             }
         },
-        Part::Leaf(leaf) => lines.push(line(leaf, "", leaf.truth.holds(), depth)),
+        Part::Leaf(leaf) => lines.push(line(leaf, "", leaf.truth.holds(), depth, via)),
+    }
+    via.truncate(outside);
+}
+
+/// A part whose names are told already.
+fn bare(part: &Part, depth: usize, lines: &mut Vec<String>) {
+    match part {
+        Part::And { holds, parts, .. } | Part::Or { holds, parts, .. } => {
+            let shown = if matches!(part, Part::And { .. }) { usize::MAX } else { 1 };
+            for inner in parts.iter().filter(|inner| inner.holds() == *holds).take(shown) {
+                self::part(inner, depth, &mut Vec::new(), lines);
+            }
+        }
+        other => self::part(other, depth, &mut Vec::new(), lines),
     }
 }
 
-fn line(leaf: &Leaf, not: &str, holds: bool, depth: usize) -> String {
+/// ` (macro a, exception b)`.
+fn names(via: &[&Named]) -> String {
+    if via.is_empty() { String::new() } else { format!(" ({})", listed(via).join(", ")) }
+}
+
+fn listed(via: &[&Named]) -> Vec<String> {
+    let kind = |named: &Named| match named.kind {
+        NameKind::Macro => "macro",
+        NameKind::Exception => "exception",
+    };
+    via.iter().map(|named| format!("{} {}", kind(named), named.name)).collect()
+}
+
+fn line(leaf: &Leaf, not: &str, holds: bool, depth: usize, via: &[&Named]) -> String {
     let truth = match leaf.truth {
         Truth::Unfilled => "cannot be filled",
         _ if holds => "true",
@@ -65,10 +102,9 @@ fn line(leaf: &Leaf, not: &str, holds: bool, depth: usize) -> String {
         .collect();
     let mut place: Vec<String> =
         leaf.place.iter().map(|place| format!("{}:{}:{}", place.file, place.line, place.column)).collect();
-    place.extend(leaf.from.iter().map(|from| match from.kind {
-        NameKind::Macro => format!("macro {}", from.name),
-        NameKind::Exception => format!("exception {}", from.name),
-    }));
+    let own = leaf.from.iter().filter(|named| !via.contains(named));
+    let all: Vec<&Named> = via.iter().copied().chain(own).collect();
+    place.extend(listed(&all));
     let place = if place.is_empty() { String::new() } else { format!(" ({})", place.join(", ")) };
     format!("{}{truth}: {not}{}; {}{place}", "  ".repeat(depth), short(&leaf.text), seen.join(", "))
 }
@@ -90,6 +126,7 @@ mod tests {
     fn told(condition: &str, event: &str) -> Vec<String> {
         let rules = format!(
             "- macro: shell\n  condition: proc.name in (bash, sh)\n\
+             - macro: wrapped\n  condition: (shell and fd.num = 1)\n\
              - rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: {condition}\n"
         );
         let rules = load(&[Source::new("r.yaml", rules)], &Options::default()).rules.unwrap();
@@ -107,9 +144,9 @@ mod tests {
             [
                 "  false: proc.name in (bash, sh); proc.name is \"cat\" (r.yaml:2:14, macro shell)",
                 "  none of these holds:",
-                "    false: fd.num > 3; fd.num is 2 (r.yaml:7:45)",
-                "    false: fd.name = /x; fd.name has no value (r.yaml:7:59)",
-                "  false: not user.name = root; user.name is \"root\" (r.yaml:7:81)",
+                "    false: fd.num > 3; fd.num is 2 (r.yaml:9:45)",
+                "    false: fd.name = /x; fd.name has no value (r.yaml:9:59)",
+                "  false: not user.name = root; user.name is \"root\" (r.yaml:9:81)",
             ]
         );
         assert_eq!(
@@ -118,10 +155,22 @@ mod tests {
                 "{evt.type: open, proc.name: sh, fd.num: 2}"
             ),
             [
-                "  true: evt.type = open; evt.type is \"open\" (r.yaml:7:14)",
+                "  true: evt.type = open; evt.type is \"open\" (r.yaml:9:14)",
                 "  excluded, and does not hold:",
-                "    false: fd.num = 1; fd.num is 2 (r.yaml:7:49)",
-                "  true: fd.num = 2; fd.num is 2 (r.yaml:7:80)",
+                "    false: fd.num = 1; fd.num is 2 (r.yaml:9:49)",
+                "  true: fd.num = 2; fd.num is 2 (r.yaml:9:80)",
+            ]
+        );
+    }
+
+    #[test]
+    fn macros_around_are_named() {
+        assert_eq!(
+            told("evt.type = open and not wrapped", "{evt.type: open, proc.name: sh, fd.num: 1}"),
+            [
+                "  excluded, but holds (macro wrapped):",
+                "    true: proc.name in (bash, sh); proc.name is \"sh\" (r.yaml:2:14, macro shell)",
+                "    true: fd.num = 1; fd.num is 1 (r.yaml:4:25)",
             ]
         );
     }

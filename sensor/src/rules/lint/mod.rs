@@ -172,4 +172,6 @@ pub fn run(sources: &[Source], rules: &RuleSet) -> Vec<Finding> {
 }
 
 #[cfg(test)]
+mod sound_tests;
+#[cfg(test)]
 mod tests;

@@ -404,3 +404,15 @@ fn findings_in_the_upstream_rules_are_those_that_were_looked_at() {
     ];
     assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn the_documentation_lists_the_lints() {
+    let page = include_str!("../../../../docs/rules.md");
+    let listed: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 2).collect();
+    let expected: Vec<String> = LINTS
+        .iter()
+        .map(|lint| format!("| `{}` | {} | {} |", lint.id, lint.level.as_str(), lint.why))
+        .collect();
+    assert_eq!(listed, expected, "docs/rules.md is stale");
+}
