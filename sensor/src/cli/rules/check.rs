@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::sarif;
 use crate::cli::exit::{Class, Failure};
-use crate::cli::run::captured;
+use crate::cli::ruleset::captured;
 use crate::cli::say;
 use crate::config::Config;
 use crate::rules::diagnostic::{Code, Diagnostic, FileReport};

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use super::{junit, why};
 use crate::cli::exit::{Class, Failure};
-use crate::cli::run::captured;
+use crate::cli::ruleset::captured;
 use crate::cli::say;
 use crate::config::Config;
 use crate::rules::files::FilesError;
