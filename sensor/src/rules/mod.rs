@@ -7,6 +7,7 @@
 mod ast;
 pub mod cases;
 mod check;
+mod codes;
 mod collector;
 mod compile;
 pub mod diagnostic;
@@ -22,6 +23,7 @@ mod lookup;
 mod matcher;
 pub mod options;
 pub mod output;
+mod params;
 mod parse;
 mod pattern;
 mod plan;
@@ -30,8 +32,11 @@ mod priority;
 mod reader;
 mod requirements;
 mod resolve;
+mod services;
+mod stack;
 pub mod stock;
 mod suggest;
+mod syscall_names;
 mod text;
 mod transform;
 mod yaml;
@@ -45,6 +50,8 @@ pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::collector::{Collector, List, Rule};
 use super::diagnostic::{Code, Complaint};
 use super::parse;
 use super::reader::quote;
-use super::text::Text;
+use super::text::{Origin, Text};
 
 /// Most nodes of one condition after its macros are put in; macros that use each other could grow without end.
 const MAX_NODES: usize = 100_000;
@@ -90,7 +90,7 @@ impl<'c> Resolver<'c> {
         }
         path.pop();
         let mut nodes = 0;
-        let expr = self.put_in(expr, &mut nodes)?;
+        let expr = shallow(self.put_in(expr, &mut nodes)?, place.at)?;
         self.macros.insert(name, Resolved { expr, nodes });
         Ok(())
     }
@@ -110,14 +110,14 @@ impl<'c> Resolver<'c> {
             exception.write(&mut text)?;
         }
         let expr = self.parse(&text)?;
-        self.put_in(&expr, &mut 0)
+        shallow(self.put_in(&expr, &mut 0)?, origin)
     }
 
     /// Substitutes the lists in a condition text and parses it.
     fn parse(&self, text: &Text) -> Result<Expr, Complaint> {
         let mut text = text.clone();
         for (name, items) in &self.lists {
-            if text.substitute(name, items) {
+            if text.substitute(name, items)? {
                 self.used_lists.borrow_mut().insert(name);
             }
         }
@@ -163,6 +163,15 @@ impl<'c> Resolver<'c> {
         });
         lists.chain(macros).collect()
     }
+}
+
+/// The tree, unless it is so deep that walking it could take the whole stack.
+fn shallow(expr: Expr, at: Origin) -> Result<Expr, Complaint> {
+    if expr.depth() <= parse::MAX_DEPTH {
+        return Ok(expr);
+    }
+    let message = format!("nested deeper than {} levels with its macros", parse::MAX_DEPTH);
+    Err(Complaint::new(Code::CompileCondition, at, message))
 }
 
 /// Longest chain of macros that refer to each other.
