@@ -51,7 +51,9 @@ fn build(
                 match budget.0.checked_sub(taken.min(size)) {
                     Some(left) => budget.0 = left,
                     None => {
-                        return Err(PatternError("the patterns of the rules are too big together".to_owned()));
+                        return Err(PatternError(
+                            "the patterns of the rules are too big together".to_owned(),
+                        ));
                     }
                 }
                 return Ok(regex);
