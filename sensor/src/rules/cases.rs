@@ -194,7 +194,8 @@ impl Event for CaseEvent {
 /// Reads a file of test cases.
 pub fn parse(source: &Source) -> Result<CaseFile, CaseError> {
     let reader = Reader { source };
-    let documents = yaml::documents(&source.text).map_err(|error| reader.error(error.at, error.message))?;
+    let documents = yaml::documents(&source.text, yaml::Twice::Refused)
+        .map_err(|error| reader.error(error.at, error.message))?;
     let Some(document) = documents.first() else { return Err(reader.error(0, "the file is empty")) };
     reader.only(document, &["rules", "cases"])?;
     let rules = reader.names(document, "rules")?;

@@ -22,14 +22,16 @@ mod lookup;
 mod matcher;
 pub mod options;
 pub mod output;
+mod overrides;
 mod parse;
 mod pattern;
 mod plan;
 pub mod prefilter;
 mod priority;
 mod reader;
-mod requirements;
+pub mod requirements;
 mod resolve;
+mod schema;
 pub mod stock;
 mod suggest;
 mod text;
@@ -45,6 +47,8 @@ pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]

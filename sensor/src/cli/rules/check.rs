@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::read;
 use crate::cli::exit::{Class, Failure};
-use crate::rules::diagnostic::{Code, Diagnostic, FileReport};
+use crate::rules::diagnostic::{Diagnostic, FileReport};
 use crate::rules::{Options, RuleSet, load, stock};
 
 #[derive(clap::Args)]
@@ -65,8 +65,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// The report about a file that cannot be read.
 fn unread(path: &Path, error: &std::io::Error) -> FileReport {
     let name = path.display().to_string();
-    let diagnostic = Diagnostic::unread(Code::FileRead, &name, error.to_string());
-    FileReport { name, errors: vec![diagnostic], warnings: Vec::new() }
+    let diagnostic = Diagnostic::unread(&name, error.to_string());
+    FileReport { name, errors: vec![diagnostic], ..FileReport::default() }
 }
 
 #[cfg(test)]

@@ -1,0 +1,3 @@
+//! Conformance tables: the language as its specification tells it, as data.
+
+mod files;
