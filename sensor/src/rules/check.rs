@@ -83,6 +83,8 @@ pub enum Test {
 #[derive(Debug, Default)]
 pub struct Findings {
     pub warnings: Vec<Complaint>,
+    /// Every field counts as one that the engine can extract.
+    pub every_field: bool,
 }
 
 /// Checks a condition.
@@ -163,7 +165,7 @@ fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint>
                 return pair(check, right, findings);
             }
             let (left, yields) = compute(transform, findings)?;
-            if let Some(name) = left.unfilled() {
+            if let Some(name) = left.unfilled().filter(|_| !findings.every_field) {
                 return Ok(Cond::Unfilled(name));
             }
             let test = match (check.op, yields) {
@@ -232,7 +234,7 @@ fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond,
     if let Yields::One(kind) = left_type {
         allowed(kind, op, check.span)?;
     }
-    if let Some(name) = left.unfilled().or(right.unfilled()) {
+    if let Some(name) = left.unfilled().or(right.unfilled()).filter(|_| !findings.every_field) {
         return Ok(Cond::Unfilled(name));
     }
     Ok(test_of(format!("{check} (computed)"), Test::Pair(left, op, right), 40))
@@ -274,7 +276,7 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
     if let Some(cond) = constant(&field, check, matcher.as_ref())? {
         return Ok(cond);
     }
-    if !info.filled {
+    if !info.filled && !findings.every_field {
         return Ok(Cond::Unfilled(info.name));
     }
     // The key is the comparison as the canonical form shows it, after the field's argument was understood.
@@ -327,7 +329,7 @@ fn cost(field: &FieldRef, op: Op) -> u32 {
 }
 
 /// What a field is for events of a type, where the type alone says it.
-fn decided_by_type(field: &FieldRef) -> Option<fn(&event_types::Info) -> Option<Value<'static>>> {
+pub(super) fn decided_by_type(field: &FieldRef) -> Option<fn(&event_types::Info) -> Option<Value<'static>>> {
     use event_types::Kind::{Meta, Syscall};
     match field.field {
         Field::EvtType => Some(|info| Some(Value::Str(info.name.as_bytes()))),

@@ -294,9 +294,14 @@ impl Entry {
 }
 
 impl Exception {
+    /// True when it is part of the condition.
+    pub fn is_written(&self) -> bool {
+        !self.values.is_empty()
+    }
+
     /// Appends ` and not …` for this exception; nothing when it has no values.
     pub fn write(&self, into: &mut Text) -> Result<(), Complaint> {
-        if self.values.is_empty() {
+        if !self.is_written() {
             return Ok(());
         }
         into.push_str(" and not ", self.at);
@@ -306,11 +311,7 @@ impl Exception {
 
     fn write_single(&self, into: &mut Text) -> Result<(), Complaint> {
         let (Some(field), Some(comp)) = (self.fields.first(), self.comps.first()) else { return Ok(()) };
-        into.push_str("(", self.at);
-        into.push(field);
-        into.push_str(" ", self.at);
-        into.push(comp);
-        into.push_str(" (", self.at);
+        into.push_str(&format!("({} {} (", field.as_str(), comp.as_str()), self.at);
         for (n, entry) in self.values.iter().enumerate() {
             if let Value::List(_) = entry.value {
                 let message = "Expected values array to contain a list of strings";
@@ -344,10 +345,8 @@ impl Exception {
                     into.push_str(" and ", item.at);
                 }
                 let (field, comp) = (&self.fields[m], &self.comps[m]);
-                into.push(field);
-                into.push_str(" ", item.at);
-                into.push(comp);
-                into.push_str(" ", item.at);
+                // A comparison stands where its value does: the field is the same in all tuples.
+                into.push_str(&format!("{} {} ", field.as_str(), comp.as_str()), item.at);
                 into.push(&side(item, takes_list(comp)));
             }
             into.push_str(")", tuple.at);

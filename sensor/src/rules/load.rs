@@ -4,6 +4,7 @@
 //! later one defines, and the first error of a file ends the loading.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Priority;
 use super::ast::{Expr, Op, Operand, Right};
@@ -22,6 +23,7 @@ use super::requirements::Requirements;
 use super::resolve::Resolver;
 use super::schema;
 use super::text::{Origin, Text};
+use super::tree::{self, FileText, Kept, Sharing, Sources};
 use super::yaml::{self, Twice};
 
 /// A rules file: its name for messages, and its text.
@@ -105,6 +107,8 @@ pub struct Rule {
     /// What `extra_fields` adds to the JSON.
     pub extra: Vec<(String, Extra)>,
     pub status: Status,
+    /// The condition for those who want to see it.
+    pub(super) kept: Kept,
 }
 
 /// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
@@ -116,6 +120,7 @@ pub struct RuleSet {
     prefilter: Prefilter,
     matching: Matching,
     requirements: Requirements,
+    pub(super) sources: Sources,
 }
 
 impl RuleSet {
@@ -132,6 +137,11 @@ impl RuleSet {
     /// Names of the event types on which some rule can fire: what has to be captured.
     pub fn event_types(&self) -> BTreeSet<&'static str> {
         event_types::all().filter(|(event, _)| self.can_fire(*event)).map(|(_, info)| info.name).collect()
+    }
+
+    /// How many rules may fire on one event.
+    pub fn matching(&self) -> Matching {
+        self.matching
     }
 
     /// What an open must have for any rule to match it.
@@ -175,6 +185,7 @@ pub fn load(files: &[Source], options: &Options) -> Loaded {
     let mut collector = Collector::default();
     let mut reports = Vec::new();
     let mut rules = None;
+    let texts = tree::texts(files);
     for (number, source) in files.iter().enumerate() {
         let file = File { number: u32::try_from(number).unwrap_or(u32::MAX), text: &source.text };
         let mut report = FileReport { name: source.name.clone(), ..FileReport::default() };
@@ -186,7 +197,7 @@ pub fn load(files: &[Source], options: &Options) -> Loaded {
         }
         let mut warnings = Vec::new();
         let outcome = read(file, &mut collector, options, &mut report.schema, &mut warnings)
-            .and_then(|()| build(&collector, options, &mut warnings));
+            .and_then(|()| build(&collector, options, &texts, &mut warnings));
         report.warnings = warnings.into_iter().map(|complaint| Diagnostic::new(complaint, files)).collect();
         rules = outcome.map_err(|complaint| report.errors.push(Diagnostic::new(complaint, files))).ok();
         reports.push(report);
@@ -202,7 +213,7 @@ pub fn load(files: &[Source], options: &Options) -> Loaded {
         }
         rules = None;
     } else if files.is_empty() {
-        rules = build(&collector, options, &mut Vec::new()).ok();
+        rules = build(&collector, options, &texts, &mut Vec::new()).ok();
     }
     Loaded { rules, files: reports }
 }
@@ -226,20 +237,23 @@ fn read(
 fn build(
     collector: &Collector,
     options: &Options,
+    texts: &Arc<[FileText]>,
     warnings: &mut Vec<Complaint>,
 ) -> Result<RuleSet, Complaint> {
     let resolver = Resolver::new(collector)?;
     let mut compiler = Compiler::default();
     let mut prefilter = Prefilter::default();
+    let mut sharing = Sharing::default();
     let mut rules = Vec::new();
     for definition in collector.rules.iter().filter(|definition| definition.source_known()) {
         let around = |complaint: Complaint| complaint.within("rule", &definition.name, definition.place.at);
         let mut said = Vec::new();
         match rule(definition, &resolver, options, &mut said) {
-            Ok((rule, cond)) => {
+            Ok(mut rule) => {
+                sharing.share(&mut rule.kept.cond);
                 if rule.status.fires() {
-                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &cond);
-                    prefilter.add(&cond);
+                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &rule.kept.cond);
+                    prefilter.add(&rule.kept.cond);
                 }
                 rules.push(rule);
             }
@@ -263,6 +277,7 @@ fn build(
         prefilter,
         matching: options.matching,
         requirements: collector.requirements.clone(),
+        sources: resolver.sources(collector, Arc::clone(texts)),
     })
 }
 
@@ -282,7 +297,7 @@ fn rule(
     resolver: &Resolver<'_>,
     options: &Options,
     warnings: &mut Vec<Complaint>,
-) -> Result<(Rule, Cond), Complaint> {
+) -> Result<Rule, Complaint> {
     let text = resolver.text(definition)?;
     let format = output_format(definition, options);
     let mut said = Vec::new();
@@ -291,8 +306,8 @@ fn rule(
     warnings.extend(said.into_iter().map(in_output));
     let output = output.map_err(in_output)?;
     let in_rule = |complaint| resolver.in_rule(definition, &text, complaint);
-    let expr = resolver.rule(&text).map_err(in_rule)?;
-    let mut findings = Findings::default();
+    let (written, expr) = resolver.rule(&text).map_err(in_rule)?;
+    let mut findings = Findings { every_field: options.every_field, ..Findings::default() };
     unsafe_na(&expr, &mut findings.warnings);
     let cond = check::condition(&expr, &mut findings);
     warnings.extend(findings.warnings.into_iter().map(in_rule));
@@ -315,7 +330,9 @@ fn rule(
         warnings.push(Complaint::new(Code::NoEvttype, definition.condition.origin(0), message));
     }
     let status = status(definition, &cond, &types, options);
-    let rule = Rule {
+    let exceptions = definition.exceptions.iter().filter(|exception| exception.is_written());
+    let exceptions = exceptions.map(|exception| (exception.name.clone(), exception.at)).collect();
+    Ok(Rule {
         name: definition.name.clone(),
         desc: definition.desc.clone(),
         priority: definition.priority,
@@ -326,8 +343,8 @@ fn rule(
         output,
         extra,
         status,
-    };
-    Ok((rule, cond))
+        kept: Kept::new(written, cond, exceptions, definition.place.at),
+    })
 }
 
 /// Warns about comparisons with `<NA>` of fields of which old rules believed that they have it as a value.
@@ -399,10 +416,7 @@ fn status(definition: &collector::Rule, cond: &Cond, types: &[EventType], option
         let mut wanted = types.iter().filter_map(|event| event_types::info(*event)).map(|info| info.name);
         if !types.is_empty() && !wanted.clone().any(|name| captured.contains(name)) {
             let list: Vec<&str> = wanted.by_ref().take(5).collect();
-            return Status::Inactive(format!(
-                "it needs {}, which this sensor does not capture",
-                list.join(", ")
-            ));
+            return Status::Inactive(format!("it needs {}, which is not captured", list.join(", ")));
         }
     }
     if names.is_empty() {

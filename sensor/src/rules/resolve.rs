@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::ast::Expr;
 use super::collector::{Collector, List, Macro, Place, Rule};
@@ -9,6 +10,7 @@ use super::diagnostic::{Code, Complaint};
 use super::parse;
 use super::suggest;
 use super::text::{Origin, Text};
+use super::tree::{FileText, Sources};
 
 /// Most nodes of one condition after its macros are put in; macros that use each other could grow without end.
 const MAX_NODES: usize = 100_000;
@@ -17,16 +19,17 @@ const MAX_NODES: usize = 100_000;
 pub struct Resolver<'c> {
     /// List names with their joined items, in order of definition.
     lists: Vec<(&'c str, Text)>,
-    macros: HashMap<&'c str, Resolved<'c>>,
+    macros: HashMap<&'c str, Resolved>,
+    /// The macros before others were put into them.
+    written: HashMap<&'c str, Parsed<'c>>,
+    /// Where the name of the list stands that brought an item.
+    named: RefCell<HashMap<Origin, Vec<Origin>>>,
     used_lists: RefCell<HashSet<&'c str>>,
     used_macros: RefCell<HashSet<&'c str>>,
 }
 
 /// A macro whose own macros are put in.
-struct Resolved<'c> {
-    definition: &'c Macro,
-    /// The condition with lists put in.
-    text: Text,
+struct Resolved {
     expr: Expr,
     nodes: usize,
 }
@@ -34,6 +37,7 @@ struct Resolved<'c> {
 /// A macro as it was parsed.
 struct Parsed<'c> {
     definition: &'c Macro,
+    /// The condition with lists put in.
     text: Text,
     expr: Expr,
 }
@@ -49,6 +53,8 @@ impl<'c> Resolver<'c> {
         let mut resolver = Self {
             lists,
             macros: HashMap::new(),
+            written: HashMap::new(),
+            named: RefCell::default(),
             used_lists: RefCell::new(used_lists),
             used_macros: RefCell::default(),
         };
@@ -61,6 +67,7 @@ impl<'c> Resolver<'c> {
         for definition in collector.macros.iter() {
             resolver.resolve_macro(&definition.name, &parsed, &mut Vec::new())?;
         }
+        resolver.written = parsed;
         Ok(resolver)
     }
 
@@ -96,8 +103,7 @@ impl<'c> Resolver<'c> {
         path.pop();
         let mut nodes = 0;
         let expr = self.put_in(&parsed.expr, &mut nodes).map_err(around)?;
-        let resolved = Resolved { definition: parsed.definition, text: parsed.text.clone(), expr, nodes };
-        self.macros.insert(name, resolved);
+        self.macros.insert(name, Resolved { expr, nodes });
         Ok(())
     }
 
@@ -116,10 +122,21 @@ impl<'c> Resolver<'c> {
         Ok(self.substituted(&text))
     }
 
-    /// The condition of a rule as a tree, macros put in; `text` is what [`Self::text`] made of the rule.
-    pub fn rule(&self, text: &Text) -> Result<Expr, Complaint> {
-        let expr = parse::condition(text)?;
-        self.put_in(&expr, &mut 0)
+    /// The condition of a rule as a tree, with its macros as names, then with them put in; `text` is what [`Self::text`]
+    /// made of the rule.
+    pub fn rule(&self, text: &Text) -> Result<(Expr, Expr), Complaint> {
+        let written = parse::condition(text)?;
+        let expr = self.put_in(&written, &mut 0)?;
+        Ok((written, expr))
+    }
+
+    /// What is needed to show conditions as they were written.
+    pub fn sources(self, collector: &Collector, files: Arc<[FileText]>) -> Sources {
+        let macros = self.written.into_iter();
+        let macros =
+            macros.map(|(name, parsed)| (name.to_owned(), (parsed.expr, parsed.definition.place.at)));
+        let lists = collector.lists.iter().map(|list| (list.name.clone(), list.place.at)).collect();
+        Sources::new(files, macros.collect(), lists, self.named.into_inner())
     }
 
     /// Adds to a complaint about the condition of a rule what it lies in: the rule's own condition text, or a macro's.
@@ -129,12 +146,12 @@ impl<'c> Resolver<'c> {
         if text.find(at).is_some() {
             return around(complaint.in_expression(text));
         }
-        let inside = |resolved: &&Resolved<'_>| resolved.text.find(at).is_some();
-        match self.macros.values().filter(inside).min_by_key(|resolved| resolved.definition.place.index) {
+        let inside = |parsed: &&Parsed<'_>| parsed.text.find(at).is_some();
+        match self.written.values().filter(inside).min_by_key(|parsed| parsed.definition.place.index) {
             None => around(complaint),
-            Some(resolved) => {
-                let definition = resolved.definition;
-                let complaint = complaint.in_expression(&resolved.text);
+            Some(parsed) => {
+                let definition = parsed.definition;
+                let complaint = complaint.in_expression(&parsed.text);
                 around(complaint.within("macro", &definition.name, definition.place.at))
             }
         }
@@ -148,6 +165,14 @@ impl<'c> Resolver<'c> {
                 self.used_lists.borrow_mut().insert(name);
             }
         }
+        let mut named = self.named.borrow_mut();
+        for (item, name) in text.items() {
+            let names = named.entry(*item).or_default();
+            if !names.contains(name) {
+                names.push(*name);
+            }
+        }
+        drop(named);
         text
     }
 
@@ -234,19 +259,13 @@ fn references_of<'e>(expr: &'e Expr, into: &mut Vec<(&'e str, super::ast::Span)>
 /// own items: one level, as Falco does it; deeper names stay as they are.
 fn joined<'c>(list: &List, all: &HashMap<&str, &'c List>, used: &mut HashSet<&'c str>) -> Text {
     let mut text = Text::default();
-    let mut add = |item: &Text| {
-        if !text.as_str().is_empty() {
-            text.push_str(", ", item.origin(0));
-        }
-        text.push(&item.quoted());
-    };
     for item in &list.items {
         match all.get(item.as_str()) {
             Some(inner) if inner.place.index < list.place.visible && inner.name != list.name => {
                 used.insert(inner.name.as_str());
-                inner.items.iter().for_each(&mut add);
+                inner.items.iter().for_each(|item| text.push_item(item));
             }
-            _ => add(item),
+            _ => text.push_item(item),
         }
     }
     text

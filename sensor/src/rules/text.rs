@@ -4,7 +4,7 @@
 use super::yaml::Node;
 
 /// A byte of a rules file: number of the file in load order, offset in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Origin {
     pub file: u32,
     pub at: u32,
@@ -15,6 +15,8 @@ pub struct Origin {
 pub struct Text {
     text: String,
     origin: Vec<Origin>,
+    /// Of each item that a list brought: where it comes from, and where the name of the list stands.
+    items: Vec<(Origin, Origin)>,
 }
 
 impl Text {
@@ -34,7 +36,7 @@ impl Text {
 
     /// A text all of whose bytes come from one place.
     pub fn placed(text: &str, origin: Origin) -> Self {
-        Self { text: text.to_owned(), origin: vec![origin; text.len()] }
+        Self { text: text.to_owned(), origin: vec![origin; text.len()], items: Vec::new() }
     }
 
     /// The text of a scalar. Its bytes are found in the file by walking both in step: folding and
@@ -67,7 +69,7 @@ impl Text {
                 at += if c.is_whitespace() { 1 } else { c.len_utf8() };
             }
         }
-        Self { text: text.to_owned(), origin }
+        Self { text: text.to_owned(), origin, items: Vec::new() }
     }
 
     /// The text without white space around it.
@@ -75,12 +77,27 @@ impl Text {
         let start = self.text.len() - self.text.trim_start().len();
         let text = self.text.trim().to_owned();
         let origin = self.origin[start..start + text.len()].to_vec();
-        Self { text, origin }
+        Self { text, origin, items: self.items.clone() }
     }
 
     pub fn push(&mut self, other: &Self) {
         self.text.push_str(&other.text);
         self.origin.extend_from_slice(&other.origin);
+        self.items.extend_from_slice(&other.items);
+    }
+
+    /// Appends an item of a list, behind a comma if it is not the first.
+    pub fn push_item(&mut self, item: &Self) {
+        if !self.text.is_empty() {
+            self.push_str(", ", item.origin(0));
+        }
+        self.push(&item.quoted());
+        self.items.push((item.origin(0), item.origin(0)));
+    }
+
+    /// Of each item that a list brought: where it comes from, and where the name of the list stands.
+    pub fn items(&self) -> &[(Origin, Origin)] {
+        &self.items
     }
 
     pub fn push_str(&mut self, text: &str, origin: Origin) {
@@ -130,6 +147,10 @@ impl Text {
                 right += 1;
             }
             let name_at = self.origin(start);
+            // The name may itself have come with another list.
+            let named =
+                self.items.iter().find(|(item, _)| *item == name_at).map_or(name_at, |(_, name)| *name);
+            self.items.extend(items.items.iter().map(|(item, _)| (*item, named)));
             let mut replacement = Self::placed(if left > 0 { " " } else { "" }, name_at);
             if items.text.is_empty() {
                 if left > 0 && bytes[left - 1] == b',' {
