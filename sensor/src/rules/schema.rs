@@ -133,8 +133,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn warn(&mut self, node: &Node, path: &str, what: &str) {
         if self.warnings.len() < MAX_WARNINGS {
-            let before = self.text.as_bytes().get(..node.at).unwrap_or_default();
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = 1 + self.text.get(..node.at).unwrap_or_default().matches('\n').count();
             self.warnings.push(format!("line {line}: {path} {what}"));
         }
     }

@@ -13,7 +13,7 @@ pub struct Origin {
 /// A text with the origin of each byte.
 #[derive(Debug, Clone, Default)]
 pub struct Text {
-    text: String,
+    body: String,
     origin: Vec<Origin>,
     /// Of each item that a list brought: where it comes from, and where the name of the list stands.
     items: Vec<(Origin, Origin)>,
@@ -21,7 +21,7 @@ pub struct Text {
 
 impl Text {
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.body
     }
 
     /// Where byte `at` came from; the end of the text maps to the last byte's origin.
@@ -36,7 +36,7 @@ impl Text {
 
     /// A text all of whose bytes come from one place.
     pub fn placed(text: &str, origin: Origin) -> Self {
-        Self { text: text.to_owned(), origin: vec![origin; text.len()], items: Vec::new() }
+        Self { body: text.to_owned(), origin: vec![origin; text.len()], items: Vec::new() }
     }
 
     /// The text of a scalar. Its bytes are found in the file by walking both in step: folding and
@@ -69,26 +69,26 @@ impl Text {
                 at += if c.is_whitespace() { 1 } else { c.len_utf8() };
             }
         }
-        Self { text: text.to_owned(), origin, items: Vec::new() }
+        Self { body: text.to_owned(), origin, items: Vec::new() }
     }
 
     /// The text without white space around it.
     pub fn trimmed(&self) -> Self {
-        let start = self.text.len() - self.text.trim_start().len();
-        let text = self.text.trim().to_owned();
+        let start = self.body.len() - self.body.trim_start().len();
+        let text = self.body.trim().to_owned();
         let origin = self.origin[start..start + text.len()].to_vec();
-        Self { text, origin, items: self.items.clone() }
+        Self { body: text, origin, items: self.items.clone() }
     }
 
     pub fn push(&mut self, other: &Self) {
-        self.text.push_str(&other.text);
+        self.body.push_str(&other.body);
         self.origin.extend_from_slice(&other.origin);
         self.items.extend_from_slice(&other.items);
     }
 
     /// Appends an item of a list, behind a comma if it is not the first.
     pub fn push_item(&mut self, item: &Self) {
-        if !self.text.is_empty() {
+        if !self.body.is_empty() {
             self.push_str(", ", item.origin(0));
         }
         self.push(&item.quoted());
@@ -101,19 +101,19 @@ impl Text {
     }
 
     pub fn push_str(&mut self, text: &str, origin: Origin) {
-        self.text.push_str(text);
+        self.body.push_str(text);
         self.origin.extend(std::iter::repeat_n(origin, text.len()));
     }
 
     /// The text as an element of a list in a condition: in quotes when it has a blank and brings none of its own.
     /// Nothing in it is escaped.
     pub fn quoted(&self) -> Self {
-        if !self.text.contains(' ') || self.text.starts_with(['"', '\'']) {
+        if !self.body.contains(' ') || self.body.starts_with(['"', '\'']) {
             return self.clone();
         }
         let mut quoted = Self::placed("\"", self.origin(0));
         quoted.push(self);
-        quoted.push_str("\"", self.origin(self.text.len()));
+        quoted.push_str("\"", self.origin(self.body.len()));
         quoted
     }
 
@@ -126,15 +126,15 @@ impl Text {
         if name.is_empty() {
             return false;
         }
-        while let Some(at) = self.text[from..].find(name) {
+        while let Some(at) = self.body[from..].find(name) {
             let start = from + at;
             let end = start + name.len();
-            let bytes = self.text.as_bytes();
+            let bytes = self.body.as_bytes();
             let before = start == 0 || is_delimiter(bytes[start - 1]);
             let after = end == bytes.len() || is_delimiter(bytes[end]);
             if !before || !after {
                 // Names may hold any character; go on at the next one.
-                from = start + self.text[start..].chars().next().map_or(1, char::len_utf8);
+                from = start + self.body[start..].chars().next().map_or(1, char::len_utf8);
                 continue;
             }
             found = true;
@@ -152,7 +152,7 @@ impl Text {
                 self.items.iter().find(|(item, _)| *item == name_at).map_or(name_at, |(_, name)| *name);
             self.items.extend(items.items.iter().map(|(item, _)| (*item, named)));
             let mut replacement = Self::placed(if left > 0 { " " } else { "" }, name_at);
-            if items.text.is_empty() {
+            if items.body.is_empty() {
                 if left > 0 && bytes[left - 1] == b',' {
                     left -= 1;
                 } else if right < bytes.len() && bytes[right] == b',' {
@@ -165,8 +165,8 @@ impl Text {
                 replacement.push(items);
             }
             replacement.push_str(" ", name_at);
-            self.text.replace_range(left..right, &replacement.text);
-            from = left + replacement.text.len();
+            self.body.replace_range(left..right, &replacement.body);
+            from = left + replacement.body.len();
             self.origin.splice(left..right, replacement.origin);
         }
         found
@@ -189,8 +189,8 @@ mod tests {
     fn substituted(text: &str, items: &str) -> String {
         let mut text = Text::placed(text, Origin::default());
         text.substitute("l", &Text::placed(items, Origin { file: 1, at: 0 }));
-        assert_eq!(text.text.len(), text.origin.len());
-        text.text
+        assert_eq!(text.body.len(), text.origin.len());
+        text.body
     }
 
     #[test]
