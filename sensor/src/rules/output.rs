@@ -49,7 +49,7 @@ impl Template {
             };
             at += digits;
             if text[at..].starts_with("container.info") {
-                let message = "usage of deprecated field 'container.info' has been detected";
+                let message = "usage of deprecated field 'container.info'";
                 let mut complaint = Complaint::new(Code::DeprecatedItem, format.origin(start), message)
                     .spanning("%container.info".len());
                 complaint.deprecated_field = Some("container.info".to_owned());
