@@ -4,11 +4,13 @@
 //! later one defines, and the first error of a file ends the loading.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Priority;
 use super::check::{self, Cond, Findings};
 use super::collector::{self, Collector};
-use super::compile::{self, Compiler, Program};
+use super::compile::{self, Program};
+use super::counters::{Counters, Judged};
 use super::diagnostic::{Code, Complaint, Diagnostic, FileReport};
 use super::evaluate::{self, Scratch};
 use super::event::{Event, EventType};
@@ -89,6 +91,14 @@ pub struct Rule {
     /// What `extra_fields` adds to the JSON.
     pub extra: Vec<(String, Extra)>,
     pub status: Status,
+    counters: Counters,
+}
+
+impl Rule {
+    /// What the rule has cost and yielded since it was loaded.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
 }
 
 /// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
@@ -99,6 +109,7 @@ pub struct RuleSet {
     program: Program,
     prefilter: Prefilter,
     matching: Matching,
+    judged: Arc<Judged>,
 }
 
 impl RuleSet {
@@ -119,7 +130,7 @@ impl RuleSet {
 
     /// True when some rule can fire on events of the type.
     pub fn can_fire(&self, event: EventType) -> bool {
-        self.program.plan(event).is_some_and(|plan| !plan.entries.is_empty())
+        !self.program.groups_of(event).is_empty()
     }
 
     /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
@@ -130,8 +141,15 @@ impl RuleSet {
         event: &E,
         mut on_match: impl FnMut(&'s Rule),
     ) {
-        self.program.evaluate(self.id, scratch, event, |rule| {
+        self.judged.count(event.event_type());
+        let sample = |rule: u32, ns: u64| {
             if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.sample(ns);
+            }
+        };
+        self.program.evaluate(self.id, scratch, event, sample, |rule| {
+            if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.fired();
                 on_match(rule);
             }
             self.matching == Matching::All
@@ -206,16 +224,17 @@ fn build(
     warnings: &mut Vec<Complaint>,
 ) -> Result<RuleSet, Complaint> {
     let resolver = Resolver::new(collector)?;
-    let mut compiler = Compiler::default();
+    let judged = Arc::new(Judged::new(event_types::count()));
+    let mut conditions = Vec::new();
     let mut prefilter = Prefilter::default();
     let mut rules = Vec::new();
     for definition in collector.rules.iter() {
         let mut said = Vec::new();
-        match rule(definition, &resolver, options, &mut said) {
+        match rule(definition, &resolver, options, &judged, &mut said) {
             Ok((rule, cond)) => {
                 if rule.status.fires() {
-                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &cond);
                     prefilter.add(&cond);
+                    conditions.push((u32::try_from(rules.len()).unwrap_or(u32::MAX), cond));
                 }
                 rules.push(rule);
             }
@@ -232,9 +251,10 @@ fn build(
     Ok(RuleSet {
         id: evaluate::next_id(),
         rules,
-        program: compiler.finish(),
+        program: compile::program(&conditions),
         prefilter,
         matching: options.matching,
+        judged,
     })
 }
 
@@ -253,6 +273,7 @@ fn rule(
     definition: &collector::Rule,
     resolver: &Resolver<'_>,
     options: &Options,
+    judged: &Arc<Judged>,
     warnings: &mut Vec<Complaint>,
 ) -> Result<(Rule, Cond), Complaint> {
     let mut findings = Findings::default();
@@ -298,6 +319,7 @@ fn rule(
         output,
         extra,
         status,
+        counters: Counters::new(types.into(), Arc::clone(judged)),
     };
     Ok((rule, cond))
 }
