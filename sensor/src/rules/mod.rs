@@ -9,6 +9,7 @@ pub mod cases;
 mod check;
 mod collector;
 mod compile;
+pub mod describe;
 pub mod diagnostic;
 mod evaluate;
 pub mod event;

@@ -10,7 +10,7 @@ use super::diagnostic::{Code, Complaint};
 use super::parse;
 use super::reader::quote;
 use super::text::Text;
-use super::tree::{FileText, Sources};
+use super::tree::{FileText, ListText, MacroText, Sources};
 
 /// Most nodes of one condition after its macros are put in; macros that use each other could grow without end.
 const MAX_NODES: usize = 100_000;
@@ -122,9 +122,21 @@ impl<'c> Resolver<'c> {
 
     /// What is needed to show conditions as they were written.
     pub fn sources(self, collector: &Collector, files: Arc<[FileText]>) -> Sources {
-        let macros = self.written.into_iter();
-        let macros = macros.map(|(name, (expr, place))| (name.to_owned(), (expr, place.at))).collect();
-        let lists = collector.lists.iter().map(|list| (list.name.clone(), list.place.at)).collect();
+        let (used_lists, used_macros) = (self.used_lists.into_inner(), self.used_macros.into_inner());
+        let mut written = self.written;
+        let macros = collector.macros.iter().filter_map(|entry| {
+            let (expr, _) = written.remove(entry.name.as_str())?;
+            let used = used_macros.contains(entry.name.as_str());
+            let text = entry.condition.as_str().trim().to_owned();
+            Some((entry.name.clone(), MacroText { at: entry.place.at, text, expr, used }))
+        });
+        let macros = macros.collect();
+        let lists = collector.lists.iter().map(|list| {
+            let used = used_lists.contains(list.name.as_str());
+            let (items, compiled) = (list.items.clone(), flat(list, collector));
+            (list.name.clone(), ListText { at: list.place.at, items, compiled, used })
+        });
+        let lists = lists.collect();
         Sources::new(files, macros, lists)
     }
 
@@ -203,18 +215,23 @@ fn references_of<'e>(expr: &'e Expr, into: &mut Vec<(&'e str, super::ast::Span)>
     }
 }
 
-/// The items of a list joined for a condition. An item that is the name of a list it may see is replaced by that list's
-/// own items: one level, as Falco does it; deeper names stay as they are.
+/// The items of a list joined for a condition.
 fn joined(list: &List, collector: &Collector) -> String {
+    flat(list, collector).iter().map(|item| quote(item)).collect::<Vec<_>>().join(", ")
+}
+
+/// The items of a list. An item that is the name of a list it may see is replaced by that list's own items: one
+/// level, as Falco does it; deeper names stay as they are.
+fn flat(list: &List, collector: &Collector) -> Vec<String> {
     let mut items: Vec<String> = Vec::with_capacity(list.items.len());
     for item in &list.items {
         let inner = collector.lists.iter().find(|other| other.name == *item);
         match inner {
             Some(inner) if inner.place.index < list.place.visible && inner.name != list.name => {
-                items.extend(inner.items.iter().map(|item| quote(item)));
+                items.extend(inner.items.iter().cloned());
             }
-            _ => items.push(quote(item)),
+            _ => items.push(item.clone()),
         }
     }
-    items.join(", ")
+    items
 }

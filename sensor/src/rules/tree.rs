@@ -105,16 +105,35 @@ pub struct Kept {
     /// Lists put in, macros as names, exceptions behind.
     pub written: Expr,
     pub cond: Cond,
-    /// The exceptions that are part of `written`, in order.
-    pub exceptions: Vec<(String, Origin)>,
+    pub exceptions: Vec<ExceptionName>,
     /// Of the rule's first definition.
     pub at: Origin,
-    tree: OnceLock<Tree>,
+    pub enabled: bool,
+    /// The output as written.
+    pub output: String,
+    /// The output with everything that is appended to it.
+    pub format: String,
+    /// Made when it is first asked for.
+    pub tree: OnceLock<Tree>,
+}
+
+/// An exception of a rule.
+#[derive(Debug)]
+pub struct ExceptionName {
+    pub name: String,
+    pub at: Origin,
+    /// It has values, so it is part of the condition.
+    pub written: bool,
 }
 
 impl Kept {
-    pub fn new(written: Expr, cond: Cond, exceptions: Vec<(String, Origin)>, at: Origin) -> Self {
-        Self { written, cond, exceptions, at, tree: OnceLock::new() }
+    /// The rule's own condition, and those of its exceptions that have values.
+    pub fn parts(&self) -> (&Expr, &[Expr]) {
+        let exceptions = self.exceptions.iter().filter(|exception| exception.written).count();
+        match &self.written {
+            Expr::And(parts) if exceptions > 0 && parts.len() == exceptions + 1 => (&parts[0], &parts[1..]),
+            all => (all, &[]),
+        }
     }
 }
 
@@ -142,8 +161,29 @@ impl Sharing {
 #[derive(Debug, Default)]
 pub struct Sources {
     files: Arc<[FileText]>,
-    macros: HashMap<String, (Expr, Origin)>,
-    lists: HashMap<String, Origin>,
+    pub macros: HashMap<String, MacroText>,
+    pub lists: HashMap<String, ListText>,
+}
+
+/// A macro as it was written.
+#[derive(Debug)]
+pub struct MacroText {
+    pub at: Origin,
+    pub text: String,
+    /// Lists put in, other macros as names.
+    pub expr: Expr,
+    /// Some rule or macro refers to it.
+    pub used: bool,
+}
+
+/// A list as it was written.
+#[derive(Debug)]
+pub struct ListText {
+    pub at: Origin,
+    pub items: Vec<String>,
+    /// With the items of lists that are items.
+    pub compiled: Vec<String>,
+    pub used: bool,
 }
 
 /// The text of a file, and where its lines begin.
@@ -165,10 +205,29 @@ pub fn texts(files: &[Source]) -> Arc<[FileText]> {
 impl Sources {
     pub fn new(
         files: Arc<[FileText]>,
-        macros: HashMap<String, (Expr, Origin)>,
-        lists: HashMap<String, Origin>,
+        macros: HashMap<String, MacroText>,
+        lists: HashMap<String, ListText>,
     ) -> Self {
         Self { files, macros, lists }
+    }
+
+    /// The texts of the files in load order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.source.text.as_str())
+    }
+
+    /// A condition with its macros put in.
+    pub fn put_in(&self, expr: &Expr) -> Expr {
+        let all = |items: &[Expr]| items.iter().map(|item| self.put_in(item)).collect();
+        match expr {
+            Expr::And(items) => Expr::And(all(items)),
+            Expr::Or(items) => Expr::Or(all(items)),
+            Expr::Not(inner) => Expr::Not(Box::new(self.put_in(inner))),
+            Expr::Macro(name, _) => {
+                self.macros.get(name).map_or_else(|| expr.clone(), |known| self.put_in(&known.expr))
+            }
+            Expr::Check(_) => expr.clone(),
+        }
     }
 
     /// The place of a byte.
@@ -184,7 +243,7 @@ impl Sources {
     }
 
     /// The list whose name stands in the file where a value of a condition comes from.
-    fn list(&self, origin: Origin) -> Option<&str> {
+    pub fn list(&self, origin: Origin) -> Option<&str> {
         let text = self.files.get(origin.file as usize)?.source.text.get(origin.at as usize..)?;
         let ends = |c: char| c.is_ascii_whitespace() || matches!(c, '(' | ')' | ',' | '=' | ']' | '}');
         let word = text.split(ends).next()?;
@@ -197,11 +256,11 @@ impl Sources {
         };
         let node = match (expr, cond) {
             (Expr::Macro(name, span), cond) => {
-                let Some((expr, at)) = self.macros.get(name) else {
+                let Some(known) = self.macros.get(name) else {
                     return Tree { from, node: Node::Leaf(self.other(expr, cond, Some(*span))) };
                 };
-                from.push(Named { kind: NameKind::Macro, name: name.clone(), place: self.place(*at) });
-                return self.tree(expr, cond, from);
+                from.push(Named { kind: NameKind::Macro, name: name.clone(), place: self.place(known.at) });
+                return self.tree(&known.expr, cond, from);
             }
             (Expr::And(exprs), Cond::And(conds)) if exprs.len() == conds.len() => {
                 Node::And(all(exprs, conds))
@@ -278,7 +337,7 @@ impl Sources {
             }
             if let Some(name) = list {
                 text.push_str(name);
-                let place = self.lists.get(name).and_then(|at| self.place(*at));
+                let place = self.lists.get(name).and_then(|list| self.place(list.at));
                 lists.push(ListUse { name: name.to_owned(), place, items: vec![value.to_string()] });
                 last = Some(value.span.at);
             } else {
@@ -319,13 +378,15 @@ impl RuleSet {
         kept.tree.get_or_init(|| {
             let mut tree = self.sources.tree(&kept.written, &kept.cond, Vec::new());
             // Exceptions follow the rule's own condition, each as one negated part.
+            let exceptions: Vec<&ExceptionName> =
+                kept.exceptions.iter().filter(|exception| exception.written).collect();
             if let Node::And(parts) = &mut tree.node
-                && parts.len() == kept.exceptions.len() + 1
+                && parts.len() == exceptions.len() + 1
                 && tree.from.is_empty()
             {
-                for (part, (name, at)) in parts.iter_mut().skip(1).zip(&kept.exceptions) {
-                    let place = self.sources.place(*at);
-                    part.from.push(Named { kind: NameKind::Exception, name: name.clone(), place });
+                for (part, exception) in parts.iter_mut().skip(1).zip(exceptions) {
+                    let (name, place) = (exception.name.clone(), self.sources.place(exception.at));
+                    part.from.push(Named { kind: NameKind::Exception, name, place });
                 }
             }
             tree
