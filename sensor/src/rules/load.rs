@@ -379,10 +379,7 @@ fn status(definition: &collector::Rule, cond: &Cond, types: &[EventType], option
         let mut wanted = types.iter().filter_map(|event| event_types::info(*event)).map(|info| info.name);
         if !types.is_empty() && !wanted.clone().any(|name| captured.contains(name)) {
             let list: Vec<&str> = wanted.by_ref().take(5).collect();
-            return Status::Inactive(format!(
-                "it needs {}, which this sensor does not capture",
-                list.join(", ")
-            ));
+            return Status::Inactive(format!("it needs {}, which is not captured", list.join(", ")));
         }
     }
     if names.is_empty() {

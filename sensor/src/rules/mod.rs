@@ -37,6 +37,7 @@ mod text;
 pub mod trace;
 mod transform;
 pub mod tree;
+pub mod watch;
 mod yaml;
 
 pub use evaluate::Scratch;
