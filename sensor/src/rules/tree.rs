@@ -49,6 +49,8 @@ pub struct ListUse {
     pub place: Option<Place>,
     /// As the condition has them.
     pub items: Vec<String>,
+    /// Items that are left out.
+    pub more: usize,
 }
 
 /// A part of a condition.
@@ -338,7 +340,7 @@ impl Sources {
             if let Some(name) = list {
                 text.push_str(name);
                 let place = self.lists.get(name).and_then(|list| self.place(list.at));
-                lists.push(ListUse { name: name.to_owned(), place, items: vec![value.to_string()] });
+                lists.push(ListUse { name: name.to_owned(), place, items: vec![value.to_string()], more: 0 });
                 last = Some(value.span.at);
             } else {
                 let _ = write!(text, "{value}");

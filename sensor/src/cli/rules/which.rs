@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use crate::cli::exit::{Class, Failure};
-use crate::cli::run::captured;
+use crate::cli::ruleset::captured;
 use crate::config::Config;
 use crate::rules::{Options, RuleSet, files, load, stock};
 
