@@ -14,7 +14,6 @@ const MAX_DEPTH: usize = 128;
 
 /// A part of a condition.
 #[derive(Debug, Default, Serialize, ToSchema)]
-#[schema(no_recursion)]
 pub struct ConditionPart {
     pub kind: PartKind,
     pub truth: Truth,
@@ -29,6 +28,7 @@ pub struct ConditionPart {
     /// Lists that a comparison names.
     pub lists: Vec<ListItems>,
     /// Of a group.
+    #[schema(no_recursion)]
     pub parts: Vec<ConditionPart>,
     /// Parts of a group that the alert leaves out because there are too many.
     pub left_out: u64,
