@@ -64,6 +64,11 @@ impl Prefilter {
     }
 }
 
+/// True when any event of the name may match the condition, as far as the kernel can tell.
+pub fn is_open(cond: &Cond, name: &str) -> bool {
+    event_types::by_name(name).is_some_and(|event| needs(cond, event) == Needs::Any)
+}
+
 /// A necessary condition for an event of the type to match.
 pub fn needs(cond: &Cond, event: EventType) -> Needs {
     match cond {

@@ -695,6 +695,21 @@ mod tests {
     }
 
     #[test]
+    fn however_deep_a_condition_is_its_trace_can_be_read() {
+        let deep = (0..400).fold("fd.num = 1".to_owned(), |inner, n| {
+            if n % 2 == 0 { format!("(fd.num = 2 or {inner})") } else { format!("(fd.num = 1 and {inner})") }
+        });
+        let set = one(&format!("evt.type = open and {deep}"));
+        for (number, fires) in [(1, true), (2, false)] {
+            let file = events(&[&format!("evt.type: open, fd.num: {number}")]);
+            let trace = set.trace(&set.rules()[0], &file.cases[0].event);
+            assert_eq!(trace.fires, fires);
+            let json = serde_json::json!({"context": {"condition": trace.bounded().root}}).to_string();
+            assert!(serde_json::from_str::<Json>(&json).is_ok(), "{json}");
+        }
+    }
+
+    #[test]
     fn distance_counts_what_would_have_to_turn() {
         let condition = "evt.type = open and proc.name = a and (fd.num = 1 or fd.name = /x and proc.pname = b) \
                          and not (proc.tty = 1 or proc.exe = e)";

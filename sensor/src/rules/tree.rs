@@ -159,6 +159,10 @@ impl Sharing {
     }
 }
 
+/// Deepest nesting of a tree: what is deeper is one part. An alert carries its tree as JSON, which readers take up to 128
+/// levels of, two for each of these.
+const MAX_LEVELS: usize = 48;
+
 /// The files, macros and lists that a rule set was made of.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -244,6 +248,16 @@ impl Sources {
         Some(Place { file: file.source.name.clone(), line, column })
     }
 
+    /// The condition of a macro, in which others are still names.
+    pub fn macro_condition(&self, name: &str) -> Option<&Expr> {
+        self.macros.get(name).map(|known| &known.expr)
+    }
+
+    /// Every macro with its condition.
+    pub fn macro_conditions(&self) -> impl Iterator<Item = (&str, &Expr)> {
+        self.macros.iter().map(|(name, known)| (name.as_str(), &known.expr))
+    }
+
     /// The list whose name stands in the file where a value of a condition comes from.
     pub fn list(&self, origin: Origin) -> Option<&str> {
         let text = self.files.get(origin.file as usize)?.source.text.get(origin.at as usize..)?;
@@ -252,33 +266,39 @@ impl Sources {
         self.lists.get_key_value(word).map(|(name, _)| name.as_str())
     }
 
-    fn tree(&self, expr: &Expr, cond: &Cond, mut from: Vec<Named>) -> Tree {
+    fn tree(&self, expr: &Expr, cond: &Cond, mut from: Vec<Named>, level: usize) -> Tree {
         let all = |exprs: &[Expr], conds: &[Cond]| {
-            exprs.iter().zip(conds).map(|(expr, cond)| self.tree(expr, cond, Vec::new())).collect()
+            exprs.iter().zip(conds).map(|(expr, cond)| self.tree(expr, cond, Vec::new(), level + 1)).collect()
         };
         let node = match (expr, cond) {
             (Expr::Macro(name, span), cond) => {
                 let Some(known) = self.macros.get(name) else {
-                    return Tree { from, node: Node::Leaf(self.other(expr, cond, Some(*span))) };
+                    let text = expr.to_string();
+                    return Tree { from, node: Node::Leaf(self.other(text, cond, Some(*span))) };
                 };
                 from.push(Named { kind: NameKind::Macro, name: name.clone(), place: self.place(known.at) });
-                return self.tree(&known.expr, cond, from);
+                return self.tree(&known.expr, cond, from, level);
+            }
+            (Expr::And(_) | Expr::Or(_) | Expr::Not(_), cond) if level >= MAX_LEVELS => {
+                Node::Leaf(self.other(format!("(nested deeper than {MAX_LEVELS} levels)"), cond, None))
             }
             (Expr::And(exprs), Cond::And(conds)) if exprs.len() == conds.len() => {
                 Node::And(all(exprs, conds))
             }
             (Expr::Or(exprs), Cond::Or(conds)) if exprs.len() == conds.len() => Node::Or(all(exprs, conds)),
-            (Expr::Not(expr), Cond::Not(cond)) => Node::Not(Box::new(self.tree(expr, cond, Vec::new()))),
+            (Expr::Not(expr), Cond::Not(cond)) => {
+                Node::Not(Box::new(self.tree(expr, cond, Vec::new(), level + 1)))
+            }
             (Expr::Check(check), cond) => Node::Leaf(self.comparison(check, cond)),
-            (expr, cond) => Node::Leaf(self.other(expr, cond, None)),
+            (expr, cond) => Node::Leaf(self.other(expr.to_string(), cond, None)),
         };
         Tree { from, node }
     }
 
     /// A part that was checked as a whole.
-    fn other(&self, expr: &Expr, cond: &Cond, span: Option<Span>) -> Comparison {
+    fn other(&self, text: String, cond: &Cond, span: Option<Span>) -> Comparison {
         Comparison {
-            text: expr.to_string(),
+            text,
             lists: Vec::new(),
             place: span.and_then(|span| self.place(span.at)),
             reads: Vec::new(),
@@ -378,7 +398,7 @@ impl RuleSet {
     pub fn tree<'r>(&self, rule: &'r Rule) -> &'r Tree {
         let kept = &rule.kept;
         kept.tree.get_or_init(|| {
-            let mut tree = self.sources.tree(&kept.written, &kept.cond, Vec::new());
+            let mut tree = self.sources.tree(&kept.written, &kept.cond, Vec::new(), 0);
             // Exceptions follow the rule's own condition, each as one negated part.
             let exceptions: Vec<&ExceptionName> =
                 kept.exceptions.iter().filter(|exception| exception.written).collect();

@@ -7,16 +7,15 @@ mod explain;
 mod junit;
 mod list;
 mod paint;
+mod sarif;
 mod show;
 mod test;
 mod which;
-
-use std::path::Path;
+mod why;
 
 use clap::Subcommand;
 
 use super::exit::Failure;
-use crate::rules::Source;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -46,12 +45,4 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(args),
     }
-}
-
-/// A file of rules or of test cases.
-fn read(path: &Path) -> std::io::Result<Source> {
-    let text = std::fs::read(path)?;
-    let text = String::from_utf8(text)
-        .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "the file is not UTF-8"))?;
-    Ok(Source::new(path.display().to_string(), text))
 }
