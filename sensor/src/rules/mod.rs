@@ -12,6 +12,7 @@ mod collector;
 mod compile;
 mod compute;
 mod counters;
+pub mod describe;
 pub mod diagnostic;
 mod evaluate;
 pub mod event;
