@@ -48,4 +48,6 @@ pub use stock::stock;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod upstream_tests;

@@ -41,7 +41,7 @@ fn what_the_grammar_accepts() {
         ("(proc.args endswith \\)", "proc.args endswith \\"),
         ("proc.name = runc:[0:PARENT]", "proc.name = runc:[0:PARENT]"),
         ("tolower(proc.name) = x", "tolower(proc.name) = x"),
-        ("proc.name = val(proc.pname)", "proc.name = proc.pname"),
+        ("proc.name = val(proc.pname)", "proc.name = val(proc.pname)"),
         ("proc.name = toupper(basename(proc.exepath))", "proc.name = toupper(basename(proc.exepath))"),
         ("join(\",\", (proc.name, \"x\", 1)) = y", "join(\",\", (proc.name, \"x\", \"1\")) = y"),
         ("getopt(proc.args, \"ab:\")[b] = c", "getopt(proc.args, \"ab:\")[b] = c"),
