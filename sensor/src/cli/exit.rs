@@ -9,6 +9,8 @@ use std::process::ExitCode;
 pub enum Class {
     /// A check found what it looks for (`rules check`, `rules test`), or an unclassified error.
     Failed = 1,
+    /// `rules test`: nothing could be judged, for rules or test cases do not load.
+    Unjudged = 2,
     /// The command line is wrong.
     Usage = 64,
     /// A rule file does not load.

@@ -118,14 +118,7 @@ fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> 
     } else {
         rules::files::read(&sensor.rules_files).map_err(|e| Failure::new(Class::Rules, e))?
     };
-    let options = rules::Options {
-        priority: sensor.priority,
-        selections: sensor.rules.clone(),
-        append_output: sensor.append_output.clone(),
-        matching: sensor.rule_matching,
-        captured: Some(captured()),
-        ..rules::Options::default()
-    };
+    let options = rules::Options { captured: Some(captured()), ..sensor.rule_options() };
     let loaded = rules::load(&sources, &options);
     for report in &loaded.files {
         for warning in &report.warnings {
@@ -144,7 +137,7 @@ fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> 
 }
 
 /// Names of the events that this sensor can see.
-fn captured() -> BTreeSet<String> {
+pub(super) fn captured() -> BTreeSet<String> {
     let of_records = sensor_ebpf::events::EVENTS.iter().filter_map(|e| e.info.name);
     of_records.chain(["container", "container_removed"]).map(str::to_owned).collect()
 }

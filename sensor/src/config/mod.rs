@@ -103,6 +103,19 @@ impl Default for SensorConfig {
     }
 }
 
+impl SensorConfig {
+    /// What loading the rules needs to know of it.
+    pub fn rule_options(&self) -> crate::rules::Options {
+        crate::rules::Options {
+            priority: self.priority,
+            selections: self.rules.clone(),
+            append_output: self.append_output.clone(),
+            matching: self.rule_matching,
+            ..crate::rules::Options::default()
+        }
+    }
+}
+
 fn priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
@@ -114,6 +127,11 @@ impl Config {
             Some(file) => Some(file.to_owned()),
             None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
         };
+        Self::of(file, options)
+    }
+
+    /// Reads `file`, if one is given and whatever else this machine has, then sets the `options`.
+    pub fn of(file: Option<PathBuf>, options: &[String]) -> Result<Self, ConfigError> {
         let mut document = match &file {
             None => Document::parse("").unwrap_or_default(),
             Some(path) => {

@@ -83,6 +83,8 @@ pub enum Test {
 #[derive(Debug, Default)]
 pub struct Findings {
     pub warnings: Vec<Complaint>,
+    /// Every field counts as one that the engine can extract.
+    pub every_field: bool,
 }
 
 /// Checks a condition.
@@ -166,7 +168,7 @@ fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint>
                 return pair(check, right, findings);
             }
             let (left, yields) = compute(transform, findings)?;
-            if let Some(name) = left.unfilled() {
+            if let Some(name) = left.unfilled().filter(|_| !findings.every_field) {
                 return Ok(Cond::Unfilled(name));
             }
             let test = match (check.op, yields) {
@@ -235,7 +237,7 @@ fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond,
     if let Yields::One(kind) = left_type {
         allowed(kind, op, check.span)?;
     }
-    if let Some(name) = left.unfilled().or(right.unfilled()) {
+    if let Some(name) = left.unfilled().or(right.unfilled()).filter(|_| !findings.every_field) {
         return Ok(Cond::Unfilled(name));
     }
     Ok(test_of(format!("{check} (computed)"), Test::Pair(left, op, right), 40))
@@ -277,7 +279,7 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
     if let Some(cond) = constant(&field, check, matcher.as_ref())? {
         return Ok(cond);
     }
-    if !info.filled {
+    if !info.filled && !findings.every_field {
         return Ok(Cond::Unfilled(info.name));
     }
     // The key is the comparison as the canonical form shows it, after the field's argument was understood.

@@ -1,4 +1,5 @@
 //! Rule files from disk, in Falco's order: a file as it is, of a directory the `.yaml` and `.yml` files, sorted by path.
+//! Test cases (`*.cases.yaml`) may lie beside the rules: in a directory they are passed over.
 
 use std::fs;
 use std::io;
@@ -35,7 +36,8 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, FilesError> {
     Ok(sources)
 }
 
-fn expand(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
+/// The files that `path` stands for.
+pub fn expand(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
     let fail = |source| FilesError::Read { path: path.to_owned(), source };
     if !fs::metadata(path).map_err(fail)?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -44,7 +46,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
     for entry in fs::read_dir(path).map_err(fail)? {
         let file = entry.map_err(fail)?.path();
         let yaml = file.extension().is_some_and(|e| e == "yaml" || e == "yml");
-        if yaml && file.is_file() {
+        if yaml && file.is_file() && !is_cases(&file) {
             files.push(file);
         }
     }
@@ -52,7 +54,14 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
     Ok(files)
 }
 
-fn source(path: &Path) -> Result<Source, FilesError> {
+/// True for the name of a file of test cases.
+pub fn is_cases(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.ends_with(b".cases.yaml") || name.ends_with(b".cases.yml")
+}
+
+/// Reads one file.
+pub fn source(path: &Path) -> Result<Source, FilesError> {
     let fail = |source| FilesError::Read { path: path.to_owned(), source };
     if fs::metadata(path).map_err(fail)?.len() > MAX {
         return Err(FilesError::Large { path: path.to_owned() });
@@ -67,7 +76,7 @@ mod tests {
     #[test]
     fn directories_give_their_yaml_files_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [("b.yaml", "b"), ("a.yml", "a"), ("c.txt", "c"), ("cases", "d")] {
+        for (name, text) in [("b.yaml", "b"), ("a.yml", "a"), ("c.txt", "c"), ("a.cases.yaml", "d")] {
             fs::write(dir.path().join(name), text).unwrap();
         }
         fs::create_dir(dir.path().join("sub.yaml")).unwrap();

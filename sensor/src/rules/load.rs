@@ -112,6 +112,11 @@ impl RuleSet {
         event_types::all().filter(|(event, _)| self.can_fire(*event)).map(|(_, info)| info.name).collect()
     }
 
+    /// How many rules may fire on one event.
+    pub fn matching(&self) -> Matching {
+        self.matching
+    }
+
     /// What an open must have for any rule to match it.
     pub fn prefilter(&self) -> &Prefilter {
         &self.prefilter
@@ -255,7 +260,7 @@ fn rule(
     options: &Options,
     warnings: &mut Vec<Complaint>,
 ) -> Result<(Rule, Cond), Complaint> {
-    let mut findings = Findings::default();
+    let mut findings = Findings { every_field: options.every_field, ..Findings::default() };
     let checked = resolver
         .rule(definition)
         .and_then(|expr| check::condition(&expr, &mut findings).map(|cond| (expr, cond)));

@@ -2,6 +2,7 @@
 //! subcommand.
 
 mod check;
+mod junit;
 mod test;
 
 use std::path::Path;

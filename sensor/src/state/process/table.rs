@@ -15,7 +15,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::process::{Exec, Exit, Fork};
 use sensor_ebpf::events::setuid::SetUid;
-use sensor_ebpf::record::Record;
+use sensor_ebpf::record::{Record, Task};
 
 use super::{Image, Process};
 use crate::state::aside::Aside;
@@ -228,14 +228,24 @@ impl Processes {
 
     /// The session's leader; when it is gone, the oldest ancestor (or the process itself) in the same session, as in Falco.
     pub fn session_leader<'a>(&'a self, of: &'a Arc<Process>, at: u64) -> &'a Arc<Process> {
-        if let Some(leader) = self.by_pid(of.task.sid).filter(|p| p.task.sid == of.task.sid) {
+        self.leader(of, at, |task| task.sid)
+    }
+
+    /// The leader of the process group, found the same way.
+    pub fn group_leader<'a>(&'a self, of: &'a Arc<Process>, at: u64) -> &'a Arc<Process> {
+        self.leader(of, at, |task| task.pgid)
+    }
+
+    /// The process whose pid names the set that `of` is in; without it, the oldest ancestor in the same set.
+    fn leader<'a>(&'a self, of: &'a Arc<Process>, at: u64, set: fn(&Task) -> u32) -> &'a Arc<Process> {
+        if let Some(leader) = self.by_pid(set(&of.task)).filter(|p| set(&p.task) == set(&of.task)) {
             return leader;
         }
         let mut oldest = of;
         // Bounded: a chain longer than the table would be a circle.
         for _ in 0..self.slots.len() {
             match self.parent(oldest, at) {
-                Some(parent) if parent.task.sid == of.task.sid => oldest = parent,
+                Some(parent) if set(&parent.task) == set(&of.task) => oldest = parent,
                 _ => break,
             }
         }
@@ -403,7 +413,6 @@ impl Processes {
 
 #[cfg(test)]
 mod tests {
-    use sensor_ebpf::record::Task;
 
     use super::*;
     use crate::state::testing::Who;
@@ -497,7 +506,11 @@ mod tests {
     #[test]
     fn the_session_leader_or_the_oldest_of_the_session() {
         let (mut table, _dir) = with_shell(Options::default());
-        let session = |who: Who, parent: Who, name: &str| Task { sid: SHELL.pid, ..who.task(parent, name) };
+        let session = |who: Who, parent: Who, name: &str| Task {
+            sid: SHELL.pid,
+            pgid: CHILD.pid,
+            ..who.task(parent, name)
+        };
         table.apply(&SHELL.exec(12, session(SHELL, INIT, "sh"), "/bin/sh", b"sh\0").record());
         table.apply(&CHILD.fork(20, session(CHILD, SHELL, "sh")).record());
         table.apply(&GRANDCHILD.fork(30, session(GRANDCHILD, CHILD, "sh")).record());
@@ -505,6 +518,7 @@ mod tests {
         assert_eq!(table.session_leader(&grandchild, 30 * S).tgid, SHELL.pid);
         table.apply(&SHELL.exit(31, INIT).record());
         assert_eq!(table.session_leader(&grandchild, 32 * S).tgid, CHILD.pid);
+        assert_eq!(table.group_leader(&grandchild, 32 * S).tgid, CHILD.pid);
     }
 
     #[test]
