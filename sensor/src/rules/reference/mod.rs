@@ -169,7 +169,7 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
         // "Is not" of either end: neither is.
         Got::Some(values) if either_end && check.op == Op::Ne => values.iter().all(passes),
         Got::Some(values) => values.iter().any(passes),
-        Got::List(values) if check.op == Op::In => values.iter().all(passes),
+        Got::List(values) if check.op == Op::In => !values.is_empty() && values.iter().all(passes),
         Got::List(values) => values.iter().any(passes),
     }
 }

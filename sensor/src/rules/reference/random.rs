@@ -197,7 +197,7 @@ const NUMBER_FIELDS: &[&str] = &[
 const PORT_FIELDS: &[&str] = &["fd.sport", "fd.cport"];
 const BOOLS: &[&str] = &["evt.is_open_read", "evt.is_open_write", "proc.is_exe_writable", "evt.failed"];
 /// No engine fills these today; comparisons count as false.
-const UNFILLED: &[&str] = &["evt.cpu", "proc.stdin.name", "evt.is_io"];
+const UNFILLED: &[&str] = &["evt.cpu", "proc.stdin.name", "evt.deltatime"];
 const TYPES: &[&str] = &["open", "openat", "openat2", "creat", "execve", "connect", "container", "procexit"];
 
 /// Longest list that `fd.net in` is given: the engine does not leave out the others yet, as it should.
