@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use falconet::probe::{Lanes, Options, Probe};
+use falconet::probe::{Lanes, Options, Probe, Wanted};
 use sensor_ebpf::events::{Arg, EVENTS, Event};
 use sensor_ebpf::record::{FD_CONNECTED, Fd, Record};
 
@@ -31,7 +31,8 @@ fn kernel(test: &str) -> Option<MutexGuard<'static, Kernel>> {
     static KERNEL: OnceLock<Result<Mutex<Kernel>, String>> = OnceLock::new();
     let kernel = KERNEL.get_or_init(|| {
         let event_types = EVENTS.iter().filter_map(|e| e.info.name).map(str::to_owned).collect();
-        Probe::load(&Options { event_types, ..Options::default() })
+        let wanted = Wanted { event_types, ..Wanted::default() };
+        Probe::load(&Options { wanted, ..Options::default() })
             .map(|(probe, lanes)| Mutex::new(Kernel { _probe: probe, lanes }))
             .map_err(|e| e.to_string())
     });

@@ -8,7 +8,7 @@ mod keys;
 pub mod overrides;
 pub mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,17 @@ pub struct Config {
     pub ui: UiConfig,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    given: Given,
+}
+
+/// What was given, key by key. It holds secrets, so it is not shown.
+#[derive(Clone, Default)]
+struct Given(Value);
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Given")
+    }
 }
 
 /// What is watched and by which rules.
@@ -59,6 +70,8 @@ pub struct SensorConfig {
     pub append_output: Vec<AppendOutput>,
     /// UTC with the date instead of the local time of day at the beginning of an alert's text.
     pub time_format_iso_8601: bool,
+    /// Load the rules again when a rule file or the configuration changes. On SIGHUP they are in any case.
+    pub watch_config_files: bool,
     /// Where container runtimes are found.
     pub container_engines: EnginesConfig,
     /// The eBPF programs drop events that no rule can match. The alerts are the same without; it only costs more.
@@ -96,6 +109,7 @@ impl Default for SensorConfig {
             priority: rules.priority,
             append_output: rules.append_output,
             time_format_iso_8601: false,
+            watch_config_files: true,
             container_engines: EnginesConfig::default(),
             kernel_filter: true,
             buffer_mib: BufferSize(8),
@@ -147,6 +161,7 @@ impl Config {
     }
 
     fn read(file: Option<PathBuf>, document: Document) -> Result<Self, ConfigError> {
+        let given = Given(document.value.clone());
         let mut parts = Parts::split(file.as_ref(), document)?;
         Ok(Self {
             sensor: parts.take()?,
@@ -155,7 +170,17 @@ impl Config {
             alert_log: parts.section("alert_log")?,
             ui: parts.section("ui")?,
             file,
+            given,
         })
+    }
+
+    /// Names of the top-level keys that were given otherwise, sorted.
+    pub fn changed(&self, other: &Self) -> Vec<String> {
+        let empty = Map::new();
+        let (a, b) = (&self.given.0, &other.given.0);
+        let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
+        let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        keys.into_iter().filter(|key| a.get(*key) != b.get(*key)).cloned().collect()
     }
 }
 
@@ -256,6 +281,15 @@ mod tests {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_changed_is_named_and_secrets_are_not() {
+        let old = read("priority: notice\nui: {password: secret}\nrules: []").unwrap();
+        let new = read("priority: notice\nui: {password: other}\njson_output: true").unwrap();
+        assert_eq!(old.changed(&new), ["json_output", "rules", "ui"]);
+        assert!(new.changed(&new.clone()).is_empty());
+        assert!(!format!("{:?}", new.given).contains("other"));
     }
 
     #[test]

@@ -45,13 +45,17 @@ pub fn expand(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(fail)? {
         let file = entry.map_err(fail)?.path();
-        let yaml = file.extension().is_some_and(|e| e == "yaml" || e == "yml");
-        if yaml && file.is_file() && !is_cases(&file) {
+        if is_rules(&file) && file.is_file() {
             files.push(file);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// True for the name of a file that is read when it is in a directory of rules.
+pub fn is_rules(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "yaml" || e == "yml") && !is_cases(path)
 }
 
 /// True for the name of a file of test cases.

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use super::junit;
 use crate::cli::exit::{Class, Failure};
-use crate::cli::run::captured;
+use crate::cli::ruleset::captured;
 use crate::config::Config;
 use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, files, load};
 
