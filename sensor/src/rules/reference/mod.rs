@@ -13,6 +13,7 @@ mod kernel;
 mod random;
 mod roundtrip;
 mod text;
+mod traces;
 
 use std::net::IpAddr;
 
