@@ -70,4 +70,6 @@ mod conformance;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod upstream_tests;
