@@ -17,6 +17,7 @@ mod service;
 mod status;
 mod version;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -70,6 +71,11 @@ pub fn main() -> ExitCode {
             failure.class.into()
         }
     }
+}
+
+/// Prints to standard output. Whoever reads it may have seen enough (`| head`); that is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {
