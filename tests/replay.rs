@@ -57,6 +57,10 @@ fn replay(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_falconet")).arg("replay").args(arguments).output().unwrap()
 }
 
+fn rules_test(file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_falconet")).args(["rules", "test"]).arg(file).output().unwrap()
+}
+
 fn stdout(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
@@ -179,8 +183,7 @@ fn cases(dir: &Path, capture: &str, rules: &str) {
     fs::write(&file, &output.stdout).unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.matches("- name:").count() >= 4, "{text}");
-    let tested =
-        Command::new(env!("CARGO_BIN_EXE_falconet")).args(["rules", "test"]).arg(&file).output().unwrap();
+    let tested = rules_test(&file);
     assert!(tested.status.success(), "{}\n{text}", String::from_utf8_lossy(&tested.stdout));
 }
 
@@ -244,7 +247,15 @@ fn a_capture_is_replayed_without_rights() {
     assert_eq!(stdout(&output), [line], "{}", String::from_utf8_lossy(&output.stderr));
 
     let event = replay(&[&arguments[..], &["--event", "2"]].concat());
-    assert!(stdout(&event).contains(&"fd.name: /etc/shadow".to_owned()), "{:#?}", stdout(&event));
+    let event = stdout(&event);
+    assert!(event.contains(&"fd.name: /etc/shadow".to_owned()), "{event:#?}");
+    // What is printed of an event is an event for those who write rules.
+    let file = dir.path().join("event.cases.yaml");
+    let case =
+        format!("rules: rules.yaml\ncases:\n- fires: shadow\n  event:\n    {}\n", event.join("\n    "));
+    fs::write(&file, &case).unwrap();
+    let tested = rules_test(&file);
+    assert!(tested.status.success(), "{}\n{case}", String::from_utf8_lossy(&tested.stdout));
 
     // Cut off within its last block: what is before it is there, and what is missing is told.
     let bytes = fs::read(capture).unwrap();
