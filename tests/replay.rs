@@ -172,8 +172,10 @@ fn comparisons(dir: &Path, capture: &str, rules: &str) {
     let lines = stdout(&differs);
     assert!(!lines.is_empty() && lines.iter().all(|line| line.starts_with("- ")), "{lines:#?}");
     fs::write(&edited, "- rule: x\n").unwrap();
-    let broken = replay(&[capture, "-r", rules, "--diff", edited.to_str().unwrap()]);
-    assert_eq!(broken.status.code(), Some(2));
+    for broken in [edited, dir.join("missing.yaml")] {
+        let output = replay(&[capture, "-r", rules, "--diff", broken.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{}", broken.display());
+    }
 }
 
 /// A captured event is a test case that passes.
