@@ -32,6 +32,7 @@ codes! {
     CompileOutput "LOAD_ERR_COMPILE_OUTPUT" "Error compiling output";
     Validate "LOAD_ERR_VALIDATE" "Error validating rule/macro/list/exception objects";
     UnknownSource "LOAD_UNKNOWN_SOURCE" "Unknown event source";
+    UnsafeNaCheck "LOAD_UNSAFE_NA_CHECK" "Unsafe <NA> comparison in condition";
     NoEvttype "LOAD_NO_EVTTYPE" "Condition has no event-type restriction";
     UnknownFilter "LOAD_UNKNOWN_FILTER" "Unknown field or event-type in condition or output";
     UnusedMacro "LOAD_UNUSED_MACRO" "Unused macro";

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Priority;
 use super::check::{self, Cond, Findings};
+use super::codes;
 use super::collector::{self, Collector};
 use super::compile::{self, Compiler, Program};
 use super::diagnostic::{Code, Complaint, Diagnostic, FileReport};
@@ -16,9 +17,11 @@ use super::event::{Event, EventType};
 use super::event_types;
 use super::options::{Matching, Options, SUGGESTED, Selection};
 use super::output::{self, Extra, Template};
+use super::pattern::Budget;
 use super::prefilter::Prefilter;
 use super::reader::File;
 use super::resolve::Resolver;
+use super::stack;
 use super::text::{Origin, Text};
 use super::tree::{self, FileText, Kept, Sharing, Sources};
 use super::yaml;
@@ -160,6 +163,10 @@ impl RuleSet {
 
 /// Loads rule files in order.
 pub fn load(files: &[Source], options: &Options) -> Loaded {
+    stack::on_big_stack(|| load_here(files, options))
+}
+
+fn load_here(files: &[Source], options: &Options) -> Loaded {
     let mut collector = Collector::default();
     let mut reports = Vec::new();
     let mut rules = None;
@@ -222,9 +229,10 @@ fn build(
     let mut prefilter = Prefilter::default();
     let mut sharing = Sharing::default();
     let mut rules = Vec::new();
+    let mut budget = Budget::default();
     for definition in collector.rules.iter() {
         let mut said = Vec::new();
-        match rule(definition, &resolver, options, &mut said) {
+        match rule(definition, &resolver, options, &mut budget, &mut said) {
             Ok(mut rule) => {
                 sharing.share(&mut rule.kept.cond);
                 if rule.status.fires() {
@@ -253,10 +261,6 @@ fn build(
     })
 }
 
-/// A rule that can fire on more event types than this is warned about. (Falco counts codes of entry and exit, we count
-/// names.)
-const TOO_MANY: usize = 100;
-
 /// True for an error that `skip-if-unknown-filter` forgives.
 fn is_unknown(complaint: &Complaint) -> bool {
     ["nonexistent field", "unknown event type", "unknown filter:"]
@@ -268,12 +272,15 @@ fn rule(
     definition: &collector::Rule,
     resolver: &Resolver<'_>,
     options: &Options,
+    budget: &mut Budget,
     warnings: &mut Vec<Complaint>,
 ) -> Result<Rule, Complaint> {
-    let mut findings = Findings { every_field: options.every_field, ..Findings::default() };
+    let mut findings =
+        Findings { every_field: options.every_field, budget: std::mem::take(budget), ..Findings::default() };
     let checked = resolver
         .rule(definition)
         .and_then(|(written, expr)| Ok((written, check::condition(&expr, &mut findings)?, expr)));
+    *budget = findings.budget;
     warnings.extend(findings.warnings.into_iter().map(|complaint| complaint.within("rule condition", "")));
     let (written, cond, expr) = checked.map_err(|complaint| complaint.within("rule condition", ""))?;
     let format = output_format(definition, options);
@@ -293,7 +300,7 @@ fn rule(
         }
     }
     let types = compile::possible_types(&cond);
-    if definition.warn_evttypes && types.len() > TOO_MANY {
+    if definition.warn_evttypes && codes::unrestricted(&expr) {
         let message =
             "Rule matches too many evt.type values. This has a significant performance penalty.".to_owned();
         warnings.push(

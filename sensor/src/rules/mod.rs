@@ -7,6 +7,7 @@
 mod ast;
 pub mod cases;
 mod check;
+mod codes;
 mod collector;
 mod compile;
 pub mod diagnostic;
@@ -23,6 +24,7 @@ mod lookup;
 mod matcher;
 pub mod options;
 pub mod output;
+mod params;
 mod parse;
 mod pattern;
 mod plan;
@@ -31,8 +33,11 @@ mod priority;
 mod reader;
 mod requirements;
 mod resolve;
+mod services;
+mod stack;
 pub mod stock;
 mod suggest;
+mod syscall_names;
 mod text;
 pub mod trace;
 mod transform;
@@ -50,6 +55,8 @@ pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
 pub use trace::Trace;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::collector::{Collector, List, Rule};
 use super::diagnostic::{Code, Complaint};
 use super::parse;
 use super::reader::quote;
-use super::text::Text;
+use super::text::{Origin, Text};
 use super::tree::{FileText, Sources};
 
 /// Most nodes of one condition after its macros are put in; macros that use each other could grow without end.
@@ -96,7 +96,7 @@ impl<'c> Resolver<'c> {
         }
         path.pop();
         let mut nodes = 0;
-        let expr = self.put_in(expr, &mut nodes)?;
+        let expr = shallow(self.put_in(expr, &mut nodes)?, place.at)?;
         self.macros.insert(name, Resolved { expr, nodes });
         Ok(())
     }
@@ -116,7 +116,7 @@ impl<'c> Resolver<'c> {
             exception.write(&mut text)?;
         }
         let written = self.parse(&text)?;
-        let expr = self.put_in(&written, &mut 0)?;
+        let expr = shallow(self.put_in(&written, &mut 0)?, origin)?;
         Ok((written, expr))
     }
 
@@ -132,7 +132,7 @@ impl<'c> Resolver<'c> {
     fn parse(&self, text: &Text) -> Result<Expr, Complaint> {
         let mut text = text.clone();
         for (name, items) in &self.lists {
-            if text.substitute(name, items) {
+            if text.substitute(name, items)? {
                 self.used_lists.borrow_mut().insert(name);
             }
         }
@@ -178,6 +178,15 @@ impl<'c> Resolver<'c> {
         });
         lists.chain(macros).collect()
     }
+}
+
+/// The tree, unless it is so deep that walking it could take the whole stack.
+fn shallow(expr: Expr, at: Origin) -> Result<Expr, Complaint> {
+    if expr.depth() <= parse::MAX_DEPTH {
+        return Ok(expr);
+    }
+    let message = format!("nested deeper than {} levels with its macros", parse::MAX_DEPTH);
+    Err(Complaint::new(Code::CompileCondition, at, message))
 }
 
 /// Longest chain of macros that refer to each other.
