@@ -12,6 +12,7 @@ use super::super::event_types;
 use super::super::fields::{FieldRef, FieldType};
 use super::super::literals::decimal;
 use super::super::matcher;
+use super::super::services;
 use super::formula::{Leaf, Node, Part, Types, all_types};
 use super::values;
 
@@ -256,7 +257,7 @@ fn literal(kind: FieldType, bytes: &[u8]) -> Option<Literal<'_>> {
         FieldType::Bool => Value::Bool(text()?.parse().ok()?),
         FieldType::IpAddr => Value::Ip(text()?.parse().ok()?),
         FieldType::IpNet | FieldType::Dynamic => return None,
-        FieldType::Port => Value::Uint(matcher::port(text()?)?.into()),
+        FieldType::Port => Value::Uint(services::port(text()?)?.into()),
         _ => match decimal(bytes)? {
             n if n < 0 => Value::Int(i64::try_from(n).ok()?),
             n => Value::Uint(u64::try_from(n).ok()?),
@@ -333,7 +334,7 @@ fn field_conflict(field: &FieldRef, all: &[(Arc<Leaf>, bool)], present: bool) ->
         return if excluded(literals) { conflict() } else { None };
     }
     // Not different from x, and there: it is x.
-    let equal = failing().find(|leaf| leaf.check.op == Op::Ne);
+    let equal = failing().find(|leaf| leaf.check.op == Op::Ne && leaf.check.modifier.is_none());
     if let Some(leaf) = equal
         && let Some(literals) =
             leaf.values().iter().map(|value| literal(field.kind(), &value.bytes)).collect::<Option<Vec<_>>>()

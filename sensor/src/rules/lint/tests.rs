@@ -171,7 +171,7 @@ fn samples() -> Vec<Samples> {
             &events::MISSING_PARAMETER,
             texts(&[
                 "evt.type=open and evt.arg.newpath=/x",
-                "evt.type=open and not evt.arg.flagz contains O_CREAT",
+                "evt.type=open and not evt.arg.newpath contains x",
                 "evt.type in (open, openat) and (proc.name=x or evt.arg.oldpath=/y)",
                 "- macro: m\n  condition: (evt.arg.newpath=/x)\n- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type=open and m\n",
             ]),
