@@ -12,6 +12,7 @@ use super::codes;
 use super::collector::{self, Collector};
 use super::compile::{self, Compiler, Program};
 use super::diagnostic::{Code, Complaint, Diagnostic, FileReport};
+use super::domains::Domain;
 use super::evaluate::{self, Scratch};
 use super::event::{Event, EventType};
 use super::event_types;
@@ -96,6 +97,8 @@ pub struct Rule {
     pub status: Status,
     /// The condition for those who want to see it.
     pub(super) kept: Kept,
+    /// Keeps the domain names of the condition resolved.
+    _domains: Vec<Arc<Domain>>,
 }
 
 /// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
@@ -281,6 +284,7 @@ fn rule(
         .rule(definition)
         .and_then(|(written, expr)| Ok((written, check::condition(&expr, &mut findings)?, expr)));
     *budget = findings.budget;
+    let domains = findings.domains;
     warnings.extend(findings.warnings.into_iter().map(|complaint| complaint.within("rule condition", "")));
     let (written, cond, expr) = checked.map_err(|complaint| complaint.within("rule condition", ""))?;
     let format = output_format(definition, options);
@@ -323,6 +327,7 @@ fn rule(
         extra,
         status,
         kept: Kept::new(written, cond, exceptions, definition.place.at),
+        _domains: domains,
     })
 }
 

@@ -11,6 +11,7 @@ mod codes;
 mod collector;
 mod compile;
 pub mod diagnostic;
+pub mod domains;
 mod evaluate;
 pub mod event;
 pub mod event_types;

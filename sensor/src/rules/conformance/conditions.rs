@@ -15,8 +15,8 @@
 //! Beside them: `section` (of the specification), `note`, `macros: {NAME: CONDITION}`, `lists: {NAME: [ITEM…]}`, `unfilled:
 //! true` (fields that the engine cannot extract yet count as filled), `skip: true` (`skip-if-unknown-filter`).
 //!
-//! Every case is judged in several ways that must agree: the condition alone, under `not`, printed and parsed again, and
-//! among all other conditions of the table, where parts are shared and rules are indexed.
+//! Every case is judged in several ways that must agree: the condition alone, its trace, under `not`, printed and parsed
+//! again, and among all other conditions of the table, where parts are shared and rules are indexed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -306,6 +306,10 @@ fn alone(item: &Item<'_>, case: &Case<'_>, failures: &mut Failures) -> Option<St
     if fired(&rules, event).is_empty() == *expected {
         failures.add(item, *line, format_args!("{condition:?} should be {expected}"));
         return None;
+    }
+    let trace = rules.trace(single, event);
+    if trace.fires != *expected || (rules.distance(single, event) == 0) != *expected {
+        failures.add(item, *line, format_args!("{condition:?} should be {expected} in its trace"));
     }
     Some(single.compiled.clone())
 }
