@@ -18,6 +18,7 @@ pub mod event_types;
 mod exceptions;
 pub mod fields;
 pub mod files;
+pub mod lint;
 mod literals;
 mod load;
 mod lookup;

@@ -183,6 +183,16 @@ impl Sources {
         Some(Place { file: file.source.name.clone(), line, column })
     }
 
+    /// The condition of a macro, in which others are still names.
+    pub fn macro_condition(&self, name: &str) -> Option<&Expr> {
+        self.macros.get(name).map(|(condition, _)| condition)
+    }
+
+    /// Every macro with its condition.
+    pub fn macro_conditions(&self) -> impl Iterator<Item = (&str, &Expr)> {
+        self.macros.iter().map(|(name, (condition, _))| (name.as_str(), condition))
+    }
+
     /// The list whose name stands in the file where a value of a condition comes from.
     fn list(&self, origin: Origin) -> Option<&str> {
         let text = self.files.get(origin.file as usize)?.source.text.get(origin.at as usize..)?;
