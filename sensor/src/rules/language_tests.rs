@@ -799,12 +799,13 @@ fn hostile_files_are_refused_in_time() {
     let many: Vec<String> = (0..200).map(|n| format!("proc.name regex '.{{400}}{n}'")).collect();
     let (_, message) = error(&[&rule("", &format!("evt.type=open and ({})", many.join(" or ")))]);
     assert_eq!(message, "the patterns of the rules are too big together");
-    let lists: String =
+    let lists: Vec<String> =
         (0..40).rev().map(|n| format!("- list: l{}\n  items: [l{n}, l{n}]\n", n + 1)).collect();
-    let (_, message) = error(&[&rule(&lists, "evt.type=open and proc.name in (l40)")]);
+    let (_, message) = error(&[&rule(&lists.concat(), "evt.type=open and proc.name in (l40)")]);
     assert!(message.contains("with its lists"), "{message}");
-    let words: String = (0..20_000).map(|n| format!("l, w{n}, ")).collect();
-    let long = rule("- list: l\n  items: [x]\n", &format!("evt.type=open and proc.name in ({words}x)"));
+    let words: Vec<String> = (0..20_000).map(|n| format!("l, w{n}, ")).collect();
+    let long =
+        rule("- list: l\n  items: [x]\n", &format!("evt.type=open and proc.name in ({}x)", words.concat()));
     assert!(loaded(&[&long]).rules.is_some());
 }
 

@@ -12,6 +12,7 @@ use super::super::event_types;
 use super::super::fields::{FieldRef, FieldType};
 use super::super::literals::decimal;
 use super::super::matcher;
+use super::super::services;
 use super::formula::{Leaf, Node, Part, Types, all_types};
 use super::values;
 
@@ -256,7 +257,7 @@ fn literal(kind: FieldType, bytes: &[u8]) -> Option<Literal<'_>> {
         FieldType::Bool => Value::Bool(text()?.parse().ok()?),
         FieldType::IpAddr => Value::Ip(text()?.parse().ok()?),
         FieldType::IpNet | FieldType::Dynamic => return None,
-        FieldType::Port => Value::Uint(matcher::port(text()?)?.into()),
+        FieldType::Port => Value::Uint(services::port(text()?)?.into()),
         _ => match decimal(bytes)? {
             n if n < 0 => Value::Int(i64::try_from(n).ok()?),
             n => Value::Uint(u64::try_from(n).ok()?),
