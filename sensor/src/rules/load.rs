@@ -13,6 +13,7 @@ use super::collector::{self, Collector};
 use super::compile::{self, Program};
 use super::counters::{Counters, Judged};
 use super::diagnostic::{Code, Complaint, Diagnostic, FileReport, Schema};
+use super::domains::Domain;
 use super::evaluate::{self, Scratch};
 use super::event::{Event, EventType};
 use super::event_types;
@@ -113,6 +114,8 @@ pub struct Rule {
     /// The condition for those who want to see it.
     pub(super) kept: Kept,
     counters: Counters,
+    /// Keeps the domain names of the condition resolved.
+    _domains: Vec<Arc<Domain>>,
 }
 
 impl Rule {
@@ -337,6 +340,7 @@ fn rule(
         Findings { every_field: options.every_field, budget: std::mem::take(budget), ..Findings::default() };
     let cond = check::condition(&expr, &mut findings);
     *budget = findings.budget;
+    let domains = findings.domains;
     warnings.extend(findings.warnings.into_iter().map(in_rule));
     let cond = cond.map_err(in_rule)?;
     let mut extra = Vec::new();
@@ -385,6 +389,7 @@ fn rule(
         status,
         kept,
         counters: Counters::new(types.into(), Arc::clone(judged)),
+        _domains: domains,
     })
 }
 

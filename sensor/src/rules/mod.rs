@@ -14,6 +14,7 @@ mod compute;
 mod counters;
 pub mod describe;
 pub mod diagnostic;
+pub mod domains;
 mod evaluate;
 pub mod event;
 pub mod event_types;

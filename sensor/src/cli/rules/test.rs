@@ -453,13 +453,13 @@ mod tests {
 
     #[test]
     fn options_choose_rules_and_fields_of_other_sensors_may_be_tested() {
-        let text = RULE.replace("open", "open and fd.sip.name=a.example") + "  enabled: false\n";
+        let text = RULE.replace("open", "open and evt.is_wait=true") + "  enabled: false\n";
         let folder = Folder::new(&[
             ("r.yaml", &text),
             (
                 "a.cases.yaml",
                 "rules: r.yaml\noptions: ['rules[].enable.rule=r']\ncases:\n\
-                 - {event: {evt.type: open, fd.sip.name: a.example}, fires: r}\n",
+                 - {event: {evt.type: open, evt.is_wait: true}, fires: r}\n",
             ),
         ]);
         let text = folder.suite("a.cases.yaml");

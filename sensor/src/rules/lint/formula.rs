@@ -93,7 +93,7 @@ impl Leaf {
     /// One value of the field decides the comparison, so that it can be thought about value by value.
     pub fn is_pointwise(&self) -> bool {
         let Some(field) = &self.field else { return false };
-        let either_end = field.is_either_end();
+        let either_end = field.all_must_differ();
         let all_of_list = field.is_list() && self.check.op == Op::In;
         // A window around a time is no value.
         let is_window = field.field == Field::EvtAround;
