@@ -24,7 +24,7 @@ use super::resolve::Resolver;
 use super::schema;
 use super::text::{Origin, Text};
 use super::tree::{self, FileText, Kept, Sharing, Sources};
-use super::yaml::{self, Twice};
+use crate::yaml::{self, Twice};
 
 /// A rules file: its name for messages, and its text.
 #[derive(Debug, Clone)]
