@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Priority;
-use super::ast::{Expr, Op, Operand, Right};
 use super::check::{self, Cond, Findings};
+use super::codes;
 use super::collector::{self, Collector};
 use super::compile::{self, Compiler, Program};
 use super::diagnostic::{Code, Complaint, Diagnostic, FileReport, Schema};
@@ -17,11 +17,13 @@ use super::event::{Event, EventType};
 use super::event_types;
 use super::options::{Matching, Options, SUGGESTED, Selection};
 use super::output::{self, Extra, Template};
+use super::pattern::Budget;
 use super::prefilter::Prefilter;
 use super::reader::File;
 use super::requirements::Requirements;
 use super::resolve::Resolver;
 use super::schema;
+use super::stack;
 use super::text::{Origin, Text};
 use super::tree::{self, FileText, Kept, Sharing, Sources};
 use crate::yaml::{self, Twice};
@@ -182,6 +184,10 @@ impl RuleSet {
 
 /// Loads rule files in order.
 pub fn load(files: &[Source], options: &Options) -> Loaded {
+    stack::on_big_stack(|| load_here(files, options))
+}
+
+fn load_here(files: &[Source], options: &Options) -> Loaded {
     let mut collector = Collector::default();
     let mut reports = Vec::new();
     let mut rules = None;
@@ -245,10 +251,11 @@ fn build(
     let mut prefilter = Prefilter::default();
     let mut sharing = Sharing::default();
     let mut rules = Vec::new();
+    let mut budget = Budget::default();
     for definition in collector.rules.iter().filter(|definition| definition.source_known()) {
         let around = |complaint: Complaint| complaint.within("rule", &definition.name, definition.place.at);
         let mut said = Vec::new();
-        match rule(definition, &resolver, options, &mut said) {
+        match rule(definition, &resolver, options, &mut budget, &mut said) {
             Ok(mut rule) => {
                 sharing.share(&mut rule.kept.cond);
                 if rule.status.fires() {
@@ -281,10 +288,6 @@ fn build(
     })
 }
 
-/// A rule that can fire on more event types than this is warned about. (Falco counts codes of entry and exit, we count
-/// names.)
-const TOO_MANY: usize = 100;
-
 /// True for an error that `skip-if-unknown-filter` forgives.
 fn is_unknown(complaint: &Complaint) -> bool {
     ["nonexistent field", "invalid formatting token", "unknown event type", "unknown filter:"]
@@ -296,6 +299,7 @@ fn rule(
     definition: &collector::Rule,
     resolver: &Resolver<'_>,
     options: &Options,
+    budget: &mut Budget,
     warnings: &mut Vec<Complaint>,
 ) -> Result<Rule, Complaint> {
     let text = resolver.text(definition)?;
@@ -307,9 +311,10 @@ fn rule(
     let output = output.map_err(in_output)?;
     let in_rule = |complaint| resolver.in_rule(definition, &text, complaint);
     let (written, expr) = resolver.rule(&text).map_err(in_rule)?;
-    let mut findings = Findings { every_field: options.every_field, ..Findings::default() };
-    unsafe_na(&expr, &mut findings.warnings);
+    let mut findings =
+        Findings { every_field: options.every_field, budget: std::mem::take(budget), ..Findings::default() };
     let cond = check::condition(&expr, &mut findings);
+    *budget = findings.budget;
     warnings.extend(findings.warnings.into_iter().map(in_rule));
     let cond = cond.map_err(in_rule)?;
     let mut extra = Vec::new();
@@ -324,7 +329,7 @@ fn rule(
         }
     }
     let types = compile::possible_types(&cond);
-    if definition.warn_evttypes && types.len() > TOO_MANY {
+    if definition.warn_evttypes && codes::unrestricted(&expr) {
         let message =
             "Rule matches too many evt.type values. This has a significant performance penalty.".to_owned();
         warnings.push(Complaint::new(Code::NoEvttype, definition.condition.origin(0), message));
@@ -345,28 +350,6 @@ fn rule(
         status,
         kept: Kept::new(written, cond, exceptions, definition.place.at),
     })
-}
-
-/// Warns about comparisons with `<NA>` of fields of which old rules believed that they have it as a value.
-fn unsafe_na(expr: &Expr, warnings: &mut Vec<Complaint>) {
-    let check = match expr {
-        Expr::And(items) | Expr::Or(items) => return items.iter().for_each(|item| unsafe_na(item, warnings)),
-        Expr::Not(inner) => return unsafe_na(inner, warnings),
-        Expr::Macro(..) => return,
-        Expr::Check(check) => check,
-    };
-    let Operand::Field(field) = &check.left else { return };
-    let old = field.name.starts_with("ka.") || field.name.starts_with("jevt.");
-    let compares = matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects | Op::Pmatch);
-    let values = match &check.right {
-        Right::Value(value) => std::slice::from_ref(value),
-        Right::List(values) => values,
-        Right::None | Right::Operand(_) => &[],
-    };
-    if old && compares && values.iter().any(|value| value.bytes == b"<NA>") {
-        let message = format!("comparison of {field} with <NA>, which is no value: use 'exists'");
-        warnings.push(check::refuse(check.span, message).coded(Code::UnsafeNaCheck));
-    }
 }
 
 /// The output with what `append_output` adds.

@@ -119,7 +119,7 @@ impl Template {
                     if info.flags.has(Flags::FILTER) {
                         return Err(refuse(format!("field {} can stand in conditions only", info.name)));
                     }
-                    if info.flags.has(Flags::DEPRECATED) {
+                    if field.is_warned_about() {
                         let span = super::ast::Span { at: format.origin(start), len: len + 1 };
                         warnings.push(check::deprecated(&field, span));
                     }

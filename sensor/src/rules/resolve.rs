@@ -60,7 +60,8 @@ impl<'c> Resolver<'c> {
         };
         let mut parsed = HashMap::new();
         for definition in collector.macros.iter() {
-            let text = resolver.substituted(&definition.condition);
+            let around = |c| in_macro(definition, &definition.condition, c);
+            let text = resolver.substituted(&definition.condition).map_err(around)?;
             let expr = parse::condition(&text).map_err(|c| in_macro(definition, &text, c))?;
             parsed.insert(definition.name.as_str(), Parsed { definition, text, expr });
         }
@@ -102,7 +103,9 @@ impl<'c> Resolver<'c> {
         }
         path.pop();
         let mut nodes = 0;
-        let expr = self.put_in(&parsed.expr, &mut nodes).map_err(around)?;
+        let expr =
+            self.put_in(&parsed.expr, &mut nodes).and_then(|expr| shallow(expr, parsed.definition.place.at));
+        let expr = expr.map_err(around)?;
         self.macros.insert(name, Resolved { expr, nodes });
         Ok(())
     }
@@ -110,7 +113,7 @@ impl<'c> Resolver<'c> {
     /// The condition text of a rule, exceptions and lists put in.
     pub fn text(&self, rule: &Rule) -> Result<Text, Complaint> {
         if rule.exceptions.is_empty() {
-            return Ok(self.substituted(&rule.condition));
+            return self.substituted(&rule.condition);
         }
         let origin = rule.condition.origin(0);
         let mut text = Text::placed("(", origin);
@@ -119,14 +122,14 @@ impl<'c> Resolver<'c> {
         for exception in &rule.exceptions {
             exception.write(&mut text)?;
         }
-        Ok(self.substituted(&text))
+        self.substituted(&text)
     }
 
     /// The condition of a rule as a tree, with its macros as names, then with them put in; `text` is what [`Self::text`]
     /// made of the rule.
     pub fn rule(&self, text: &Text) -> Result<(Expr, Expr), Complaint> {
         let written = parse::condition(text)?;
-        let expr = self.put_in(&written, &mut 0)?;
+        let expr = shallow(self.put_in(&written, &mut 0)?, text.origin(0))?;
         Ok((written, expr))
     }
 
@@ -158,10 +161,10 @@ impl<'c> Resolver<'c> {
     }
 
     /// A condition text with the lists put in.
-    fn substituted(&self, text: &Text) -> Text {
+    fn substituted(&self, text: &Text) -> Result<Text, Complaint> {
         let mut text = text.clone();
         for (name, items) in &self.lists {
-            if text.substitute(name, items) {
+            if text.substitute(name, items)? {
                 self.used_lists.borrow_mut().insert(name);
             }
         }
@@ -173,7 +176,7 @@ impl<'c> Resolver<'c> {
             }
         }
         drop(named);
-        text
+        Ok(text)
     }
 
     fn put_in(&self, expr: &Expr, nodes: &mut usize) -> Result<Expr, Complaint> {
@@ -215,6 +218,15 @@ impl<'c> Resolver<'c> {
         let lists = lists.map(|list| unused(Code::UnusedList, "list", &list.name, list.place.at));
         macros.chain(lists).collect()
     }
+}
+
+/// The tree, unless it is so deep that walking it could take the whole stack.
+fn shallow(expr: Expr, at: Origin) -> Result<Expr, Complaint> {
+    if expr.depth() <= parse::MAX_DEPTH {
+        return Ok(expr);
+    }
+    let message = format!("nested deeper than {} levels with its macros", parse::MAX_DEPTH);
+    Err(Complaint::new(Code::CompileCondition, at, message))
 }
 
 /// Longest chain of macros that refer to each other.

@@ -1,7 +1,11 @@
 //! Condition text that remembers where each of its bytes came from. Lists are substituted, exceptions added and
 //! conditions appended textually, as Falco does; the origin lets an error still point into the file.
 
+use super::diagnostic::{Code, Complaint};
 use crate::yaml::Node;
+
+/// Longest condition with its lists put in. Lists may hold lists, and could grow without end.
+const MAX_TEXT: usize = 32 << 20;
 
 /// A byte of a rules file: number of the file in load order, offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -46,7 +50,13 @@ impl Text {
         let mut at = node.at.min(bytes.len());
         match bytes.get(at) {
             Some(b'|' | b'>') => at += bytes[at..].iter().position(|b| *b == b'\n').unwrap_or(0),
-            Some(b'"' | b'\'') => at += 1,
+            // A text that begins with the quote is a quoted scalar only if the quote is escaped.
+            Some(quote @ (b'"' | b'\'')) => {
+                let escape = if *quote == b'"' { b'\\' } else { *quote };
+                if !text.as_bytes().starts_with(&[*quote]) || bytes.get(at + 1) == Some(&escape) {
+                    at += 1;
+                }
+            }
             _ => {}
         }
         let mut origin = Vec::with_capacity(text.len());
@@ -120,16 +130,18 @@ impl Text {
     /// Replaces each occurrence of the list name `name` that stands between delimiters by `items` (already joined by
     /// `, `) with one blank on either side, as Falco does; see section 1.7 of the language: the blanks around are
     /// swallowed, and an empty list takes a comma next to it along. True when the name occurred.
-    pub fn substitute(&mut self, name: &str, items: &Self) -> bool {
-        let mut found = false;
-        let mut from = 0;
+    pub fn substitute(&mut self, name: &str, items: &Self) -> Result<bool, Complaint> {
         if name.is_empty() {
-            return false;
+            return Ok(false);
         }
+        let mut out = Self::default();
+        // Up to here the text is in `out`.
+        let mut done = 0;
+        let mut from = 0;
+        let bytes = self.body.as_bytes();
         while let Some(at) = self.body[from..].find(name) {
             let start = from + at;
             let end = start + name.len();
-            let bytes = self.body.as_bytes();
             let before = start == 0 || is_delimiter(bytes[start - 1]);
             let after = end == bytes.len() || is_delimiter(bytes[end]);
             if !before || !after {
@@ -137,39 +149,57 @@ impl Text {
                 from = start + self.body[start..].chars().next().map_or(1, char::len_utf8);
                 continue;
             }
-            found = true;
-            let mut left = start;
-            while left > 0 && is_blank(bytes[left - 1]) {
-                left -= 1;
-            }
-            let mut right = end;
-            while right < bytes.len() && is_blank(bytes[right]) {
-                right += 1;
-            }
+            out.push_slice(self, done, start);
+            out.pop_while(is_blank);
+            done = end + bytes[end..].iter().take_while(|byte| is_blank(**byte)).count();
             let name_at = self.origin(start);
             // The name may itself have come with another list.
             let named =
                 self.items.iter().find(|(item, _)| *item == name_at).map_or(name_at, |(_, name)| *name);
-            self.items.extend(items.items.iter().map(|(item, _)| (*item, named)));
-            let mut replacement = Self::placed(if left > 0 { " " } else { "" }, name_at);
             if items.body.is_empty() {
-                if left > 0 && bytes[left - 1] == b',' {
-                    left -= 1;
-                } else if right < bytes.len() && bytes[right] == b',' {
-                    right += 1;
+                if out.body.ends_with(',') {
+                    out.pop();
+                } else if bytes.get(done) == Some(&b',') {
+                    done += 1;
                 }
-                if left == 0 {
-                    replacement = Self::default();
-                }
-            } else {
-                replacement.push(items);
             }
-            replacement.push_str(" ", name_at);
-            self.body.replace_range(left..right, &replacement.body);
-            from = left + replacement.body.len();
-            self.origin.splice(left..right, replacement.origin);
+            if !out.body.is_empty() {
+                out.push_str(" ", name_at);
+            }
+            out.body.push_str(&items.body);
+            out.origin.extend_from_slice(&items.origin);
+            out.items.extend(items.items.iter().map(|(item, _)| (*item, named)));
+            out.push_str(" ", name_at);
+            if out.body.len() > MAX_TEXT {
+                let message = format!("the condition is longer than {MAX_TEXT} bytes with its lists");
+                return Err(Complaint::new(Code::CompileCondition, name_at, message));
+            }
+            from = done;
         }
-        found
+        if done == 0 {
+            return Ok(false);
+        }
+        out.push_slice(self, done, bytes.len());
+        out.items.extend_from_slice(&self.items);
+        *self = out;
+        Ok(true)
+    }
+
+    fn push_slice(&mut self, other: &Self, from: usize, to: usize) {
+        self.body.push_str(&other.body[from..to]);
+        self.origin.extend_from_slice(&other.origin[from..to]);
+    }
+
+    /// Takes off the last byte, which must be ASCII.
+    fn pop(&mut self) {
+        self.body.pop();
+        self.origin.truncate(self.body.len());
+    }
+
+    fn pop_while(&mut self, unwanted: fn(u8) -> bool) {
+        while self.body.as_bytes().last().is_some_and(|byte| unwanted(*byte)) {
+            self.pop();
+        }
     }
 }
 
@@ -188,7 +218,7 @@ mod tests {
 
     fn substituted(text: &str, items: &str) -> String {
         let mut text = Text::placed(text, Origin::default());
-        text.substitute("l", &Text::placed(items, Origin { file: 1, at: 0 }));
+        text.substitute("l", &Text::placed(items, Origin { file: 1, at: 0 })).unwrap();
         assert_eq!(text.body.len(), text.origin.len());
         text.body
     }
@@ -205,6 +235,10 @@ mod tests {
             ("a in (l)", "", "a in (  )"),
             ("a in (l) or b in (l)", "1", "a in ( 1 ) or b in ( 1 )"),
             ("l", "l", "l "),
+            ("a in (l l)", "x", "a in ( x x )"),
+            ("a in (l, l)", "", "a in (  )"),
+            ("a in (l,l ,b)", "", "a in (  b)"),
+            ("a in ( p ,\t l )", "", "a in ( p   )"),
         ] {
             assert_eq!(substituted(text, items), expected, "{text}");
         }

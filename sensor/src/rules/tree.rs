@@ -186,6 +186,16 @@ impl Sources {
         Some(Place { file: file.source.name.clone(), line, column })
     }
 
+    /// The condition of a macro, in which others are still names.
+    pub fn macro_condition(&self, name: &str) -> Option<&Expr> {
+        self.macros.get(name).map(|(condition, _)| condition)
+    }
+
+    /// Every macro with its condition.
+    pub fn macro_conditions(&self) -> impl Iterator<Item = (&str, &Expr)> {
+        self.macros.iter().map(|(name, (condition, _))| (name.as_str(), condition))
+    }
+
     /// The list that brought a value into the comparison `check`: its name, and where the name stands.
     fn list(&self, value: Origin, check: Span) -> Option<(&str, Origin)> {
         let names = self.named.get(&value)?;
