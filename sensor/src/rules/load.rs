@@ -28,7 +28,7 @@ use super::schema;
 use super::stack;
 use super::text::{Origin, Text};
 use super::tree::{self, ExceptionName, FileText, Kept, Sharing, Sources};
-use super::yaml::{self, Twice};
+use crate::yaml::{self, Twice};
 
 /// A rules file: its name for messages, and its text.
 #[derive(Debug, Clone)]

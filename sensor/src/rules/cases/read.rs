@@ -9,9 +9,9 @@ use super::super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Fla
 use super::super::load::Source;
 use super::super::services;
 use super::super::suggest;
-use super::super::yaml::{self, Node, Yaml};
 use super::event::{CaseEvent, Owned, UNTYPED, Written};
 use super::{Case, CaseError, CaseFile, Named, Remark};
+use crate::yaml::{self, Node, Yaml};
 
 /// Farthest ancestor that can be written; deeper than any process tree.
 const FARTHEST: u32 = 1024;
