@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use falconet::probe::{Lanes, Options, Probe};
+use falconet::probe::{Lanes, Options, Probe, Wanted};
 use sensor_ebpf::events::{Arg, EVENTS, Event};
 use sensor_ebpf::record::{FD_CONNECTED, Fd, Record};
 
@@ -31,7 +31,8 @@ fn kernel(test: &str) -> Option<MutexGuard<'static, Kernel>> {
     static KERNEL: OnceLock<Result<Mutex<Kernel>, String>> = OnceLock::new();
     let kernel = KERNEL.get_or_init(|| {
         let event_types = EVENTS.iter().filter_map(|e| e.info.name).map(str::to_owned).collect();
-        Probe::load(&Options { event_types, ..Options::default() })
+        let wanted = Wanted { event_types, ..Wanted::default() };
+        Probe::load(&Options { wanted, ..Options::default() })
             .map(|(probe, lanes)| Mutex::new(Kernel { _probe: probe, lanes }))
             .map_err(|e| e.to_string())
     });
@@ -46,6 +47,12 @@ fn kernel(test: &str) -> Option<MutexGuard<'static, Kernel>> {
 
 /// Runs `work` in a child process and returns what the probe saw of it between its start and its end.
 fn observe(kernel: &mut Kernel, work: impl FnOnce()) -> Vec<Seen> {
+    let life = observe_life(kernel, work);
+    life[1..life.len() - 1].to_vec()
+}
+
+/// Runs `work` in a child process and returns what the probe saw of it, its start and its end included.
+fn observe_life(kernel: &mut Kernel, work: impl FnOnce()) -> Vec<Seen> {
     // SAFETY: the child calls only `work` (raw syscalls on memory prepared before) and `_exit`.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork failed");
@@ -74,7 +81,7 @@ fn observe(kernel: &mut Kernel, work: impl FnOnce()) -> Vec<Seen> {
     assert_eq!(seen.first().map(|s| s.event), Some("fork"), "{seen:?}");
     let exit = seen.last().unwrap().clone();
     assert_eq!(exit.args[1], ("ret", "7".to_owned()), "exit status");
-    seen[1..seen.len() - 1].to_vec()
+    seen
 }
 
 fn read(record: &Record<'_>) -> Seen {
@@ -483,4 +490,19 @@ fn exec_carries_the_new_image_and_a_failed_one_its_attempt() {
     }
     assert_eq!(made["tid"], made["pid"]);
     assert_eq!(made["filename"], exe);
+}
+
+#[test]
+fn orphans_go_to_the_nearest_subreaper() {
+    let Some(mut kernel) = kernel("orphans_go_to_the_nearest_subreaper") else { return };
+    let subreaper = |on: libc::c_ulong| {
+        // SAFETY: changes a flag of this process.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, on, 0, 0, 0) }, 0);
+    };
+    subreaper(1);
+    let life = observe_life(&mut kernel, || ());
+    subreaper(0);
+    let exit = life.last().unwrap();
+    let me = std::process::id().to_string();
+    assert!(exit.args.contains(&("reaper_tid", me)), "{exit:?}");
 }

@@ -10,7 +10,7 @@ pub struct OffsetSpec {
     /// Field name in [`Offsets`].
     pub name: &'static str,
     /// `struct.member` spellings, newest kernel first; the first one found in BTF wins. A spelling without a dot
-    /// asks for the size of the struct.
+    /// asks for the size of the struct, one that begins with `bit ` for the offset in bits.
     pub paths: &'static [&'static str],
 }
 
@@ -59,6 +59,8 @@ offsets! {
     signal_live = "signal_struct.live";
     signal_pids = "signal_struct.pids";
     signal_tty = "signal_struct.tty";
+    signal_is_child_subreaper = "bit signal_struct.is_child_subreaper";
+    signal_has_child_subreaper = "bit signal_struct.has_child_subreaper";
     tty_driver = "tty_struct.driver";
     tty_index = "tty_struct.index";
     tty_driver_major = "tty_driver.major";

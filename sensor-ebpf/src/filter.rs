@@ -2,6 +2,9 @@
 //! an event that has none of it makes no record.
 //!
 //! It decides nothing that the rules would not: it is a *necessary* condition, so with and without it the alerts are the same.
+//!
+//! Rules change while events happen, and user space cannot exchange a filter in one step. So each has a version, odd while the
+//! filter is being written; an event that met two versions, or an odd one, passes.
 
 use crate::pod;
 
@@ -33,6 +36,8 @@ pod!(Alternative { mask: [u64; 2], value: [u64; 2], access: u32, success: u32 })
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
+    /// Odd while the rest is being written, another even one after each change.
+    pub version: u64,
     /// Alternatives in use; 0: everything passes.
     pub len: u64,
     pub alternatives: [Alternative; ALTERNATIVES],
@@ -41,6 +46,7 @@ pub struct Filter {
 impl Filter {
     /// Everything passes.
     pub const OPEN: Self = Self {
+        version: 0,
         len: 0,
         alternatives: [Alternative { mask: [0; 2], value: [0; 2], access: 0, success: 0 }; ALTERNATIVES],
     };
@@ -55,6 +61,24 @@ impl Filter {
             *to = *from;
         }
         Some(filter)
+    }
+
+    /// The filter that lets pass what one of two lets pass.
+    pub fn or(&self, other: &Self) -> Self {
+        if self.len == 0 || other.len == 0 {
+            return Self::OPEN;
+        }
+        let (mut either, len) = (*self, usize::try_from(other.len).unwrap_or(0));
+        for alternative in other.alternatives.iter().take(len) {
+            let at = usize::try_from(either.len).unwrap_or(ALTERNATIVES);
+            if either.alternatives.iter().take(at).any(|known| known == alternative) {
+                continue;
+            }
+            let Some(free) = either.alternatives.get_mut(at) else { return Self::OPEN };
+            *free = *alternative;
+            either.len += 1;
+        }
+        either
     }
 }
 
@@ -140,5 +164,22 @@ mod tests {
         assert!(Filter::of(&[Alternative::default(); ALTERNATIVES + 1]).is_none());
         assert!(Filter::of(&[]).is_none());
         assert_eq!(Filter::of(&[Alternative::default(); 3]).unwrap().len, 3);
+    }
+
+    #[test]
+    fn either_of_two_lets_pass() {
+        fn of<const N: usize>(paths: [&[u8]; N]) -> Filter {
+            Filter::of(&paths.map(|path| Alternative::of_path(path, false))).unwrap()
+        }
+        assert_eq!(of([b"/a", b"/b"]).or(&of([b"/b", b"/c"])), of([b"/a", b"/b", b"/c"]));
+        assert_eq!(of([b"/a"]).or(&Filter::OPEN), Filter::OPEN);
+        assert_eq!(Filter::OPEN.or(&of([b"/a"])), Filter::OPEN);
+        let mut many = [Alternative::default(); ALTERNATIVES];
+        for (n, one) in many.iter_mut().enumerate() {
+            one.value[0] = n as u64;
+        }
+        let many = Filter::of(&many).unwrap();
+        assert_eq!(many.or(&many), many);
+        assert_eq!(many.or(&of([b"/more"])), Filter::OPEN);
     }
 }

@@ -65,19 +65,26 @@ pub fn count(kind: u16, outcome: Outcome) {
 /// Whether any rule can match an open with this access, outcome and head of its path (see [`crate::filter`]).
 #[inline(always)]
 pub fn wanted(kind: u16, access: u32, success: bool, head: [u64; 2]) -> bool {
-    let Some(filter) = FILTERS.get(u32::from(kind)) else { return true };
-    if filter.len == 0 {
+    let Some(filter) = FILTERS.get_ptr(u32::from(kind)) else { return true };
+    // SAFETY: a map value; user space may write it meanwhile, which the version tells.
+    let (version, len) = unsafe {
+        ((&raw const (*filter).version).read_volatile(), (&raw const (*filter).len).read_volatile())
+    };
+    if len == 0 {
         return true;
     }
     for at in 0..ALTERNATIVES {
-        if at as u64 >= filter.len {
-            return false;
+        if at as u64 >= len {
+            break;
         }
-        if filter.alternatives[at].admits(access, success, head) {
+        // SAFETY: as above, and `at` is in bounds.
+        let alternative = unsafe { (&raw const (*filter).alternatives[at]).read_volatile() };
+        if alternative.admits(access, success, head) {
             return true;
         }
     }
-    false
+    // SAFETY: as above.
+    version % 2 == 1 || version != unsafe { (&raw const (*filter).version).read_volatile() }
 }
 
 /// Hands `len` bytes at `record` to a lane.

@@ -86,14 +86,43 @@ pub fn snapshot(task: Ptr, out: &mut Task) {
     out.comm = read::kernel(task, off!(task_comm));
 }
 
-/// `tgid` of the init of the task's pid namespace.
+/// Generations that are looked at for a subreaper; a session of systemd or a container's shim is a few away.
+const SUBREAPER_DEPTH: usize = 16;
+
+/// `tgid` of who gets the children of `task` when its process ends, as the kernel's `find_new_reaper` decides: the nearest living
+/// ancestor in the same pid namespace that has made itself a subreaper (containerd-shim, `systemd --user`), else the
+/// namespace's init.
 #[inline(always)]
 pub fn reaper(task: Ptr) -> u32 {
     let pid = read::pointer(task, off!(task_thread_pid));
     let level: u32 = read::kernel(pid, off!(pid_level));
+    if config!(offsets.signal_is_child_subreaper) != crate::config::MISSING
+        && bit(read::pointer(task, off!(task_signal)), off!(signal_has_child_subreaper))
+    {
+        let mut ancestor = task;
+        for _ in 0..SUBREAPER_DEPTH {
+            ancestor = read::pointer(ancestor, off!(task_real_parent));
+            let pid = read::pointer(ancestor, off!(task_thread_pid));
+            if ancestor.is_null() || read::kernel::<u32>(pid, off!(pid_level)) != level {
+                break;
+            }
+            let signal = read::pointer(ancestor, off!(task_signal));
+            if bit(signal, off!(signal_is_child_subreaper))
+                && read::kernel::<u32>(signal, off!(signal_live)) > 0
+            {
+                return read::kernel(ancestor, off!(task_tgid));
+            }
+        }
+    }
     let upid = off!(pid_numbers) + (level as usize & 31) * off!(upid_size);
     let pidns = read::pointer(pid, upid + off!(upid_ns));
     read::kernel(read::pointer(pidns, off!(pidns_child_reaper)), off!(task_tgid))
+}
+
+/// The bit field of one bit at bit offset `at`.
+#[inline(always)]
+fn bit(ptr: Ptr, at: usize) -> bool {
+    read::kernel::<u8>(ptr, at / 8) >> (at % 8) & 1 == 1
 }
 
 /// The controlling terminal's device number (`tty_devnum`), 0 when there is none.

@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let log = service::open_log(&config, &mut phases)?;
     let runtime = service::runtime()?;
     let stopped = runtime.block_on(async { service::stop_signal() })?;
-    let overview = Arc::new(Overview::new(service::hostname(), 0, Vec::new()));
+    let overview = Arc::new(Overview::new(service::hostname(), None));
     let service = runtime.block_on(Service::start(
         &config,
         log.clone(),

@@ -5,13 +5,19 @@ mod doctor;
 pub mod exit;
 mod fields;
 mod hub;
+mod in_use;
 mod phases;
+mod record;
+mod reload;
+mod replay;
 mod rules;
+mod ruleset;
 mod run;
 mod service;
 mod status;
 mod version;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +42,10 @@ enum Command {
     Doctor(doctor::Args),
     /// Measure what the sensor costs on this machine.
     Bench(bench::Args),
+    /// Keep what the kernel tells in a file, to be replayed through rules later.
+    Record(record::Args),
+    /// Judge a recording by any rules; with `--diff`, by two rule sets side by side.
+    Replay(replay::Args),
     /// Check and test rule files.
     Rules(rules::Args),
     /// List the fields that rules can use.
@@ -63,12 +73,19 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints to standard output. Whoever reads it may have seen enough (`| head`); that is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args),
         Command::Hub(args) => hub::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Version(args) => version::run(&args),

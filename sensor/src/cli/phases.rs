@@ -1,7 +1,7 @@
 //! What a start tells on standard error: one line per phase, with the time it took.
 
 use std::fmt::Display;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The phases of one start.
 pub struct Phases {
@@ -21,6 +21,11 @@ impl Phases {
         let now = Instant::now();
         eprintln!("  {name:<10} {what} ({:.0?})", now.duration_since(self.last));
         self.last = now;
+    }
+
+    /// The same long after the start, with the time it took.
+    pub fn later(name: &str, what: impl Display, took: Duration) {
+        eprintln!("  {name:<10} {what} ({took:.0?})");
     }
 
     /// A further line about the phase.

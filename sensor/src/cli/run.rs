@@ -1,28 +1,27 @@
 //! `falconet run`: the sensor and everything behind it in one process.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::anyhow;
-use sensor_ebpf::filter::{Alternative, Filter, READ, WRITE};
 
-use super::doctor;
 use super::exit::{Class, Failure};
+use super::in_use::InUse;
 use super::phases::Phases;
+use super::reload::Reloader;
 use super::service::{self, Service};
 use super::status::{Overview, Sensor};
+use super::{doctor, ruleset};
 use crate::config::Config;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
-use crate::rules::prefilter::Need;
-use crate::rules::{self, RuleSet};
+use crate::rules::{RuleSet, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
 /// Where the host's `/proc` is.
-const PROC: &str = "/proc";
+pub(super) const PROC: &str = "/proc";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -42,13 +41,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !args.rules.is_empty() {
-        config.sensor.rules_files = args.rules;
+        config.sensor.rules_files.clone_from(&args.rules);
     }
     if !OBJECT.is_empty() {
         doctor::privileged()?;
     }
     let mut phases = Phases::begin();
-    let rules = Arc::new(load_rules(&config, &mut phases)?);
+    let (rules, sources) = load_rules(&config, &mut phases)?;
+    let in_use = Arc::new(InUse::new(rules.clone(), ruleset::origin(&config, sources.len())));
     let layout = Layout::detect(Path::new(PROC)).map_err(|e| Failure::new(Class::Unavailable, e))?;
     // The verifier takes longest; the rest starts meanwhile.
     let probe = thread::spawn({
@@ -58,10 +58,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
     let log = service::open_log(&config, &mut phases)?;
     let runtime = service::runtime()?;
-    let stopped = runtime.block_on(async { service::stop_signal() })?;
+    let (stopped, mut hangups) =
+        runtime.block_on(async { Ok::<_, Failure>((service::stop_signal()?, service::hangups()?)) })?;
     let hostname = service::hostname();
-    let event_types = rules.event_types().into_iter().map(str::to_owned).collect();
-    let overview = Arc::new(Overview::new(hostname.clone(), rules.rules().len() as u64, event_types));
+    let overview = Arc::new(Overview::new(hostname.clone(), Some(in_use.clone())));
     let service = runtime.block_on(Service::start(
         &config,
         log.clone(),
@@ -79,19 +79,40 @@ pub fn run(args: Args) -> Result<(), Failure> {
     tell_probe(&probe, &mut phases);
     let stats = Arc::new(Stats::default());
     overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
-    let judge = judge(&config, rules, layout, hostname, log, stats.clone(), &mut phases)?;
+    let judge = judge(&config, rules, layout, hostname.clone(), log.clone(), stats.clone(), &mut phases)?;
     let engine = start_engine(lanes, judge, &probe, stats.clone())?;
+    let counted = probe.counters().clone();
+    let reloader = Reloader {
+        arguments: (args.config, args.options, args.rules),
+        config: config.clone(),
+        probe,
+        orders: engine.orders().clone(),
+        in_use,
+        log,
+        stats: stats.clone(),
+        hostname,
+    };
+    let reloader = reloader.start(&sources).map_err(|e| Failure::new(Class::Unavailable, e))?;
+    drop(sources);
+    runtime.spawn({
+        let reload = reloader.handle().clone();
+        async move {
+            while hangups.recv().await.is_some() {
+                reload.reload();
+            }
+        }
+    });
     give_back();
     phases.ready(service.entrance(&config));
 
     let failed = runtime.block_on(async {
         tokio::select! {
             () = stopped => false,
-            () = ended(&engine) => true,
+            () = ended(|| engine.is_finished() || reloader.is_finished()) => true,
         }
     });
-    let counted = probe.counters().clone();
-    drop(probe);
+    // Detaches everything.
+    drop(reloader.stop());
     let judged = engine.stop();
     let total = counted.total();
     runtime.block_on(service.stop())?;
@@ -105,28 +126,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
     );
     judged.map_err(|e| Failure::new(Class::Unavailable, anyhow!("the event thread ended: {e}")))?;
     if failed {
-        return Err(Failure::new(Class::Unavailable, anyhow!("the event thread ended by itself")));
+        return Err(Failure::new(Class::Unavailable, anyhow!("a thread of the sensor ended by itself")));
     }
     Ok(())
 }
 
 /// Loads the rules that are configured, or ours.
-fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> {
-    let sensor = &config.sensor;
-    let sources = if sensor.rules_files.is_empty() {
-        rules::stock()
-    } else {
-        rules::files::read(&sensor.rules_files).map_err(|e| Failure::new(Class::Rules, e))?
-    };
-    let options = rules::Options {
-        priority: sensor.priority,
-        selections: sensor.rules.clone(),
-        append_output: sensor.append_output.clone(),
-        matching: sensor.rule_matching,
-        captured: Some(captured()),
-        ..rules::Options::default()
-    };
-    let loaded = rules::load(&sources, &options);
+pub(super) fn load_rules(
+    config: &Config,
+    phases: &mut Phases,
+) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
+    let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
+    let loaded = ruleset::load(config, &sources);
     for report in &loaded.files {
         for warning in &report.warnings {
             Phases::note(warning);
@@ -137,22 +148,14 @@ fn load_rules(config: &Config, phases: &mut Phases) -> Result<RuleSet, Failure> 
             loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
         return Err(Failure::new(Class::Rules, anyhow!("{}", errors.join("\n"))));
     };
-    let files = sources.len();
-    let origin = if sensor.rules_files.is_empty() { "stock rules" } else { "files" };
-    phases.done("rules", format_args!("{} rules of {files} {origin}", set.rules().len()));
-    Ok(set)
-}
-
-/// Names of the events that this sensor can see.
-fn captured() -> BTreeSet<String> {
-    let of_records = sensor_ebpf::events::EVENTS.iter().filter_map(|e| e.info.name);
-    of_records.chain(["container", "container_removed"]).map(str::to_owned).collect()
+    let origin = ruleset::origin(config, sources.len());
+    phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
+    Ok((Arc::new(set), sources))
 }
 
 fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
     Options {
-        event_types: rules.event_types().into_iter().map(str::to_owned).collect(),
-        filters: if config.sensor.kernel_filter { filters(rules) } else { BTreeMap::new() },
+        wanted: ruleset::wanted(config, rules),
         cgroup_controller: layout.controller().map(str::to_owned),
         cgroup_hierarchy: layout.hierarchy(),
         bulk_bytes: config.sensor.buffer_mib.bytes(),
@@ -161,27 +164,7 @@ fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
     }
 }
 
-/// What the kernel may drop, from what the rules need.
-fn filters(rules: &RuleSet) -> BTreeMap<String, Filter> {
-    let alternative = |need: &Need| {
-        let (path, whole) = need.path.as_ref().map_or((&[][..], false), |(path, whole)| (path, *whole));
-        Alternative {
-            access: if need.read { READ } else { 0 } | if need.write { WRITE } else { 0 },
-            success: need.success.into(),
-            ..Alternative::of_path(path, whole)
-        }
-    };
-    rules
-        .prefilter()
-        .events()
-        .filter_map(|(name, needs)| {
-            let alternatives: Vec<Alternative> = needs.iter().map(alternative).collect();
-            Some((name.to_owned(), Filter::of(&alternatives)?))
-        })
-        .collect()
-}
-
-fn probe_failure(error: ProbeError) -> Failure {
+pub(super) fn probe_failure(error: ProbeError) -> Failure {
     let class = match &error {
         ProbeError::Permission { .. } => Class::Permission,
         _ => Class::Unavailable,
@@ -189,7 +172,7 @@ fn probe_failure(error: ProbeError) -> Failure {
     Failure::new(class, error)
 }
 
-fn tell_probe(probe: &Probe, phases: &mut Phases) {
+pub(super) fn tell_probe(probe: &Probe, phases: &mut Phases) {
     let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
     names.sort_unstable();
     phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
@@ -236,8 +219,8 @@ fn start_engine(lanes: Lanes, judge: Judge, probe: &Probe, stats: Arc<Stats>) ->
     engine.start().map_err(|e| Failure::new(Class::Unavailable, e))
 }
 
-/// Memory that only the start needed (the kernel's type information, the programs) goes back to the system.
-fn give_back() {
+/// Memory that only a load needed (the kernel's type information, rule texts) goes back to the system.
+pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: no preconditions.
     unsafe {
@@ -245,9 +228,9 @@ fn give_back() {
     }
 }
 
-/// Ends when the event thread does, which it should not.
-async fn ended(engine: &Running) {
-    while !engine.is_finished() {
+/// Ends when a thread does that should not.
+async fn ended(finished: impl Fn() -> bool) {
+    while !finished() {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::{Class, Failure};
@@ -132,6 +132,13 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+    })
+}
+
+/// SIGHUP, each time.
+pub fn hangups() -> Result<Signal, Failure> {
+    signal(SignalKind::hangup()).map_err(|error| {
+        Failure::new(Class::Unavailable, anyhow::Error::from(error).context("cannot take signals"))
     })
 }
 

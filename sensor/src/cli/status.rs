@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use super::in_use::InUse;
 use crate::alert::json::utc;
 use crate::engine::{Stats, stats::read};
 use crate::hub::{Collect, Exposition, Kind};
@@ -21,21 +22,20 @@ pub struct Sensor {
 pub struct Overview {
     hostname: String,
     started: i64,
-    rules: u64,
-    event_types: Vec<String>,
+    /// Without a sensor there are none.
+    rules: Option<Arc<InUse>>,
     sensor: OnceLock<Sensor>,
     board: OnceLock<Board>,
     intake: OnceLock<SocketAddr>,
 }
 
 impl Overview {
-    pub fn new(hostname: String, rules: u64, event_types: Vec<String>) -> Self {
+    pub fn new(hostname: String, rules: Option<Arc<InUse>>) -> Self {
         let now = jiff::Timestamp::now().as_nanosecond();
         Self {
             hostname,
             started: i64::try_from(now).unwrap_or_default(),
             rules,
-            event_types,
             sensor: OnceLock::new(),
             board: OnceLock::new(),
             intake: OnceLock::new(),
@@ -58,6 +58,7 @@ impl Overview {
 
 impl StatusSource for Overview {
     fn status(&self) -> Status {
+        let rules = self.rules.as_ref().map(|in_use| in_use.now().rules);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: self.hostname.clone(),
@@ -67,8 +68,9 @@ impl StatusSource for Overview {
                 .map(|_| rustix::system::uname().release().to_string_lossy().into_owned()),
             started: Some(utc(self.started)),
             watching: Watching {
-                rules: self.rules,
-                event_types: self.event_types.clone(),
+                rules: rules.iter().flat_map(|set| set.rules()).filter(|rule| rule.status.fires()).count()
+                    as u64,
+                event_types: rules.iter().flat_map(|set| set.event_types()).map(str::to_owned).collect(),
                 intake: self.intake.get().map(ToString::to_string),
             },
             sensor: self.sensor.get().map(Sensor::status),

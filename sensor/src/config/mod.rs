@@ -8,7 +8,7 @@ mod keys;
 pub mod overrides;
 pub mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,13 +40,26 @@ pub struct Config {
     pub ui: UiConfig,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    given: Given,
+}
+
+/// What was given, key by key. It holds secrets, so it is not shown.
+#[derive(Clone, Default)]
+struct Given(Value);
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Given")
+    }
 }
 
 /// What is watched and by which rules.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SensorConfig {
-    /// Rule files and directories, in order. Without any, the stock rules.
+    /// Rule files and directories, in order; those that are not there are passed over. Without any, the stock rules. Falco's
+    /// older name for it is `rules_file`.
+    #[serde(alias = "rules_file", deserialize_with = "one_or_many")]
     pub rules_files: Vec<PathBuf>,
     /// Enables and disables, in order, e.g. `- disable: {rule: "Terminal*"}`.
     pub rules: Vec<Selection>,
@@ -59,6 +72,8 @@ pub struct SensorConfig {
     pub append_output: Vec<AppendOutput>,
     /// UTC with the date instead of the local time of day at the beginning of an alert's text.
     pub time_format_iso_8601: bool,
+    /// Load the rules again when a rule file or the configuration changes. On SIGHUP they are in any case.
+    pub watch_config_files: bool,
     /// Where container runtimes are found.
     pub container_engines: EnginesConfig,
     /// The eBPF programs drop events that no rule can match. The alerts are the same without; it only costs more.
@@ -96,11 +111,39 @@ impl Default for SensorConfig {
             priority: rules.priority,
             append_output: rules.append_output,
             time_format_iso_8601: false,
+            watch_config_files: true,
             container_engines: EnginesConfig::default(),
             kernel_filter: true,
             buffer_mib: BufferSize(8),
         }
     }
+}
+
+impl SensorConfig {
+    /// What loading the rules needs to know of it.
+    pub fn rule_options(&self) -> crate::rules::Options {
+        crate::rules::Options {
+            priority: self.priority,
+            selections: self.rules.clone(),
+            append_output: self.append_output.clone(),
+            matching: self.rule_matching,
+            ..crate::rules::Options::default()
+        }
+    }
+}
+
+/// A path, or a list of them.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a path or a list of paths")]
+    enum OneOrMany {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(path) => vec![path],
+        OneOrMany::Many(paths) => paths,
+    })
 }
 
 fn priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
@@ -114,6 +157,11 @@ impl Config {
             Some(file) => Some(file.to_owned()),
             None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
         };
+        Self::of(file, options)
+    }
+
+    /// Reads `file`, if one is given and whatever else this machine has, then sets the `options`.
+    pub fn of(file: Option<PathBuf>, options: &[String]) -> Result<Self, ConfigError> {
         let mut document = match &file {
             None => Document::parse("").unwrap_or_default(),
             Some(path) => {
@@ -129,6 +177,7 @@ impl Config {
     }
 
     fn read(file: Option<PathBuf>, document: Document) -> Result<Self, ConfigError> {
+        let given = Given(document.value.clone());
         let mut parts = Parts::split(file.as_ref(), document)?;
         Ok(Self {
             sensor: parts.take()?,
@@ -137,7 +186,17 @@ impl Config {
             alert_log: parts.section("alert_log")?,
             ui: parts.section("ui")?,
             file,
+            given,
         })
+    }
+
+    /// Names of the top-level keys that were given otherwise, sorted.
+    pub fn changed(&self, other: &Self) -> Vec<String> {
+        let empty = Map::new();
+        let (a, b) = (&self.given.0, &other.given.0);
+        let (a, b) = (a.as_object().unwrap_or(&empty), b.as_object().unwrap_or(&empty));
+        let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        keys.into_iter().filter(|key| a.get(*key) != b.get(*key)).cloned().collect()
     }
 }
 
@@ -163,6 +222,11 @@ impl<'a> Parts<'a> {
             let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
             let message = format!("unknown field `{key}`, expected one of {}", list.join(", "));
             return Err(error::value_error(file, &document.places, key, &message));
+        }
+        let both = ["rules_files", "rules_file"];
+        if both.iter().all(|key| object.contains_key(*key)) {
+            let message = "`rules_files` and `rules_file` are two names of one key; keep one of them";
+            return Err(error::value_error(file, &document.places, both[1], message));
         }
         // A key without a value is as good as absent.
         let keys = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -213,6 +277,15 @@ mod tests {
     }
 
     #[test]
+    fn rule_files_have_an_old_name_and_may_be_one() {
+        for text in
+            ["rules_file: /a.yaml", "rules_file: [/a.yaml]", "rules_files: /a.yaml", "rules_files: [/a.yaml]"]
+        {
+            assert_eq!(read(text).unwrap().sensor.rules_files, [PathBuf::from("/a.yaml")], "{text}");
+        }
+    }
+
+    #[test]
     fn the_example_shows_the_defaults() {
         let text = include_str!("../../../docs/falconet.example.yaml");
         let example = read(text).unwrap();
@@ -234,10 +307,24 @@ mod tests {
             ("priority: high", "falconet.yaml:1:1: priority: unknown priority \"high\""),
             ("buffer_mib: 0", "not between 1 and 512"),
             ("rule_matching: fist", "unknown value; did you mean `first`?"),
+            (
+                "rules_files: [a]\nrules_file: [b]",
+                "falconet.yaml:2:1: rules_file: `rules_files` and `rules_file` are two",
+            ),
+            ("rules_file: {a: b}", "falconet.yaml:1:1: rules_file: expected a path or a list of paths"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_changed_is_named_and_secrets_are_not() {
+        let old = read("priority: notice\nui: {password: secret}\nrules: []").unwrap();
+        let new = read("priority: notice\nui: {password: other}\njson_output: true").unwrap();
+        assert_eq!(old.changed(&new), ["json_output", "rules", "ui"]);
+        assert!(new.changed(&new.clone()).is_empty());
+        assert!(!format!("{:?}", new.given).contains("other"));
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::{Map, json};
-use uuid::Uuid;
 
+use super::internal;
 use crate::alert::Alert;
 use crate::probe::EventCounters;
 use crate::rules::Priority;
@@ -59,28 +57,13 @@ fn alert(before: EventCounters, now: EventCounters, hostname: &str) -> Alert {
     .into_iter()
     .map(|(name, n)| (name.to_owned(), json!(n.to_string())))
     .collect();
-    let time = Timestamp::now();
-    let pairs: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let priority = Priority::Debug;
-    let output = format!(
-        "{}: {priority} {RULE}. {lost} system calls dropped in last second. ({})",
-        time.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S.%9f"),
-        pairs.join(" "),
-    );
-    let nanoseconds = i64::try_from(time.as_nanosecond()).unwrap_or_default();
-    Alert {
-        uuid: Uuid::now_v7(),
-        time: nanoseconds,
-        received: nanoseconds,
-        rule: RULE.to_owned(),
-        priority,
-        source: "internal".to_owned(),
-        hostname: hostname.to_owned(),
-        output,
-        output_fields: fields,
-        tags: Vec::new(),
-        context: None,
-    }
+    internal::alert(
+        RULE,
+        Priority::Debug,
+        &format!("{RULE}. {lost} system calls dropped in last second."),
+        fields,
+        hostname,
+    )
 }
 
 #[cfg(test)]

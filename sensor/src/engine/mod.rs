@@ -4,8 +4,8 @@
 //! * [`live`]: an event with its state, as rules read it; [`extract`] has the fields, class by class.
 //! * [`hold`]: events of a container wait for its metadata.
 //! * [`raise`]: the alert of a rule that matched.
-//! * [`drops`]: losses are told.
-//! * [`run`]: the thread that drains the lanes.
+//! * [`internal`]: alerts about the sensor itself; [`drops`]: losses are told.
+//! * [`run`]: the thread that drains the lanes; [`orders`]: what others ask of it.
 //!
 //! Nothing here blocks on anything outside, and an event that no rule is interested in costs a look at a table.
 
@@ -15,14 +15,17 @@ pub mod drops;
 pub mod extract;
 pub mod fd;
 pub mod hold;
+pub mod internal;
 pub mod judge;
 pub mod live;
 pub mod names;
+pub mod orders;
 pub mod path;
 pub mod raise;
 pub mod run;
 pub mod stats;
 
 pub use judge::Judge;
+pub use orders::Orders;
 pub use run::{Engine, Running};
 pub use stats::Stats;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::drops::Drops;
 use super::judge::Judge;
+use super::orders::Orders;
 use super::stats::Stats;
 use crate::probe::{Counted, Lanes};
 
@@ -30,6 +31,7 @@ pub struct Engine {
 /// The event thread.
 pub struct Running {
     stop: Arc<AtomicBool>,
+    orders: Orders,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -37,15 +39,19 @@ impl Engine {
     /// Starts the thread.
     pub fn start(self) -> io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("events".into()).spawn(move || self.run(&stopped))?;
-        Ok(Running { stop, thread })
+        let orders = Orders::default();
+        let (stopped, taken) = (stop.clone(), orders.clone());
+        let thread =
+            std::thread::Builder::new().name("events".into()).spawn(move || self.run(&stopped, &taken))?;
+        Ok(Running { stop, orders, thread })
     }
 
-    fn run(mut self, stop: &AtomicBool) -> io::Result<()> {
+    fn run(mut self, stop: &AtomicBool, orders: &Orders) -> io::Result<()> {
+        let _open = orders.open();
         let mut ticked = Instant::now();
         let mut drops = Drops::new(ticked);
         loop {
+            orders.follow(&mut self.judge);
             let judge = &mut self.judge;
             let taken = self.lanes.drain(BATCH, |record| judge.record(&record));
             self.judge.poll();
@@ -62,7 +68,7 @@ impl Engine {
                     return Ok(());
                 }
                 let wake = self.judge.containers.wake_fd();
-                self.lanes.wait(SLEEP, &[wake])?;
+                self.lanes.wait(SLEEP, wake.as_slice())?;
             } else if taken < BATCH {
                 std::thread::sleep(GATHER);
             }
@@ -75,6 +81,11 @@ impl Running {
     pub fn stop(self) -> io::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the event thread panicked")))
+    }
+
+    /// How to ask something of the thread.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// True when the thread ended by itself.

@@ -93,8 +93,9 @@ impl KernelTypes {
         self.btf.resolve_types_by_name(name).is_ok_and(|types| !types.is_empty())
     }
 
-    /// `struct.member[.member]` to an offset in bytes, or `struct` to its size.
+    /// `struct.member[.member]` to an offset in bytes (in bits with `bit ` before it), or `struct` to its size.
     fn resolve(&self, path: &str, structs: &mut HashMap<String, Option<btf_rs::Struct>>) -> Option<u32> {
+        let (path, unit) = path.strip_prefix("bit ").map_or((path, 8), |path| (path, 1));
         let mut parts = path.split('.');
         let name = parts.next()?;
         let outer = structs.entry(name.to_owned()).or_insert_with(|| self.structure(name)).clone()?;
@@ -108,7 +109,7 @@ impl KernelTypes {
             current = ty;
         }
         if any {
-            return Some(bits / 8);
+            return Some(bits / unit);
         }
         let (Type::Struct(s) | Type::Union(s)) = current else { return None };
         u32::try_from(s.size()).ok()
@@ -156,8 +157,10 @@ impl KernelTypes {
 
 /// True when a program cannot do without the offset; the others cost single fields.
 pub fn is_essential(spec: &OffsetSpec) -> bool {
-    const OPTIONAL: [&str; 10] = [
+    const OPTIONAL: [&str; 12] = [
         "task_loginuid",
+        "signal_is_child_subreaper",
+        "signal_has_child_subreaper",
         "thread_info_status",
         "file_mode",
         "inode_ctime_sec",

@@ -2,11 +2,13 @@
 
 pub mod btf;
 pub mod counters;
+pub mod handlers;
 pub mod lanes;
 pub mod load;
 pub mod ring;
 
 pub use counters::{Counted, EventCounters};
+pub use handlers::Wanted;
 pub use lanes::Lanes;
 pub use load::{Options, Probe, ProbeError};
 

@@ -248,7 +248,7 @@ pub fn possible_types(cond: &Cond) -> Vec<EventType> {
 }
 
 /// Compiles the conditions of rules, each with the rule's position in [`super::RuleSet::rules`].
-pub fn program(conditions: &[(u32, Cond)]) -> Program {
+pub fn program(conditions: &[(u32, &Cond)]) -> Program {
     let mut leaves: Vec<&Arc<Pred>> = Vec::new();
     let mut known: HashMap<&str, u32, foldhash::fast::RandomState> = HashMap::default();
     let codes: Vec<(u32, Code<'_>)> = conditions

@@ -9,6 +9,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::ast::Op;
+use super::evaluate::seen_and;
 use super::event::{Event, Value};
 use super::fnmatch;
 use super::matcher::{self, Order};
@@ -174,6 +175,24 @@ fn getopt<'e>(words: &[&'e [u8]], options: &[u8], bump: &'e Bump) -> BumpVec<'e,
 
 /// Whether two extracted values compare so.
 pub fn pair<E: Event>(left: &Compute, op: Op, right: &Compute, event: &E, bump: &Bump) -> bool {
+    if let Compute::Field(field) = left
+        && field.is_any()
+    {
+        let Some(right) = right.run(event, bump) else { return false };
+        let Some(right) = right.value() else {
+            let Computed::List(items) = &right else { return false };
+            return event.any(field, &mut |left| match left {
+                Value::Str(bytes) | Value::Buf(bytes) => items.contains(&bytes),
+                _ => false,
+            });
+        };
+        // Of two ends, both must differ; of the ancestors, one.
+        return if op == Op::Ne && field.is_either_end() {
+            seen_and(event, field, &mut |left| values(left, op, right))
+        } else {
+            event.any(field, &mut |left| values(left, op, right))
+        };
+    }
     let (Some(left), Some(right)) = (left.run(event, bump), right.run(event, bump)) else { return false };
     match (left, right) {
         (Computed::List(left), Computed::List(right)) => {
@@ -205,17 +224,15 @@ fn values(left: Value<'_>, op: Op, right: Value<'_>) -> bool {
         Op::Le => order(Order::Le),
         Op::Gt => order(Order::Gt),
         Op::Ge => order(Order::Ge),
-        Op::Contains => bytes(&|a, b| memchr::memmem::find(a, b).is_some()),
+        Op::Contains | Op::Bcontains => bytes(&|a, b| memchr::memmem::find(a, b).is_some()),
         Op::Icontains => {
             bytes(&|a, b| b.is_empty() || a.windows(b.len()).any(|window| window.eq_ignore_ascii_case(b)))
         }
-        Op::Startswith => bytes(&<[u8]>::starts_with),
+        Op::Startswith | Op::Bstartswith => bytes(&<[u8]>::starts_with),
         Op::Endswith => bytes(&<[u8]>::ends_with),
         Op::Glob | Op::Iglob => bytes(&|a, b| fnmatch::matches(b, a, op == Op::Iglob)),
         // Refused at load, or without a value on the right.
-        Op::Bcontains | Op::Bstartswith | Op::Regex | Op::In | Op::Intersects | Op::Pmatch | Op::Exists => {
-            false
-        }
+        Op::Regex | Op::In | Op::Intersects | Op::Pmatch | Op::Exists => false,
     }
 }
 

@@ -343,7 +343,8 @@ fn some(found: &[u32], ranges: &[(u32, u32)]) -> bool {
 }
 
 impl Test {
-    fn holds<E: Event>(&self, event: &E, bump: &Bump) -> bool {
+    /// Whether the event passes; what is computed on the way lives in `bump`.
+    pub fn holds<E: Event>(&self, event: &E, bump: &Bump) -> bool {
         match self {
             Self::One(field, matcher) => event.get(field).is_some_and(|value| matcher.matches(value)),
             Self::Exists(field) => event.get(field).is_some(),
@@ -369,7 +370,7 @@ impl Test {
 }
 
 /// There are values and each passes.
-fn seen_and<E: Event>(event: &E, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+pub fn seen_and<E: Event>(event: &E, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
     let mut seen = false;
     let failed = event.any(field, &mut |value| {
         seen = true;

@@ -119,7 +119,6 @@ impl Families {
                 let ranges = literals.iter().map(Net::range).collect();
                 self.ask(field, several, Family::Address, Ask::Address(ranges, *equal), cost)
             }
-            Matcher::Dynamic { .. } => Formula::Itself,
         }
     }
 

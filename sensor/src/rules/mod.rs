@@ -2,11 +2,12 @@
 //!
 //! `load` (files, reports) -> `yaml` -> `collector` (definition, append, override; `exceptions`) -> `resolve` (lists,
 //! macros) -> `parse` -> `check` (types, operators, literals) -> `compile` (one program for all rules) -> `evaluate`;
-//! `output` compiles what an alert says.
+//! `output` compiles what an alert says. `tree` and `trace` show a condition to people, by itself and for one event.
 
 mod ast;
 pub mod cases;
 mod check;
+mod codes;
 mod collector;
 mod compile;
 mod compute;
@@ -21,25 +22,35 @@ pub mod fields;
 pub mod files;
 mod fnmatch;
 mod graph;
+pub mod lint;
 mod literals;
 mod load;
 mod lookup;
 mod matcher;
 pub mod options;
 pub mod output;
+mod overrides;
+mod params;
 mod parse;
 mod pattern;
 mod plan;
 pub mod prefilter;
 mod priority;
 mod reader;
-mod requirements;
+pub mod requirements;
 mod resolve;
+mod schema;
+mod services;
+mod stack;
 pub mod stock;
 mod suggest;
+mod syscall_names;
 mod text;
+pub mod trace;
 mod transform;
+pub mod tree;
 mod values;
+pub mod watch;
 mod yaml;
 
 pub use counters::{Counters, SAMPLED};
@@ -51,7 +62,10 @@ pub use options::{Matching, Options};
 pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
+pub use trace::Trace;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]

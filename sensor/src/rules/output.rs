@@ -52,7 +52,7 @@ impl Template {
             };
             at += digits;
             if text[at..].starts_with("container.info") {
-                let message = "usage of deprecated field 'container.info' has been detected";
+                let message = "usage of deprecated field 'container.info'";
                 let mut complaint = Complaint::new(Code::DeprecatedItem, format.origin(start), message)
                     .spanning("%container.info".len());
                 complaint.deprecated_field = Some("container.info".to_owned());
@@ -122,7 +122,7 @@ impl Template {
                     if info.flags.has(Flags::FILTER) {
                         return Err(refuse(format!("field {} can stand in conditions only", info.name)));
                     }
-                    if info.flags.has(Flags::DEPRECATED) {
+                    if field.is_warned_about() {
                         let span = super::ast::Span { at: format.origin(start), len: len + 1 };
                         warnings.push(check::deprecated(&field, span));
                     }
@@ -216,12 +216,16 @@ pub fn json<E: Event>(event: &E, field: &FieldRef) -> serde_json::Value {
     if matches!(field.field, Field::EvtTime | Field::EvtTimeS | Field::EvtTimeIso8601) {
         return event.time().into();
     }
-    match event.get(field) {
-        None => serde_json::Value::Null,
-        Some(Value::Int(n)) => n.into(),
-        Some(Value::Uint(n)) => n.into(),
-        Some(Value::Bool(b)) => b.into(),
-        Some(value) => {
+    event.get(field).map_or(serde_json::Value::Null, value)
+}
+
+/// A value in JSON: numbers and truth values as such, the rest as outputs show it.
+pub fn value(value: Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Int(n) => n.into(),
+        Value::Uint(n) => n.into(),
+        Value::Bool(b) => b.into(),
+        value => {
             let mut text = String::new();
             print(value, &mut text);
             text.into()

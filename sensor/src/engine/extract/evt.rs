@@ -54,11 +54,21 @@ pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
         }
         Field::EvtFailed => event.result().map(|r| Value::Bool(r < 0)),
         Field::EvtCount => Some(Value::Uint(1)),
+        Field::EvtLatency
+        | Field::EvtLatencyS
+        | Field::EvtLatencyNs
+        | Field::EvtLatencyQuantized
+        | Field::EvtWaitLatency => Some(Value::Uint(0)),
+        Field::EvtLatencyHuman => text("0ns"),
         Field::EvtAbspath => abspath(event, &field.arg),
         Field::EvtIsOpenRead => Some(Value::Bool(opened(event).is_some_and(|o| flags(o) & 1 != 0))),
         Field::EvtIsOpenWrite => Some(Value::Bool(opened(event).is_some_and(|o| flags(o) & 2 != 0))),
         Field::EvtIsOpenExec => Some(Value::Bool(is_open_exec(event))),
         Field::EvtIsOpenCreate => Some(Value::Bool(is_open_create(event))),
+        Field::EvtIsIo => Some(Value::Bool(direction(event.name).is_some())),
+        Field::EvtIsIoRead => Some(Value::Bool(direction(event.name) == Some("read"))),
+        Field::EvtIsIoWrite => Some(Value::Bool(direction(event.name) == Some("write"))),
+        Field::EvtIoDir => direction(event.name).and_then(text),
         Field::EvtSource => text("syscall"),
         Field::EvtIsAsync => Some(Value::Bool(is_meta)),
         Field::EvtHostname => Some(Value::Str(event.known.hostname.as_bytes())),
@@ -89,6 +99,16 @@ fn category(event: &Live<'_>) -> &'static str {
             _ => "unknown",
         },
         _ => "internal",
+    }
+}
+
+/// Which way a call moves data through a descriptor; none for calls that do not.
+fn direction(event: &str) -> Option<&'static str> {
+    match event {
+        "read" | "readv" | "pread" | "preadv" | "recv" | "recvfrom" | "recvmsg" | "recvmmsg" => Some("read"),
+        "write" | "writev" | "pwrite" | "pwritev" | "send" | "sendto" | "sendmsg" | "sendmmsg"
+        | "sendfile" => Some("write"),
+        _ => None,
     }
 }
 

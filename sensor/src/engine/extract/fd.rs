@@ -1,5 +1,8 @@
 //! `fd.*` and `fs.path.*`: the descriptor of the event as the kernel resolved it, and the paths that a call touched.
 
+use std::io::Write as _;
+
+use bumpalo::collections::Vec as BumpVec;
 use sensor_ebpf::events::{Arg, FdView};
 
 use super::evt::absolute;
@@ -16,6 +19,14 @@ pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
         Field::FdTypechar => return Some(Value::Str(typechar(event, &view))),
         Field::FdName => return name(event, &view).map(Value::Str),
         Field::FdNameraw => return nameraw(event, &view).map(Value::Str),
+        Field::FdUid => {
+            let tid = event.record()?.header().tid;
+            return Some(joined(event, |out| write!(out, "{tid}{}", view.num)));
+        }
+        Field::FdContainername => return in_container(event, name(event, &view)?),
+        Field::FdContainerdirectory => {
+            return in_container(event, path::directory(file_path(event, &view)?));
+        }
         Field::FdDirectory => {
             return file_path(event, &view).map(|path| Value::Str(path::directory(path)));
         }
@@ -26,6 +37,11 @@ pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
     let address = |end: fn(&Tuple) -> Option<std::net::SocketAddr>| tuple.as_ref().and_then(end);
     let ip = |end| address(end).map(|a| Value::Ip(a.ip()));
     let port = |end| address(end).map(|a| Value::Uint(a.port().into()));
+    // Falco names services only when it is told to resolve names, which it is not.
+    let service = |end| {
+        let port = address(end)?.port();
+        Some(joined(event, |out| write!(out, "{port}")))
+    };
     match field {
         Field::FdType => fd::type_name(fd::typechar(fd)).and_then(text),
         Field::FdFilename if matches!(fd.kind, b'f' | b'd') => Some(Value::Str(path::filename(view.path))),
@@ -37,6 +53,10 @@ pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
         Field::FdSport => port(server),
         Field::FdLport => port(local),
         Field::FdRport => port(remote),
+        Field::FdCproto => service(client),
+        Field::FdSproto => service(server),
+        Field::FdLproto => service(local),
+        Field::FdRproto => service(remote),
         Field::FdL4proto => text(fd::l4proto(fd)),
         Field::FdSockfamily => match fd.kind {
             b'4' | b'6' => text("ip"),
@@ -56,6 +76,28 @@ pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
         Field::FdIsLowerLayer => Some(Value::Bool(fd.flags & sensor_ebpf::record::FD_LOWER_LAYER != 0)),
         _ => None,
     }
+}
+
+/// A text made for the event.
+fn joined<'a>(
+    event: &'a Live<'_>,
+    write: impl FnOnce(&mut BumpVec<'a, u8>) -> std::io::Result<()>,
+) -> Value<'a> {
+    let mut out = BumpVec::new_in(event.bump);
+    // Memory takes everything.
+    _ = write(&mut out);
+    Value::Str(out.into_bump_slice())
+}
+
+/// `ID:text`, with the id of the event's container.
+fn in_container<'a>(event: &'a Live<'_>, text: &[u8]) -> Option<Value<'a>> {
+    event.process()?;
+    let id = event.container.map_or("host", |container| &container.id);
+    Some(joined(event, |out| {
+        out.extend_from_slice(id.as_bytes());
+        out.push(b':');
+        out.write_all(text)
+    }))
 }
 
 fn client(tuple: &Tuple) -> Option<std::net::SocketAddr> {
@@ -80,7 +122,7 @@ pub fn any(event: &Live<'_>, field: Field, test: &mut dyn FnMut(Value<'_>) -> bo
     let Some(tuple) = fd::tuple(fd, event.role()) else { return false };
     [tuple.client, tuple.server].into_iter().flatten().any(|end| match field {
         Field::FdIp | Field::FdNet => test(Value::Ip(end.ip())),
-        Field::FdPort => test(Value::Uint(end.port().into())),
+        Field::FdPort | Field::FdProto => test(Value::Uint(end.port().into())),
         _ => false,
     })
 }

@@ -56,6 +56,12 @@ pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
         Field::ProcSname => Some(Value::Str(session(event, process).comm())),
         Field::ProcSidExe => Some(Value::Str(session(event, process).image.arg0())),
         Field::ProcSidExepath => Some(Value::Str(&session(event, process).image.exepath)),
+        // The group is the same in every namespace; its number is not.
+        Field::ProcPgidName | Field::ProcVpgidName => Some(Value::Str(group(event, process).comm())),
+        Field::ProcPgidExe | Field::ProcVpgidExe => Some(Value::Str(group(event, process).image.arg0())),
+        Field::ProcPgidExepath | Field::ProcVpgidExepath => {
+            Some(Value::Str(&group(event, process).image.exepath))
+        }
         Field::ProcLoginshellid => {
             let shell =
                 std::iter::once(process).chain(event.ancestors()).filter(|p| SHELLS.contains(&p.comm()));
@@ -194,6 +200,10 @@ fn with_slash<'a>(bump: &'a Bump, path: &'a [u8]) -> &'a [u8] {
 
 fn session<'a>(event: &Live<'a>, process: &'a Arc<Process>) -> &'a Arc<Process> {
     event.known.processes.session_leader(process, event.boot)
+}
+
+fn group<'a>(event: &'a Live<'a>, process: &'a Arc<Process>) -> &'a Arc<Process> {
+    event.known.processes.group_leader(process, event.boot)
 }
 
 fn age<'a>(event: &Live<'_>, process: &Process) -> Option<Value<'a>> {

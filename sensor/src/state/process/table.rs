@@ -15,7 +15,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::process::{Exec, Exit, Fork};
 use sensor_ebpf::events::setuid::SetUid;
-use sensor_ebpf::record::Record;
+use sensor_ebpf::record::{Record, Task};
 
 use super::{Image, Process};
 use crate::state::aside::Aside;
@@ -78,7 +78,8 @@ const GIVEN_UP: usize = 256;
 /// The table of processes.
 pub struct Processes {
     options: Options,
-    procfs: ProcFs,
+    /// `None`: sealed, whatever is known was put in.
+    procfs: Option<ProcFs>,
     aside: Aside,
     slots: HashMap<u64, Slot>,
     /// Living processes by tgid.
@@ -93,6 +94,16 @@ pub struct Processes {
 impl Processes {
     /// An empty table.
     pub fn new(options: Options, procfs: ProcFs) -> Self {
+        Self::with(options, Some(procfs))
+    }
+
+    /// An empty table that never looks at this machine: a capture tells it, by [`Processes::insert`], what `/proc` told when
+    /// it was made.
+    pub fn sealed(options: Options) -> Self {
+        Self::with(options, None)
+    }
+
+    fn with(options: Options, procfs: Option<ProcFs>) -> Self {
         Self {
             options,
             procfs,
@@ -111,8 +122,9 @@ impl Processes {
     /// no process falls between. Returns how many were found.
     pub fn seed(&mut self) -> usize {
         let mut found = 0;
-        for tgid in self.procfs.pids() {
-            let procfs = self.procfs.clone();
+        let Some(procfs) = self.procfs.clone() else { return 0 };
+        for tgid in procfs.pids() {
+            let procfs = procfs.clone();
             if let Some(process) = self.aside.ask(HEAL_LIMIT, move || procfs.read(tgid)).flatten() {
                 self.install(process, true);
                 found += 1;
@@ -164,6 +176,16 @@ impl Processes {
         }
     }
 
+    /// Puts in a process as it was found elsewhere.
+    pub fn insert(&mut self, process: Process) {
+        self.install(process, true);
+    }
+
+    /// Every process that is kept, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Process>> {
+        self.slots.values().map(|s| &s.process)
+    }
+
     /// A process, also a dead one that is still kept.
     pub fn get(&self, exec_id: u64) -> Option<&Arc<Process>> {
         self.slots.get(&exec_id).map(|s| &s.process)
@@ -182,7 +204,7 @@ impl Processes {
         if self.given_up.contains(&exec_id) {
             return None;
         }
-        let procfs = self.procfs.clone();
+        let procfs = self.procfs.clone()?;
         let found = self.aside.ask(HEAL_LIMIT, move || procfs.read(tgid)).flatten();
         let Some(mut process) = found.filter(|p| p.exec_id == exec_id) else {
             self.stats.not_healed += 1;
@@ -228,14 +250,24 @@ impl Processes {
 
     /// The session's leader; when it is gone, the oldest ancestor (or the process itself) in the same session, as in Falco.
     pub fn session_leader<'a>(&'a self, of: &'a Arc<Process>, at: u64) -> &'a Arc<Process> {
-        if let Some(leader) = self.by_pid(of.task.sid).filter(|p| p.task.sid == of.task.sid) {
+        self.leader(of, at, |task| task.sid)
+    }
+
+    /// The leader of the process group, found the same way.
+    pub fn group_leader<'a>(&'a self, of: &'a Arc<Process>, at: u64) -> &'a Arc<Process> {
+        self.leader(of, at, |task| task.pgid)
+    }
+
+    /// The process whose pid names the set that `of` is in; without it, the oldest ancestor in the same set.
+    fn leader<'a>(&'a self, of: &'a Arc<Process>, at: u64, set: fn(&Task) -> u32) -> &'a Arc<Process> {
+        if let Some(leader) = self.by_pid(set(&of.task)).filter(|p| set(&p.task) == set(&of.task)) {
             return leader;
         }
         let mut oldest = of;
         // Bounded: a chain longer than the table would be a circle.
         for _ in 0..self.slots.len() {
             match self.parent(oldest, at) {
-                Some(parent) if parent.task.sid == of.task.sid => oldest = parent,
+                Some(parent) if set(&parent.task) == set(&of.task) => oldest = parent,
                 _ => break,
             }
         }
@@ -403,7 +435,6 @@ impl Processes {
 
 #[cfg(test)]
 mod tests {
-    use sensor_ebpf::record::Task;
 
     use super::*;
     use crate::state::testing::Who;
@@ -497,7 +528,11 @@ mod tests {
     #[test]
     fn the_session_leader_or_the_oldest_of_the_session() {
         let (mut table, _dir) = with_shell(Options::default());
-        let session = |who: Who, parent: Who, name: &str| Task { sid: SHELL.pid, ..who.task(parent, name) };
+        let session = |who: Who, parent: Who, name: &str| Task {
+            sid: SHELL.pid,
+            pgid: CHILD.pid,
+            ..who.task(parent, name)
+        };
         table.apply(&SHELL.exec(12, session(SHELL, INIT, "sh"), "/bin/sh", b"sh\0").record());
         table.apply(&CHILD.fork(20, session(CHILD, SHELL, "sh")).record());
         table.apply(&GRANDCHILD.fork(30, session(GRANDCHILD, CHILD, "sh")).record());
@@ -505,6 +540,7 @@ mod tests {
         assert_eq!(table.session_leader(&grandchild, 30 * S).tgid, SHELL.pid);
         table.apply(&SHELL.exit(31, INIT).record());
         assert_eq!(table.session_leader(&grandchild, 32 * S).tgid, CHILD.pid);
+        assert_eq!(table.group_leader(&grandchild, 32 * S).tgid, CHILD.pid);
     }
 
     #[test]

@@ -1,0 +1,277 @@
+//! The programs that watch events and the kernel's filters: what changes when other rules are loaded, while events flow.
+//!
+//! A change is sound in steps: first ask for what either set of rules needs ([`Wanted::or`]), then exchange the rules, then ask for
+//! what the new ones need. The kernel sees a handler's filter before it sees the handler, and a filter that is being written
+//! lets everything pass (see [`sensor_ebpf::filter`]). When a program is refused nothing has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{Array, Map, MapData, ProgramArray};
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Btf, Ebpf};
+use sensor_ebpf::config::SYSCALLS_LEN;
+use sensor_ebpf::events::{EVENTS, Event, Hook, Kind};
+use sensor_ebpf::filter::Filter;
+
+use super::load::ProbeError;
+
+/// What is asked of the kernel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wanted {
+    /// `evt.type` names that rules need; what the state needs is added.
+    pub event_types: BTreeSet<String>,
+    /// What an event must have to be handed to user space, by `evt.type`; others pass.
+    pub filters: BTreeMap<String, Filter>,
+}
+
+impl Wanted {
+    /// All that one of two asks for.
+    pub fn or(&self, other: &Self) -> Self {
+        let event_types: BTreeSet<String> = self.event_types.union(&other.event_types).cloned().collect();
+        let filter = |name: &String| {
+            let of = |wanted: &Self| {
+                let asked = wanted.event_types.contains(name);
+                asked.then(|| wanted.filters.get(name).copied().unwrap_or(Filter::OPEN))
+            };
+            match (of(self), of(other)) {
+                (Some(a), Some(b)) => Some(a.or(&b)),
+                (one, another) => one.or(another),
+            }
+        };
+        let filters = event_types
+            .iter()
+            .filter_map(|name| Some((name.clone(), filter(name)?)))
+            .filter(|(_, filter)| filter.len > 0);
+        Self { filters: filters.collect(), event_types }
+    }
+}
+
+/// The kernel's filters fit aya's idea of plain data.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct RawFilter(Filter);
+
+// SAFETY: `Filter` is `repr(C)` and consists of integers without padding between them.
+unsafe impl aya::Pod for RawFilter {}
+
+/// Name of the dispatcher program and of its tracepoint.
+pub const DISPATCHER: &str = "sys_exit";
+
+/// The programs, and the maps that say which of them are asked.
+pub struct Handlers {
+    // Keeps programs and links alive, and the maps that nobody else does: what is loaded later needs their descriptors.
+    ebpf: Ebpf,
+    programs: ProgramArray<MapData>,
+    syscalls: Array<MapData, [u8; SYSCALLS_LEN]>,
+    /// What `syscalls` holds.
+    table: [u8; SYSCALLS_LEN],
+    filters: Array<MapData, RawFilter>,
+    /// By event kind: what `filters` holds.
+    filtered: BTreeMap<u16, Filter>,
+    attached: Vec<&'static Event>,
+    btf: PathBuf,
+    log_dir: PathBuf,
+}
+
+impl Handlers {
+    /// The handlers of `ebpf`, none of them loaded. `btf` and `log_dir` as in [`super::Options`].
+    pub fn new(mut ebpf: Ebpf, btf: &Path, log_dir: &Path) -> Result<Self, ProbeError> {
+        let programs = ProgramArray::try_from(take(&mut ebpf, "PROGRAMS")?).map_err(map("PROGRAMS"))?;
+        let syscalls = Array::try_from(take(&mut ebpf, "SYSCALLS")?).map_err(map("SYSCALLS"))?;
+        let filters = Array::try_from(take(&mut ebpf, "FILTERS")?).map_err(map("FILTERS"))?;
+        Ok(Self {
+            ebpf,
+            programs,
+            syscalls,
+            table: [0; SYSCALLS_LEN],
+            filters,
+            filtered: BTreeMap::new(),
+            attached: Vec::new(),
+            btf: btf.to_owned(),
+            log_dir: log_dir.to_owned(),
+        })
+    }
+
+    /// The events that are watched, in the order of the registry.
+    pub fn attached(&self) -> &[&'static Event] {
+        &self.attached
+    }
+
+    /// Watches what is wanted and nothing else.
+    pub fn change(&mut self, wanted: &Wanted) -> Result<(), ProbeError> {
+        let asked = |event: &Event| {
+            event.info.state || event.info.name.is_some_and(|name| wanted.event_types.contains(name))
+        };
+        let events: Vec<&'static Event> = EVENTS.iter().filter(|event| asked(event)).collect();
+        let is_in = |list: &[&'static Event], event: &Event| list.iter().any(|e| e.kind == event.kind);
+        let added: Vec<_> = events.iter().copied().filter(|e| !is_in(&self.attached, e)).collect();
+        let gone: Vec<_> = self.attached.iter().copied().filter(|e| !is_in(&events, e)).collect();
+
+        // Everything is loaded before anything is attached, so that a refusal leaves no half of a probe.
+        if let Err(error) = self.load(&added) {
+            self.unload(&added);
+            return Err(error);
+        }
+        for event in &events {
+            let filter = event.info.name.and_then(|name| wanted.filters.get(name));
+            self.filter(event.kind, filter.unwrap_or(&Filter::OPEN))?;
+        }
+        let mut table = [0; SYSCALLS_LEN];
+        for event in &events {
+            let Hook::Syscall(nr) = event.hook else { continue };
+            if let (Some(slot), Ok(kind)) = (table.get_mut(usize::from(nr)), u8::try_from(event.kind as u16))
+            {
+                *slot = kind;
+            }
+        }
+        if table != self.table {
+            self.syscalls.set(0, table, 0).map_err(map("SYSCALLS"))?;
+            self.table = table;
+        }
+        self.attached = events;
+        for event in &added {
+            if let Hook::Tracepoint(_) = event.hook {
+                self.attach(event.program)?;
+            }
+        }
+        self.unload(&gone);
+        Ok(())
+    }
+
+    /// Loads the programs of events and makes them ready to be called; nobody calls them yet.
+    fn load(&mut self, events: &[&'static Event]) -> Result<(), ProbeError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        // Some ten MiB, so it is read again when it is needed.
+        let btf = Btf::parse_file(&self.btf, aya::Endianness::default())
+            .map_err(|e| ProbeError::Object(e.into()))?;
+        if self.attached.is_empty() {
+            self.load_program(DISPATCHER, DISPATCHER, &btf)?;
+        }
+        for event in events {
+            let Hook::Tracepoint(name) = event.hook else {
+                self.load_program(event.program, DISPATCHER, &btf)?;
+                let fd = program(&mut self.ebpf, event.program)?
+                    .fd()
+                    .map_err(|source| ProbeError::Program { program: event.program.into(), source })?
+                    .try_clone()
+                    .map_err(|source| ProbeError::Map { name: "PROGRAMS", source })?;
+                self.programs.set(u32::from(event.kind as u16), &fd, 0).map_err(map("PROGRAMS"))?;
+                continue;
+            };
+            self.load_program(event.program, name, &btf)?;
+        }
+        Ok(())
+    }
+
+    /// Gives programs back to the kernel, attached or not.
+    fn unload(&mut self, events: &[&'static Event]) {
+        for event in events {
+            // What was not loaded needs no unloading, and has no place in the table.
+            let _ = self.programs.clear_index(&u32::from(event.kind as u16));
+            if let Ok(program) = program(&mut self.ebpf, event.program) {
+                let _ = program.unload();
+            }
+        }
+    }
+
+    /// Exchanges a filter. Programs that read it meanwhile see the odd version, or that it changed.
+    fn filter(&mut self, kind: Kind, filter: &Filter) -> Result<(), ProbeError> {
+        let kind = kind as u16;
+        let old = self.filtered.get(&kind).copied().unwrap_or(Filter::OPEN);
+        let new = Filter { version: old.version + 2, ..*filter };
+        if (Filter { version: new.version, ..old }) == new {
+            return Ok(());
+        }
+        for step in
+            [Filter { version: old.version + 1, ..old }, Filter { version: old.version + 1, ..new }, new]
+        {
+            self.filters.set(u32::from(kind), RawFilter(step), 0).map_err(map("FILTERS"))?;
+        }
+        self.filtered.insert(kind, new);
+        Ok(())
+    }
+
+    /// Attaches a loaded program to its tracepoint.
+    pub fn attach(&mut self, name: &str) -> Result<(), ProbeError> {
+        program(&mut self.ebpf, name)?
+            .attach()
+            .map(drop)
+            .map_err(|source| ProbeError::Program { program: name.into(), source })
+    }
+
+    fn load_program(&mut self, name: &str, hook: &str, btf: &Btf) -> Result<(), ProbeError> {
+        /// Lines of the verifier's log that are shown; the reason is at its end.
+        const TAIL: usize = 12;
+        match program(&mut self.ebpf, name)?.load(hook, btf) {
+            Ok(()) => Ok(()),
+            Err(ProgramError::LoadError { io_error, verifier_log }) => {
+                let text = verifier_log.to_string();
+                if text.trim().is_empty() && io_error.kind() == io::ErrorKind::PermissionDenied {
+                    return Err(ProbeError::Permission { source: io_error });
+                }
+                let log = self.log_dir.join(format!("verifier-{name}.log"));
+                // The tail below tells the reason also where the file cannot be written.
+                let _ = fs::write(&log, &text);
+                let lines: Vec<&str> = text.lines().collect();
+                let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+                Err(ProbeError::Verifier { program: name.into(), source: io_error, log, tail })
+            }
+            Err(source) => Err(ProbeError::Program { program: name.into(), source }),
+        }
+    }
+}
+
+/// Takes a map out of the object.
+pub fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, ProbeError> {
+    ebpf.take_map(name).ok_or_else(|| ProbeError::Mismatch { what: "map", name: name.into() })
+}
+
+/// Says which map it was.
+pub fn map(name: &'static str) -> impl Fn(aya::maps::MapError) -> ProbeError {
+    move |error| ProbeError::Map { name, source: io::Error::other(error) }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProbeError> {
+    let program =
+        ebpf.program_mut(name).ok_or_else(|| ProbeError::Mismatch { what: "program", name: name.into() })?;
+    program.try_into().map_err(|source| ProbeError::Program { program: name.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use sensor_ebpf::filter::Alternative;
+
+    use super::*;
+
+    fn wanted(events: &[(&str, Option<&str>)]) -> Wanted {
+        let filter = |path: &str| Filter::of(&[Alternative::of_path(path.as_bytes(), false)]).unwrap();
+        Wanted {
+            event_types: events.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            filters: events
+                .iter()
+                .filter_map(|(name, path)| Some(((*name).to_owned(), filter((*path)?))))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn either_of_two_sets_gets_what_it_asks_for() {
+        let one = wanted(&[("open", Some("/a")), ("openat", Some("/a")), ("creat", None), ("setuid", None)]);
+        let other =
+            wanted(&[("open", Some("/b")), ("openat2", Some("/b")), ("creat", Some("/b")), ("ptrace", None)]);
+        let both = one.or(&other);
+        let names: Vec<&str> = both.event_types.iter().map(String::as_str).collect();
+        assert_eq!(names, ["creat", "open", "openat", "openat2", "ptrace", "setuid"]);
+        // An event that one of them wants unfiltered has no filter.
+        let filtered: Vec<&str> = both.filters.keys().map(String::as_str).collect();
+        assert_eq!(filtered, ["open", "openat", "openat2"]);
+        assert_eq!(both.filters["open"].len, 2);
+        assert_eq!(both.filters["openat2"], other.filters["openat2"]);
+        assert!(both == both.or(&one) && both == both.or(&other), "nothing new to add");
+    }
+}
