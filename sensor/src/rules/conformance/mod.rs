@@ -2,3 +2,4 @@
 //! YAML, one folder per subject. A case that fails is named by file and line.
 
 mod conditions;
+mod files;
