@@ -326,8 +326,8 @@ fn a_mistake_is_told_once() {
             "never-true: this alternative can never be true: `evt.type = execve` excludes `evt.type = unlink`",
         ),
         (
-            "evt.type=unlink and evt.arg.pth=/x",
-            "missing-parameter: evt.arg.pth is missing: unlink has res, path (did you mean 'path'?)",
+            "evt.type=unlink and evt.arg.newpath=/x",
+            "missing-parameter: evt.arg.newpath is missing: unlink has res, path",
         ),
     ] {
         let told = told(text);
