@@ -7,7 +7,43 @@
 ///
 /// # Safety
 /// The type is `repr(C)`, has no padding, no invalid bit patterns, no pointers, and an alignment of at most 8.
-pub unsafe trait Pod: Copy + 'static {}
+pub unsafe trait Pod: Copy + 'static {
+    /// Fingerprint of the names and types of its fields: records that were kept (in a capture) can only be read by who has the
+    /// same.
+    const LAYOUT: u64;
+}
+
+/// `hash` with `text` mixed in (FNV-1a).
+pub const fn mix(mut hash: u64, text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(0x100_0000_01b3);
+        i += 1;
+    }
+    hash
+}
+
+/// `hash` with the layout of a field mixed in.
+pub const fn mix_layout(hash: u64, layout: u64) -> u64 {
+    (hash ^ layout).wrapping_mul(0x100_0000_01b3)
+}
+
+/// What a fingerprint begins with (FNV's offset basis).
+pub const LAYOUT_SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// The bytes of a value.
+pub fn bytes_of<T: Pod>(value: &T) -> &[u8] {
+    // SAFETY: `Pod` types have no padding, so all their bytes are initialised.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// A value from the first bytes, which need not be aligned.
+pub fn copy_of<T: Pod>(bytes: &[u8]) -> Option<T> {
+    let bytes = bytes.get(..size_of::<T>())?;
+    // SAFETY: that many initialised bytes are there, and `T: Pod` accepts any bits.
+    Some(unsafe { core::ptr::read_unaligned(bytes.as_ptr().cast()) })
+}
 
 /// Declares a `repr(C)` type as [`Pod`] after checking that its size is the sum of its fields.
 #[macro_export]
@@ -18,7 +54,16 @@ macro_rules! pod {
             concat!(stringify!($type), " has padding")
         );
         // SAFETY: the assertion above rules out padding, and every field is itself `Pod`.
-        unsafe impl $crate::record::Pod for $type where $($ty: $crate::record::Pod),+ {}
+        unsafe impl $crate::record::Pod for $type where $($ty: $crate::record::Pod),+ {
+            const LAYOUT: u64 = {
+                let mut hash = $crate::record::mix($crate::record::LAYOUT_SEED, stringify!($type));
+                $(
+                    hash = $crate::record::mix(hash, stringify!($field));
+                    hash = $crate::record::mix_layout(hash, <$ty as $crate::record::Pod>::LAYOUT);
+                )+
+                hash
+            };
+        }
     };
 }
 
@@ -37,7 +82,9 @@ macro_rules! record {
 macro_rules! pod_primitives {
     ($($ty:ty),*) => { $(
         // SAFETY: an integer or an array of integers: no padding, every bit pattern valid.
-        unsafe impl Pod for $ty {}
+        unsafe impl Pod for $ty {
+            const LAYOUT: u64 = mix(LAYOUT_SEED, stringify!($ty));
+        }
     )* };
 }
 pod_primitives!(u8, u16, u32, u64, i32, i64, [u8; 16], [u16; 2], [u32; 2], [u64; 2]);

@@ -1,7 +1,7 @@
 //! falconet: a runtime-security sensor. The modules stand in the order in which an event passes
 //! through them; each may use the ones above it and none below.
 //!
-//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `hub`, `outputs`, `ui` -> `config` -> `cli`
+//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `hub`, `outputs`, `ui` -> `config` -> `cli`
 
 pub mod probe;
 pub mod state;
@@ -11,6 +11,8 @@ pub mod rules;
 pub mod alert;
 
 pub mod engine;
+
+pub mod capture;
 
 pub mod hub;
 pub mod outputs;

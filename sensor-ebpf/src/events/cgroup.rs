@@ -2,7 +2,7 @@
 
 use super::Info;
 use crate::record;
-use crate::record::Tail;
+use crate::record::{Pod as _, Tail};
 
 record! {
     /// A cgroup of the chosen hierarchy was made or removed.
@@ -22,11 +22,11 @@ pub struct CgroupMkdir;
 pub struct CgroupRmdir;
 
 impl CgroupMkdir {
-    pub const EVENT: Info = Info { name: None, state: true, params: &[], fd: None };
+    pub const EVENT: Info = Info { name: None, state: true, params: &[], layout: Cgroup::LAYOUT, fd: None };
 }
 
 impl CgroupRmdir {
-    pub const EVENT: Info = Info { name: None, state: true, params: &[], fd: None };
+    pub const EVENT: Info = Info { name: None, state: true, params: &[], layout: Cgroup::LAYOUT, fd: None };
 }
 
 #[cfg(target_arch = "bpf")]

@@ -2,7 +2,7 @@
 
 use super::{Arg, FdView, Info, Param, ParamType as T, params};
 use crate::record;
-use crate::record::{Fd, Record, Tail};
+use crate::record::{Fd, Pod as _, Record, Tail};
 
 record! {
     /// A finished connect.
@@ -19,7 +19,8 @@ record! {
 pub struct Connect;
 
 impl Connect {
-    pub const EVENT: Info = Info { name: Some("connect"), state: false, params: PARAMS, fd: Some(fd) };
+    pub const EVENT: Info =
+        Info { name: Some("connect"), state: false, params: PARAMS, layout: Connected::LAYOUT, fd: Some(fd) };
 }
 
 fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {

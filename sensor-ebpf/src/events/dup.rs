@@ -3,7 +3,7 @@
 use super::flags::FILE_FLAGS;
 use super::{Arg, FdView, Info, Param, ParamType as T, params};
 use crate::record;
-use crate::record::{Fd, Record};
+use crate::record::{Fd, Pod as _, Record};
 
 record! {
     /// A finished dup.
@@ -27,15 +27,18 @@ pub struct Dup2;
 pub struct Dup3;
 
 impl Dup {
-    pub const EVENT: Info = Info { name: Some("dup"), state: false, params: DUP, fd: Some(fd) };
+    pub const EVENT: Info =
+        Info { name: Some("dup"), state: false, params: DUP, layout: Duplicated::LAYOUT, fd: Some(fd) };
 }
 
 impl Dup2 {
-    pub const EVENT: Info = Info { name: Some("dup2"), state: false, params: DUP2, fd: Some(fd) };
+    pub const EVENT: Info =
+        Info { name: Some("dup2"), state: false, params: DUP2, layout: Duplicated::LAYOUT, fd: Some(fd) };
 }
 
 impl Dup3 {
-    pub const EVENT: Info = Info { name: Some("dup3"), state: false, params: DUP3, fd: Some(fd) };
+    pub const EVENT: Info =
+        Info { name: Some("dup3"), state: false, params: DUP3, layout: Duplicated::LAYOUT, fd: Some(fd) };
 }
 
 fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {

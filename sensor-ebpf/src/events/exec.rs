@@ -4,7 +4,7 @@ use super::flags::EXECVEAT_FLAGS;
 use super::process::split_first;
 use super::{Arg, Info, Param, ParamType as T, params};
 use crate::record;
-use crate::record::Tail;
+use crate::record::{Pod as _, Tail};
 
 record! {
     /// A failed exec.
@@ -29,11 +29,13 @@ pub struct Execve;
 pub struct Execveat;
 
 impl Execve {
-    pub const EVENT: Info = Info { name: Some("execve"), state: false, params: EXECVE, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("execve"), state: false, params: EXECVE, layout: FailedExec::LAYOUT, fd: None };
 }
 
 impl Execveat {
-    pub const EVENT: Info = Info { name: Some("execveat"), state: false, params: EXECVEAT, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("execveat"), state: false, params: EXECVEAT, layout: FailedExec::LAYOUT, fd: None };
 }
 
 const EXECVE: &[Param] = params! {

@@ -124,6 +124,8 @@ pub struct Info {
     pub state: bool,
     /// `evt.arg.*`, in Falco's order.
     pub params: &'static [Param],
+    /// Fingerprint of the record's body, see [`crate::record::Pod::LAYOUT`].
+    pub layout: u64,
     /// The descriptor that `fd.*` speaks of.
     pub fd: Option<for<'a> fn(&Record<'a>) -> Option<FdView<'a>>>,
 }

@@ -5,7 +5,7 @@
 use super::flags::{CREAT_FLAGS, FILE_FLAGS, OPENAT2_FLAGS};
 use super::{Arg, FdView, Info, Param, ParamType as T, params};
 use crate::record;
-use crate::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd, Record, Tail};
+use crate::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd, Pod as _, Record, Tail};
 
 record! {
     /// A finished open.
@@ -41,7 +41,7 @@ pub struct Creat;
 macro_rules! event {
     ($($type:ident = $name:literal, $params:ident;)+) => {
         $(impl $type {
-            pub const EVENT: Info = Info { name: Some($name), state: false, params: $params, fd: Some(fd) };
+            pub const EVENT: Info = Info { name: Some($name), state: false, params: $params, layout: Opened::LAYOUT, fd: Some(fd) };
         })+
     };
 }

@@ -3,7 +3,7 @@
 use super::flags::EXECVE_FLAGS;
 use super::{Arg, Info, Param, ParamType as T, params};
 use crate::record;
-use crate::record::{Exe, Tail, Task};
+use crate::record::{Exe, Pod as _, Tail, Task};
 
 record! {
     /// A process was made; the header describes the child. Threads make no record.
@@ -42,15 +42,17 @@ record! {
 }
 
 impl Fork {
-    pub const EVENT: Info = Info { name: None, state: true, params: &[], fd: None };
+    pub const EVENT: Info = Info { name: None, state: true, params: &[], layout: Self::LAYOUT, fd: None };
 }
 
 impl Exec {
-    pub const EVENT: Info = Info { name: Some("execve"), state: true, params: PARAMS, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("execve"), state: true, params: PARAMS, layout: Self::LAYOUT, fd: None };
 }
 
 impl Exit {
-    pub const EVENT: Info = Info { name: Some("procexit"), state: true, params: EXIT_PARAMS, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("procexit"), state: true, params: EXIT_PARAMS, layout: Self::LAYOUT, fd: None };
 }
 
 /// The first string of a list of NUL-ended ones, and the rest.

@@ -3,6 +3,7 @@
 use super::flags::PTRACE_REQUESTS;
 use super::{Arg, Info, Param, ParamType as T, params};
 use crate::record;
+use crate::record::Pod as _;
 
 record! {
     /// A finished ptrace.
@@ -21,7 +22,8 @@ record! {
 pub struct Ptrace;
 
 impl Ptrace {
-    pub const EVENT: Info = Info { name: Some("ptrace"), state: false, params: PARAMS, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("ptrace"), state: false, params: PARAMS, layout: Traced::LAYOUT, fd: None };
 }
 
 const PARAMS: &[Param] = params! {

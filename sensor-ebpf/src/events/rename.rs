@@ -3,7 +3,7 @@
 use super::flags::RENAMEAT2_FLAGS;
 use super::{Arg, Info, Param, ParamType as T, params};
 use crate::record;
-use crate::record::{Record, Tail};
+use crate::record::{Pod as _, Record, Tail};
 
 record! {
     /// A finished rename.
@@ -28,15 +28,18 @@ pub struct Renameat;
 pub struct Renameat2;
 
 impl Rename {
-    pub const EVENT: Info = Info { name: Some("rename"), state: false, params: RENAME, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("rename"), state: false, params: RENAME, layout: Renamed::LAYOUT, fd: None };
 }
 
 impl Renameat {
-    pub const EVENT: Info = Info { name: Some("renameat"), state: false, params: RENAMEAT, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("renameat"), state: false, params: RENAMEAT, layout: Renamed::LAYOUT, fd: None };
 }
 
 impl Renameat2 {
-    pub const EVENT: Info = Info { name: Some("renameat2"), state: false, params: RENAMEAT2, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("renameat2"), state: false, params: RENAMEAT2, layout: Renamed::LAYOUT, fd: None };
 }
 
 fn old<'a>(r: &Record<'a>, b: &Renamed) -> Arg<'a> {

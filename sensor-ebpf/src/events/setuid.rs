@@ -2,6 +2,7 @@
 
 use super::{Arg, Info, Param, ParamType as T, params};
 use crate::record;
+use crate::record::Pod as _;
 
 record! {
     /// A finished setuid; the credentials are those after it.
@@ -20,7 +21,8 @@ record! {
 pub struct Setuid;
 
 impl Setuid {
-    pub const EVENT: Info = Info { name: Some("setuid"), state: true, params: PARAMS, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("setuid"), state: true, params: PARAMS, layout: SetUid::LAYOUT, fd: None };
 }
 
 const PARAMS: &[Param] = params! {

@@ -3,7 +3,7 @@
 use super::flags::UNLINKAT_FLAGS;
 use super::{Arg, FdView, Info, Param, ParamType as T, params};
 use crate::record;
-use crate::record::{Fd, Record, Tail};
+use crate::record::{Fd, Pod as _, Record, Tail};
 
 record! {
     /// A finished unlink.
@@ -24,11 +24,18 @@ pub struct Unlink;
 pub struct Unlinkat;
 
 impl Unlink {
-    pub const EVENT: Info = Info { name: Some("unlink"), state: false, params: UNLINK, fd: None };
+    pub const EVENT: Info =
+        Info { name: Some("unlink"), state: false, params: UNLINK, layout: Unlinked::LAYOUT, fd: None };
 }
 
 impl Unlinkat {
-    pub const EVENT: Info = Info { name: Some("unlinkat"), state: false, params: UNLINKAT, fd: Some(dirfd) };
+    pub const EVENT: Info = Info {
+        name: Some("unlinkat"),
+        state: false,
+        params: UNLINKAT,
+        layout: Unlinked::LAYOUT,
+        fd: Some(dirfd),
+    };
 }
 
 /// `fd.*` of the `*at` calls is the directory (a Falco peculiarity that rules rely on).

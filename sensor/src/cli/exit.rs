@@ -9,12 +9,14 @@ use std::process::ExitCode;
 pub enum Class {
     /// A check found what it looks for (`rules check`, `rules test`), or an unclassified error.
     Failed = 1,
-    /// `rules test`: nothing could be judged, for rules or test cases do not load.
+    /// `rules test`, `replay`: nothing could be judged, for rules or test cases do not load.
     Unjudged = 2,
     /// The command line is wrong.
     Usage = 64,
     /// A rule file does not load.
     Rules = 65,
+    /// A file that was given cannot be read.
+    NoInput = 66,
     /// The machine lacks what is needed: kernel feature, port in use.
     Unavailable = 69,
     /// A directory or file cannot be made or written.

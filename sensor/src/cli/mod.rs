@@ -7,7 +7,9 @@ mod fields;
 mod hub;
 mod in_use;
 mod phases;
+mod record;
 mod reload;
+mod replay;
 mod rules;
 mod ruleset;
 mod run;
@@ -39,6 +41,10 @@ enum Command {
     Doctor(doctor::Args),
     /// Measure what the sensor costs on this machine.
     Bench(bench::Args),
+    /// Keep what the kernel tells in a file, to be replayed through rules later.
+    Record(record::Args),
+    /// Judge a recording by any rules; with `--diff`, by two rule sets side by side.
+    Replay(replay::Args),
     /// Check and test rule files.
     Rules(rules::Args),
     /// List the fields that rules can use.
@@ -72,6 +78,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Hub(args) => hub::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(args),
         Command::Rules(args) => rules::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Version(args) => version::run(&args),

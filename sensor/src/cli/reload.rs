@@ -132,7 +132,7 @@ impl Reloader {
         let (sender, requests) = mpsc::channel();
         let handle = Handle { requests: sender, wake: wake.clone() };
         let watcher = Watcher::new(!self.config.sensor.watch_config_files);
-        let wanted = ruleset::wanted(&self.config, &self.in_use.now().rules);
+        let wanted = ruleset::wanted(&self.in_use.now().rules, self.config.sensor.kernel_filter);
         let used = Some(print(&self.config, sources));
         let mut thread =
             Thread { parts: self, watcher, requests, wake, wanted, used, refused: None, told: Vec::new() };
@@ -236,7 +236,7 @@ impl Thread {
             return Err(self.refuse(Some(print), asked, Problem::of(&errors.collect::<Vec<_>>().join("\n"))));
         };
         let rules = Arc::new(rules);
-        let wanted = ruleset::wanted(&config, &rules);
+        let wanted = ruleset::wanted(&rules, config.sensor.kernel_filter);
         if let Err(error) = self.parts.probe.change(&self.wanted.or(&wanted)) {
             return Err(self.refuse(Some(print), asked, Problem::of(&error)));
         }

@@ -21,7 +21,7 @@ use crate::rules::{RuleSet, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
 /// Where the host's `/proc` is.
-const PROC: &str = "/proc";
+pub(super) const PROC: &str = "/proc";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -132,7 +132,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Loads the rules that are configured, or ours.
-fn load_rules(config: &Config, phases: &mut Phases) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
+pub(super) fn load_rules(
+    config: &Config,
+    phases: &mut Phases,
+) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
     let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
     let loaded = ruleset::load(config, &sources);
     for report in &loaded.files {
@@ -152,7 +155,7 @@ fn load_rules(config: &Config, phases: &mut Phases) -> Result<(Arc<RuleSet>, Vec
 
 fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
     Options {
-        wanted: ruleset::wanted(config, rules),
+        wanted: ruleset::wanted(rules, config.sensor.kernel_filter),
         cgroup_controller: layout.controller().map(str::to_owned),
         cgroup_hierarchy: layout.hierarchy(),
         bulk_bytes: config.sensor.buffer_mib.bytes(),
@@ -161,7 +164,7 @@ fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
     }
 }
 
-fn probe_failure(error: ProbeError) -> Failure {
+pub(super) fn probe_failure(error: ProbeError) -> Failure {
     let class = match &error {
         ProbeError::Permission { .. } => Class::Permission,
         _ => Class::Unavailable,
@@ -169,7 +172,7 @@ fn probe_failure(error: ProbeError) -> Failure {
     Failure::new(class, error)
 }
 
-fn tell_probe(probe: &Probe, phases: &mut Phases) {
+pub(super) fn tell_probe(probe: &Probe, phases: &mut Phases) {
     let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
     names.sort_unstable();
     phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));

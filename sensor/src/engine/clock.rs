@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Clock {
     /// Wall clock minus boot clock, ns.
     offset: i64,
+    /// What a clock that stands says, boot time.
+    stands: Option<u64>,
 }
 
 impl Clock {
@@ -17,12 +19,22 @@ impl Clock {
         let after = boot();
         let wall = i64::try_from(wall).unwrap_or(i64::MAX);
         let middle = before + (after - before) / 2;
-        Self { offset: wall.saturating_sub(i64::try_from(middle).unwrap_or(0)) }
+        Self { offset: wall.saturating_sub(i64::try_from(middle).unwrap_or(0)), stands: None }
     }
 
-    /// A clock that is `offset` ns ahead of the boot clock.
-    pub fn with_offset(offset: i64) -> Self {
-        Self { offset }
+    /// A clock that stands at the boot time `now` and is `offset` ns ahead of it: a moment of a capture.
+    pub fn standing(offset: i64, now: u64) -> Self {
+        Self { offset, stands: Some(now) }
+    }
+
+    /// Wall clock minus boot clock, ns.
+    pub fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// Boot time now, ns.
+    pub fn now(&self) -> u64 {
+        self.stands.unwrap_or_else(boot)
     }
 
     /// ns since the epoch of a boot time.
@@ -47,6 +59,7 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
         let told = Clock::sample().wall(boot());
         assert!(told.abs_diff(i64::try_from(now).unwrap()) < 1_000_000_000, "{told} {now}");
-        assert_eq!(Clock::with_offset(5).wall(2), 7);
+        let standing = Clock::standing(5, 2);
+        assert_eq!((standing.wall(2), standing.now()), (7, 2));
     }
 }

@@ -6,7 +6,7 @@ use bumpalo::Bump;
 use sensor_ebpf::events::{EVENTS, Event, Kind};
 use sensor_ebpf::record::Record;
 
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::hold::{Held, Hold};
 use super::live::{Known, Live, What};
 use super::raise::{self, TextOptions};
@@ -17,6 +17,9 @@ use crate::state::{Container, ContainerEvent, Containers, Process, Processes, Us
 
 /// Where alerts go: the alert log, or a test's list. False when it had no room.
 pub type Sink = Box<dyn FnMut(Alert) -> bool + Send>;
+
+/// Sees each event after the rules were asked about it: replay makes test cases of some.
+pub type Observer = Box<dyn FnMut(&Live<'_>) + Send>;
 
 /// What the judge makes of one event kind.
 #[derive(Clone, Copy)]
@@ -43,7 +46,8 @@ pub struct Judge {
     interests: Vec<Option<Interest>>,
     meta: Meta,
     hold: Hold,
-    clock: Clock,
+    /// Replay sets it to the time of the capture.
+    pub clock: Clock,
     bump: Bump,
     number: u64,
     /// Time of the newest event judged.
@@ -51,7 +55,21 @@ pub struct Judge {
     hostname: String,
     text: TextOptions,
     sink: Sink,
+    pub observer: Option<Observer>,
     stats: Arc<Stats>,
+}
+
+/// What a record changes in the state.
+pub fn apply(processes: &mut Processes, containers: &mut Containers, record: &Record<'_>) {
+    match Event::of_kind(record.header().kind).map(|event| event.kind) {
+        Some(Kind::Exec) => {
+            processes.apply(record);
+            containers.apply(record);
+        }
+        Some(Kind::Fork | Kind::Exit | Kind::Setuid) => processes.apply(record),
+        Some(Kind::CgroupMkdir | Kind::CgroupRmdir) => containers.apply(record),
+        _ => {}
+    }
 }
 
 impl Judge {
@@ -87,6 +105,7 @@ impl Judge {
             hostname,
             text,
             sink,
+            observer: None,
             stats,
         }
     }
@@ -105,26 +124,20 @@ impl Judge {
         // The end of a process is judged while it is still there; everything else after the state has changed.
         let ends = kind == Kind::Exit as u16;
         if !ends {
-            self.apply(record, kind);
+            apply(&mut self.processes, &mut self.containers, record);
         }
         if let Some(Some(interest)) = self.interests.get(usize::from(kind)).copied() {
             self.event(record, interest);
         }
         if ends {
-            self.apply(record, kind);
+            apply(&mut self.processes, &mut self.containers, record);
         }
     }
 
-    fn apply(&mut self, record: &Record<'_>, kind: u16) {
-        match Event::of_kind(kind).map(|event| event.kind) {
-            Some(Kind::Exec) => {
-                self.processes.apply(record);
-                self.containers.apply(record);
-            }
-            Some(Kind::Fork | Kind::Exit | Kind::Setuid) => self.processes.apply(record),
-            Some(Kind::CgroupMkdir | Kind::CgroupRmdir) => self.containers.apply(record),
-            _ => {}
-        }
+    /// The next event gets this number (`evt.num`): replay numbers events by their place in the capture, so that every rule set
+    /// speaks of the same ones.
+    pub fn number_next(&mut self, number: u64) {
+        self.number = number.saturating_sub(1);
     }
 
     fn event(&mut self, record: &Record<'_>, interest: Interest) {
@@ -193,6 +206,9 @@ impl Judge {
                 stats::count(&stats.alerts_lost);
             }
         });
+        if let Some(observer) = &mut self.observer {
+            observer(&live);
+        }
         self.bump.reset();
     }
 
@@ -208,6 +224,7 @@ impl Judge {
                         self.release(&held, container.as_deref());
                     }
                 }
+                ContainerEvent::Updated(..) => {}
                 ContainerEvent::Removed(_, container) => {
                     self.meta_event(self.meta.removed, "container_removed", &container);
                 }
@@ -225,7 +242,7 @@ impl Judge {
     fn meta_event(&mut self, ty: Option<EventType>, name: &'static str, container: &Container) {
         self.number += 1;
         if let Some(ty) = ty {
-            self.evaluate(What::Meta, ty, name, clock::boot(), Some(container), self.number);
+            self.evaluate(What::Meta, ty, name, self.clock.now(), Some(container), self.number);
         }
     }
 

@@ -59,6 +59,7 @@ fn context(event: &Live<'_>) -> Json {
     let mut context = Map::new();
     let mut what = Map::new();
     what.insert("type".into(), object!(event.name));
+    what.insert("number".into(), object!(event.number));
     if let (What::Syscall { .. }, Some(process)) = (&event.what, event.process()) {
         context.insert("process".into(), describe(event, process));
         let ancestors: Vec<Json> = event.ancestors().map(|p| describe(event, p)).collect();

@@ -68,7 +68,7 @@ impl Engine {
                     return Ok(());
                 }
                 let wake = self.judge.containers.wake_fd();
-                self.lanes.wait(SLEEP, &[wake])?;
+                self.lanes.wait(SLEEP, wake.as_slice())?;
             } else if taken < BATCH {
                 std::thread::sleep(GATHER);
             }

@@ -332,7 +332,7 @@ fn cost(field: &FieldRef, op: Op) -> u32 {
 }
 
 /// What a field is for events of a type, where the type alone says it.
-fn decided_by_type(field: &FieldRef) -> Option<fn(&event_types::Info) -> Option<Value<'static>>> {
+pub(super) fn decided_by_type(field: &FieldRef) -> Option<fn(&event_types::Info) -> Option<Value<'static>>> {
     use event_types::Kind::{Meta, Syscall};
     match field.field {
         Field::EvtType => Some(|info| Some(Value::Str(info.name.as_bytes()))),

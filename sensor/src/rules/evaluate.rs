@@ -182,7 +182,8 @@ impl Scratch {
 }
 
 impl Test {
-    fn holds<E: Event>(&self, event: &E) -> bool {
+    /// Whether the event passes.
+    pub fn holds<E: Event>(&self, event: &E) -> bool {
         match self {
             Self::One(field, matcher) => event.get(field).is_some_and(|value| matcher.matches(value)),
             Self::Exists(field) => event.get(field).is_some(),

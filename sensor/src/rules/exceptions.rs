@@ -197,9 +197,14 @@ impl Entry {
 }
 
 impl Exception {
+    /// True when it is part of the condition.
+    pub fn is_written(&self) -> bool {
+        !self.values.is_empty()
+    }
+
     /// Appends ` and not …` for this exception; nothing when it has no values.
     pub fn write(&self, into: &mut Text) -> Result<(), Complaint> {
-        if self.values.is_empty() {
+        if !self.is_written() {
             return Ok(());
         }
         into.push_str(" and not ", self.at);

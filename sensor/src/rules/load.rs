@@ -4,6 +4,7 @@
 //! later one defines, and the first error of a file ends the loading.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Priority;
 use super::check::{self, Cond, Findings};
@@ -19,6 +20,7 @@ use super::prefilter::Prefilter;
 use super::reader::File;
 use super::resolve::Resolver;
 use super::text::{Origin, Text};
+use super::tree::{self, FileText, Kept, Sharing, Sources};
 use super::yaml;
 
 /// A rules file: its name for messages, and its text.
@@ -89,6 +91,8 @@ pub struct Rule {
     /// What `extra_fields` adds to the JSON.
     pub extra: Vec<(String, Extra)>,
     pub status: Status,
+    /// The condition for those who want to see it.
+    pub(super) kept: Kept,
 }
 
 /// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
@@ -99,6 +103,7 @@ pub struct RuleSet {
     program: Program,
     prefilter: Prefilter,
     matching: Matching,
+    pub(super) sources: Sources,
 }
 
 impl RuleSet {
@@ -158,11 +163,12 @@ pub fn load(files: &[Source], options: &Options) -> Loaded {
     let mut collector = Collector::default();
     let mut reports = Vec::new();
     let mut rules = None;
+    let texts = tree::texts(files);
     for (number, source) in files.iter().enumerate() {
         let file = File { number: u32::try_from(number).unwrap_or(u32::MAX), text: &source.text };
         let mut warnings = Vec::new();
         let outcome = read(file, &mut collector, options, &mut warnings)
-            .and_then(|()| build(&collector, options, &mut warnings));
+            .and_then(|()| build(&collector, options, &texts, &mut warnings));
         let mut report = FileReport { name: source.name.clone(), ..FileReport::default() };
         report.warnings = warnings.into_iter().map(|complaint| place(complaint, files)).collect();
         let failed = match outcome {
@@ -180,7 +186,7 @@ pub fn load(files: &[Source], options: &Options) -> Loaded {
             return Loaded { rules: None, files: reports };
         }
     }
-    let rules = rules.or_else(|| build(&collector, options, &mut Vec::new()).ok());
+    let rules = rules.or_else(|| build(&collector, options, &texts, &mut Vec::new()).ok());
     Loaded { rules, files: reports }
 }
 
@@ -208,19 +214,22 @@ fn read(
 fn build(
     collector: &Collector,
     options: &Options,
+    texts: &Arc<[FileText]>,
     warnings: &mut Vec<Complaint>,
 ) -> Result<RuleSet, Complaint> {
     let resolver = Resolver::new(collector)?;
     let mut compiler = Compiler::default();
     let mut prefilter = Prefilter::default();
+    let mut sharing = Sharing::default();
     let mut rules = Vec::new();
     for definition in collector.rules.iter() {
         let mut said = Vec::new();
         match rule(definition, &resolver, options, &mut said) {
-            Ok((rule, cond)) => {
+            Ok(mut rule) => {
+                sharing.share(&mut rule.kept.cond);
                 if rule.status.fires() {
-                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &cond);
-                    prefilter.add(&cond);
+                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &rule.kept.cond);
+                    prefilter.add(&rule.kept.cond);
                 }
                 rules.push(rule);
             }
@@ -240,6 +249,7 @@ fn build(
         program: compiler.finish(),
         prefilter,
         matching: options.matching,
+        sources: resolver.sources(collector, Arc::clone(texts)),
     })
 }
 
@@ -259,13 +269,13 @@ fn rule(
     resolver: &Resolver<'_>,
     options: &Options,
     warnings: &mut Vec<Complaint>,
-) -> Result<(Rule, Cond), Complaint> {
+) -> Result<Rule, Complaint> {
     let mut findings = Findings { every_field: options.every_field, ..Findings::default() };
     let checked = resolver
         .rule(definition)
-        .and_then(|expr| check::condition(&expr, &mut findings).map(|cond| (expr, cond)));
+        .and_then(|(written, expr)| Ok((written, check::condition(&expr, &mut findings)?, expr)));
     warnings.extend(findings.warnings.into_iter().map(|complaint| complaint.within("rule condition", "")));
-    let (expr, cond) = checked.map_err(|complaint| complaint.within("rule condition", ""))?;
+    let (written, cond, expr) = checked.map_err(|complaint| complaint.within("rule condition", ""))?;
     let format = output_format(definition, options);
     let mut said = Vec::new();
     let output = Template::compile(&format, &mut said);
@@ -292,7 +302,9 @@ fn rule(
         );
     }
     let status = status(definition, &cond, &types, options);
-    let rule = Rule {
+    let exceptions = definition.exceptions.iter().filter(|exception| exception.is_written());
+    let exceptions = exceptions.map(|exception| (exception.name.clone(), exception.at)).collect();
+    Ok(Rule {
         name: definition.name.clone(),
         desc: definition.desc.clone(),
         priority: definition.priority,
@@ -303,8 +315,8 @@ fn rule(
         output,
         extra,
         status,
-    };
-    Ok((rule, cond))
+        kept: Kept::new(written, cond, exceptions, definition.place.at),
+    })
 }
 
 /// The output with what `append_output` adds.
@@ -354,10 +366,7 @@ fn status(definition: &collector::Rule, cond: &Cond, types: &[EventType], option
         let mut wanted = types.iter().filter_map(|event| event_types::info(*event)).map(|info| info.name);
         if !types.is_empty() && !wanted.clone().any(|name| captured.contains(name)) {
             let list: Vec<&str> = wanted.by_ref().take(5).collect();
-            return Status::Inactive(format!(
-                "it needs {}, which this sensor does not capture",
-                list.join(", ")
-            ));
+            return Status::Inactive(format!("it needs {}, which is not captured", list.join(", ")));
         }
     }
     if names.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! `load` (files, reports) -> `yaml` -> `collector` (definition, append, override; `exceptions`) -> `resolve` (lists,
 //! macros) -> `parse` -> `check` (types, operators, literals) -> `compile` (one program for all rules) -> `evaluate`;
-//! `output` compiles what an alert says.
+//! `output` compiles what an alert says. `tree` and `trace` show a condition to people, by itself and for one event.
 
 mod ast;
 pub mod cases;
@@ -33,7 +33,9 @@ mod resolve;
 pub mod stock;
 mod suggest;
 mod text;
+pub mod trace;
 mod transform;
+pub mod tree;
 pub mod watch;
 mod yaml;
 
@@ -45,6 +47,7 @@ pub use options::{Matching, Options};
 pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
+pub use trace::Trace;
 
 #[cfg(test)]
 mod language_tests;

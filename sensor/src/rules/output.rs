@@ -213,12 +213,16 @@ pub fn json<E: Event>(event: &E, field: &FieldRef) -> serde_json::Value {
     if matches!(field.field, Field::EvtTime | Field::EvtTimeS | Field::EvtTimeIso8601) {
         return event.time().into();
     }
-    match event.get(field) {
-        None => serde_json::Value::Null,
-        Some(Value::Int(n)) => n.into(),
-        Some(Value::Uint(n)) => n.into(),
-        Some(Value::Bool(b)) => b.into(),
-        Some(value) => {
+    event.get(field).map_or(serde_json::Value::Null, value)
+}
+
+/// A value in JSON: numbers and truth values as such, the rest as outputs show it.
+pub fn value(value: Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Int(n) => n.into(),
+        Value::Uint(n) => n.into(),
+        Value::Bool(b) => b.into(),
+        value => {
             let mut text = String::new();
             print(value, &mut text);
             text.into()

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::ast::Expr;
 use super::collector::{Collector, List, Rule};
@@ -9,6 +10,7 @@ use super::diagnostic::{Code, Complaint};
 use super::parse;
 use super::reader::quote;
 use super::text::Text;
+use super::tree::{FileText, Sources};
 
 /// Most nodes of one condition after its macros are put in; macros that use each other could grow without end.
 const MAX_NODES: usize = 100_000;
@@ -18,6 +20,8 @@ pub struct Resolver<'c> {
     /// List names with their joined items, in order of definition.
     lists: Vec<(&'c str, String)>,
     macros: HashMap<&'c str, Resolved>,
+    /// The macros before others were put into them.
+    written: HashMap<&'c str, (Expr, super::collector::Place)>,
     used_lists: RefCell<HashSet<&'c str>>,
     used_macros: RefCell<HashSet<&'c str>>,
 }
@@ -35,6 +39,7 @@ impl<'c> Resolver<'c> {
         let mut resolver = Self {
             lists,
             macros: HashMap::new(),
+            written: HashMap::new(),
             used_lists: RefCell::default(),
             used_macros: RefCell::default(),
         };
@@ -60,6 +65,7 @@ impl<'c> Resolver<'c> {
                 .resolve_macro(&entry.name, &parsed, &mut Vec::new())
                 .map_err(|complaint| complaint.within("macro condition", "").within("macro", &entry.name))?;
         }
+        resolver.written = parsed;
         Ok(resolver)
     }
 
@@ -95,8 +101,8 @@ impl<'c> Resolver<'c> {
         Ok(())
     }
 
-    /// The condition of a rule, exceptions, lists and macros put in.
-    pub fn rule(&self, rule: &Rule) -> Result<Expr, Complaint> {
+    /// The condition of a rule with exceptions and lists put in, then also with its macros put in.
+    pub fn rule(&self, rule: &Rule) -> Result<(Expr, Expr), Complaint> {
         let origin = rule.condition.origin(0);
         let mut text = if rule.exceptions.is_empty() {
             rule.condition.clone()
@@ -109,8 +115,17 @@ impl<'c> Resolver<'c> {
         for exception in &rule.exceptions {
             exception.write(&mut text)?;
         }
-        let expr = self.parse(&text)?;
-        self.put_in(&expr, &mut 0)
+        let written = self.parse(&text)?;
+        let expr = self.put_in(&written, &mut 0)?;
+        Ok((written, expr))
+    }
+
+    /// What is needed to show conditions as they were written.
+    pub fn sources(self, collector: &Collector, files: Arc<[FileText]>) -> Sources {
+        let macros = self.written.into_iter();
+        let macros = macros.map(|(name, (expr, place))| (name.to_owned(), (expr, place.at))).collect();
+        let lists = collector.lists.iter().map(|list| (list.name.clone(), list.place.at)).collect();
+        Sources::new(files, macros, lists)
     }
 
     /// Substitutes the lists in a condition text and parses it.

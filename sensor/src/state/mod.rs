@@ -10,11 +10,11 @@ pub mod containers;
 pub mod process;
 pub mod procfs;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod users;
 
 pub use cgroups::Layout;
 pub use containers::{Container, ContainerEvent, ContainerKey, Containers, EnginesConfig, Where};
 pub use process::{Image, Process, Processes};
 pub use procfs::ProcFs;
-pub use users::Users;
+pub use users::{Listing, Users};

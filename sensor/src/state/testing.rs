@@ -1,10 +1,10 @@
-//! Records made by hand, for the tests of this module.
+//! Records made by hand, for the tests of this module and of captures.
 
 use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::cgroup::Cgroup;
 use sensor_ebpf::events::process::{Exec, Exit, Fork};
 use sensor_ebpf::events::setuid::SetUid;
-use sensor_ebpf::record::{Header, Pod, Record, Tail, Task, exec_id};
+use sensor_ebpf::record::{Header, Pod, Record, Tail, Task, bytes_of, exec_id};
 
 use super::process::{Image, Process};
 
@@ -15,11 +15,6 @@ impl Made {
     pub fn record(&self) -> Record<'_> {
         Record::parse(bytes_of_all(&self.0)).unwrap()
     }
-}
-
-fn bytes_of<T: Pod>(value: &T) -> &[u8] {
-    // SAFETY: `Pod` types have no padding, so all their bytes are initialised.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
 fn bytes_of_all(words: &[u64]) -> &[u8] {
@@ -63,7 +58,7 @@ impl Who {
         exec_id(self.pid, self.start * 1_000_000_000)
     }
 
-    fn header(self, time: u64) -> Header {
+    pub fn header(self, time: u64) -> Header {
         Header {
             time: time * 1_000_000_000,
             exec_id: self.exec_id(),

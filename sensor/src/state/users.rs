@@ -5,6 +5,7 @@
 //! namespace and again when they change. Such a file is under the control of whoever is in there: it is read by a helper
 //! thread with a time limit, never outside that root, and only if it is a regular file of bounded size.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,13 +15,14 @@ use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt as _};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use serde::{Deserialize, Serialize};
 
 use super::aside::Aside;
 use super::process::Process;
 use super::procfs::namespace;
 
 /// One line of `passwd`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     pub name: Box<str>,
     pub home: Box<str>,
@@ -53,9 +55,18 @@ struct Scope {
     used: u64,
 }
 
+/// The names of one mount namespace as a capture keeps them; `None` where the file could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    pub mntns: u32,
+    pub users: Option<BTreeMap<u32, User>>,
+    pub groups: Option<BTreeMap<u32, Box<str>>>,
+}
+
 /// The names known so far.
 pub struct Users {
-    proc_root: PathBuf,
+    /// `None`: sealed, whatever is known was put in.
+    proc_root: Option<PathBuf>,
     host_mntns: u32,
     /// A process that has the host's files: init, or the sensor itself where that one is out of reach.
     host: &'static str,
@@ -69,7 +80,7 @@ impl Users {
         let of = |pid: &'static str| (namespace(&proc_root.join(pid).join("ns/mnt")), pid);
         let (host_mntns, host) = Some(of("1")).filter(|f| f.0 != 0).unwrap_or_else(|| of("self"));
         Self {
-            proc_root: proc_root.into(),
+            proc_root: Some(proc_root.into()),
             host_mntns,
             host,
             aside: Aside::new("users"),
@@ -77,34 +88,72 @@ impl Users {
         }
     }
 
-    /// Has the names ready that `of` goes by. Call it before [`Users::user`] and [`Users::group`]; it costs a hash
-    /// look-up, and every two seconds at most a look at the files. `now`: the event's time, `CLOCK_BOOTTIME` ns.
-    pub fn prepare(&mut self, of: &Process, now: u64) {
-        // Login uids are the host's, wherever the process runs.
-        self.refresh(self.host_mntns, None, now);
-        self.refresh(self.scope(of), Some(of.tgid), now);
+    /// Names that never come from this machine: a capture tells them by [`Users::insert`]. `host_mntns` is the mount namespace of
+    /// the host that it was made on.
+    pub fn sealed(host_mntns: u32) -> Self {
+        Self { proc_root: None, host_mntns, host: "", aside: Aside::new("users"), scopes: HashMap::new() }
     }
 
-    /// `pid`: a process of that mount namespace; `None`: the host's.
-    fn refresh(&mut self, scope: u32, pid: Option<u32>, now: u64) {
+    /// The host's mount namespace.
+    pub fn host_mntns(&self) -> u32 {
+        self.host_mntns
+    }
+
+    /// What is known of a mount namespace.
+    pub fn listing(&self, mntns: u32) -> Option<Listing> {
+        let scope = self.scopes.get(&mntns)?;
+        let users = scope.users.as_ref().map(|(_, all)| all.iter().map(|(id, u)| (*id, u.clone())).collect());
+        let groups =
+            scope.groups.as_ref().map(|(_, all)| all.iter().map(|(id, g)| (*id, g.clone())).collect());
+        Some(Listing { mntns, users, groups })
+    }
+
+    /// Puts in what was known of a mount namespace elsewhere.
+    pub fn insert(&mut self, listing: Listing) {
+        if self.scopes.len() >= MAX_SCOPES && !self.scopes.contains_key(&listing.mntns) {
+            self.make_room();
+        }
+        let stamp = Stamp::default();
+        let scope = Scope {
+            users: listing.users.map(|all| (stamp, Arc::new(all.into_iter().collect()))),
+            groups: listing.groups.map(|all| (stamp, Arc::new(all.into_iter().collect()))),
+            ..Scope::default()
+        };
+        self.scopes.insert(listing.mntns, scope);
+    }
+
+    /// Has the names ready that `of` goes by. Call it before [`Users::user`] and [`Users::group`]; it costs a hash
+    /// look-up, and every two seconds at most a look at the files. `now`: the event's time, `CLOCK_BOOTTIME` ns.
+    /// Returns the mount namespaces whose names are others now.
+    pub fn prepare(&mut self, of: &Process, now: u64) -> [Option<u32>; 2] {
+        // Login uids are the host's, wherever the process runs.
+        let host = self.refresh(self.host_mntns, None, now);
+        [host, self.refresh(self.scope(of), Some(of.tgid), now)]
+    }
+
+    /// `pid`: a process of that mount namespace; `None`: the host's. Returns `scope` if its names are others now.
+    fn refresh(&mut self, scope: u32, pid: Option<u32>, now: u64) -> Option<u32> {
         let known = match self.scopes.get_mut(&scope) {
-            Some(known) if now < known.check => {
+            Some(known) if now < known.check || self.proc_root.is_none() => {
                 known.used = now;
-                return;
+                return None;
             }
             Some(known) => known.clone(),
             None => Scope::default(),
         };
-        let dir = self.proc_root.join(pid.map_or(self.host.into(), |pid| pid.to_string()));
+        let root = self.proc_root.as_ref()?;
+        let dir = root.join(pid.map_or(self.host.into(), |pid| pid.to_string()));
         let old = known.clone();
         let read = self.aside.ask(READ_LIMIT, move || old.refresh(&dir, scope)).flatten();
         // A process that ended already, or hangs, leaves what was known; another one may tell more soon.
         let wait = if read.is_some() { CHECK_EVERY } else { RETRY_AFTER };
+        let changed = read.as_ref().is_some_and(|read| !read.same_names(&known));
         let known = Scope { check: now + wait, used: now, ..read.unwrap_or(known) };
         if self.scopes.len() >= MAX_SCOPES && !self.scopes.contains_key(&scope) {
             self.make_room();
         }
         self.scopes.insert(scope, known);
+        changed.then_some(scope)
     }
 
     /// The user with that id where `of` runs.
@@ -146,6 +195,12 @@ impl Users {
 }
 
 impl Scope {
+    /// Whether both have the same files.
+    fn same_names(&self, other: &Self) -> bool {
+        let stamps = |scope: &Self| (scope.users.as_ref().map(|u| u.0), scope.groups.as_ref().map(|g| g.0));
+        stamps(self) == stamps(other)
+    }
+
     /// Reads the files that changed, as the process with that directory in `/proc` sees them; `None` when it is gone, or
     /// another process has its pid.
     fn refresh(self, dir: &Path, mntns: u32) -> Option<Self> {

@@ -53,20 +53,22 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         Written::Number(bytes) => return Ok(bytes),
         Written::Text(text) => text,
     };
-    let bytes = || {
-        let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let shift = match text.get(number.len()..)?.to_ascii_lowercase().as_str() {
-            "" | "b" => 0,
-            "k" | "kb" | "ki" | "kib" => 10,
-            "m" | "mb" | "mi" | "mib" => 20,
-            "g" | "gb" | "gi" | "gib" => 30,
-            _ => return None,
-        };
-        number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
-    };
-    bytes().ok_or_else(|| {
+    size_of_text(&text).ok_or_else(|| {
         de::Error::custom(format!("not a size: {text:?}; write bytes or e.g. `512MiB`, `1GiB`"))
     })
+}
+
+/// Bytes of a size such as `512MiB`; `None` when it is none or does not fit.
+pub fn size_of_text(text: &str) -> Option<u64> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(number.len()..)?.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "ki" | "kib" => 10,
+        "m" | "mb" | "mi" | "mib" => 20,
+        "g" | "gb" | "gi" | "gib" => 30,
+        _ => return None,
+    };
+    number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use super::Alert;
 use super::query::Query;
-pub use config::LogConfig;
+pub use config::{LogConfig, size_of_text};
 pub use error::LogError;
 pub use outputs::{DeadLetter, Delivery, DeliveryState};
 pub use series::Labels;

@@ -4,11 +4,13 @@
 //! container) belong to it. Differs from Falco where Falco is known to be wrong: ids are hexadecimal at any depth, and a
 //! two-segment path is only a candidate for containerd, to be confirmed by a shim.
 
+use serde::{Deserialize, Serialize};
+
 use super::config::EnginesConfig;
 use super::container::Runtime;
 
 /// A container named by a path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Candidate {
     /// Full id as it stands in the path.
     pub id: String,

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::cgroup::Candidate;
 use super::image::ImageName;
 
 /// The program that runs a container. The numbers are those of `type` in Falco's `container` events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Runtime {
     Docker = 0,
     Lxc = 1,
@@ -43,7 +45,8 @@ impl Runtime {
 }
 
 /// One mount, as `container.mount.*` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Mount {
     pub source: String,
     pub destination: String,
@@ -53,7 +56,7 @@ pub struct Mount {
 }
 
 /// One published port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortMapping {
     pub host_ip: String,
     pub host_port: u16,
@@ -61,7 +64,8 @@ pub struct PortMapping {
 }
 
 /// The pod that a container belongs to. The pod's sandbox has one too.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pod {
     pub name: String,
     pub namespace: String,
@@ -73,7 +77,8 @@ pub struct Pod {
 }
 
 /// A container. Strings are empty where nothing is known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Container {
     /// First 12 characters of `full_id` (LXC's names are not cut).
     pub id: String,

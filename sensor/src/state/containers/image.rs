@@ -1,7 +1,10 @@
 //! Image references: `registry:5000/path/name:tag@sha256:…` and its parts.
 
+use serde::{Deserialize, Serialize};
+
 /// An image reference and its parts; empty where it has no such part.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ImageName {
     /// As the runtime names it.
     pub full: String,

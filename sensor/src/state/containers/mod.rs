@@ -21,6 +21,7 @@ mod oci;
 mod podman;
 #[cfg(test)]
 mod real_tests;
+mod sealed;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -64,6 +65,8 @@ pub enum Where<'a> {
 pub enum ContainerEvent {
     /// A container was added: held events of the key go on. `None`: it turned out to be no container, its events are the host's.
     Ready(ContainerKey, Option<Arc<Container>>),
+    /// Metadata came after the wait had ended: events from now on have it.
+    Updated(ContainerKey, Arc<Container>),
     /// The last cgroup of a container is gone. Its late events still find it for a while.
     Removed(ContainerKey, Arc<Container>),
 }
@@ -128,7 +131,8 @@ struct Entry {
 /// The containers of this machine.
 pub struct Containers {
     engines: EnginesConfig,
-    layout: Arc<Layout>,
+    /// `None`: sealed, whatever is known was put in.
+    outside: Option<Outside>,
     cgroups: HashMap<u64, Cgroup>,
     entries: HashMap<ContainerKey, Entry>,
     /// Containers that have a cgroup.
@@ -136,10 +140,15 @@ pub struct Containers {
     last_key: u64,
     /// Until when each container that was asked about may be pending; the oldest first.
     deadlines: VecDeque<(Instant, ContainerKey)>,
-    worker: Worker,
     events: Vec<ContainerEvent>,
     purged: Instant,
     stats: Stats,
+}
+
+/// Who is asked about what no record tells.
+struct Outside {
+    layout: Arc<Layout>,
+    worker: Worker,
 }
 
 impl Containers {
@@ -150,30 +159,36 @@ impl Containers {
         proc_root: &Path,
     ) -> Result<Self, ContainersError> {
         let worker = Worker::start(&engines, proc_root)?;
-        Ok(Self {
+        Ok(Self::with(engines, Some(Outside { layout, worker })))
+    }
+
+    fn with(engines: EnginesConfig, outside: Option<Outside>) -> Self {
+        Self {
             engines,
-            layout,
+            outside,
             cgroups: HashMap::new(),
             entries: HashMap::new(),
             by_id: HashMap::new(),
             last_key: 0,
             deadlines: VecDeque::new(),
-            worker,
             events: Vec::new(),
             purged: Instant::now(),
             stats: Stats::default(),
-        })
+        }
     }
 
     /// Takes in every cgroup that exists. Call it after the probe is attached, before records are read. Each container
     /// found makes a [`ContainerEvent::Ready`] later, as a new one does.
     pub fn seed(&mut self) {
-        let layout = self.layout.clone();
+        let Some(layout) = self.outside.as_ref().map(|o| o.layout.clone()) else { return };
         layout.walk(|id, path| self.made(id, path, true));
     }
 
     /// Takes in a record of a cgroup, or of an exec that announces a container; others are ignored.
     pub fn apply(&mut self, record: &Record) {
+        if self.outside.is_none() {
+            return;
+        }
         let kind = record.header().kind;
         if kind == Kind::Exec as u16 {
             self.announced(record);
@@ -195,8 +210,9 @@ impl Containers {
         if let Some(hint) = Hint::of_exec(record, exec)
             && exec.task.uid == 0
             && matches!(self.of_cgroup(record.header().cgroup), Where::Host)
+            && let Some(outside) = &self.outside
         {
-            self.worker.expect(hint);
+            outside.worker.expect(hint);
         }
     }
 
@@ -216,8 +232,9 @@ impl Containers {
 
     /// What became known since the last call. Call it when [`Containers::wake_fd`] is readable, and at least every 100 ms or so.
     pub fn poll(&mut self) -> Vec<ContainerEvent> {
+        let Some(outside) = &self.outside else { return std::mem::take(&mut self.events) };
         let now = Instant::now();
-        let answers: Vec<Answer> = self.worker.answers().collect();
+        let answers: Vec<Answer> = outside.worker.answers().collect();
         for answer in answers {
             self.answered(answer);
         }
@@ -232,9 +249,9 @@ impl Containers {
         std::mem::take(&mut self.events)
     }
 
-    /// Readable when [`Containers::poll`] has something to tell.
-    pub fn wake_fd(&self) -> BorrowedFd<'_> {
-        self.worker.wake_fd()
+    /// Readable when [`Containers::poll`] has something to tell; a sealed table has none.
+    pub fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.outside.as_ref().map(|o| o.worker.wake_fd())
     }
 
     /// The containers that are known now.
@@ -252,7 +269,7 @@ impl Containers {
 
     /// A cgroup that no record told of.
     fn resolve(&mut self, id: u64) -> Option<ContainerKey> {
-        match self.layout.path_of(id) {
+        match self.outside.as_ref()?.layout.path_of(id) {
             Some(path) => {
                 self.stats.cgroups_resolved += 1;
                 self.made(id, &path, false);
@@ -289,7 +306,7 @@ impl Containers {
             self.ready(key, Some(container));
             return key;
         }
-        let asked = self.worker.ask(key, candidate.clone());
+        let asked = self.outside.as_ref().is_some_and(|o| o.worker.ask(key, candidate.clone()));
         self.deadlines.push_back((Instant::now() + self.engines.hold(), key));
         let state = State::Pending;
         self.entries.insert(key, Entry { state, candidate, preexisting, cgroups: 1, removed: None });
@@ -344,6 +361,8 @@ impl Containers {
                 entry.state = State::Ready(container.clone());
                 if pending {
                     self.ready(answer.key, Some(container));
+                } else {
+                    self.events.push(ContainerEvent::Updated(answer.key, container));
                 }
             }
             None if pending => {

@@ -280,7 +280,7 @@ fn the_kernel_tells_of_a_container_that_lives_for_a_moment() {
             events.iter().any(|e| matches!(e, ContainerEvent::Removed(_, c) if c.full_id == name))
         };
         while !removed(&events) && Instant::now() < until {
-            lanes.wait(Duration::from_millis(50), &[containers.wake_fd()]).unwrap();
+            lanes.wait(Duration::from_millis(50), containers.wake_fd().as_slice()).unwrap();
             lanes.drain(usize::MAX, |record| {
                 processes.apply(&record);
                 containers.apply(&record);

@@ -78,7 +78,8 @@ const GIVEN_UP: usize = 256;
 /// The table of processes.
 pub struct Processes {
     options: Options,
-    procfs: ProcFs,
+    /// `None`: sealed, whatever is known was put in.
+    procfs: Option<ProcFs>,
     aside: Aside,
     slots: HashMap<u64, Slot>,
     /// Living processes by tgid.
@@ -93,6 +94,16 @@ pub struct Processes {
 impl Processes {
     /// An empty table.
     pub fn new(options: Options, procfs: ProcFs) -> Self {
+        Self::with(options, Some(procfs))
+    }
+
+    /// An empty table that never looks at this machine: a capture tells it, by [`Processes::insert`], what `/proc` told when
+    /// it was made.
+    pub fn sealed(options: Options) -> Self {
+        Self::with(options, None)
+    }
+
+    fn with(options: Options, procfs: Option<ProcFs>) -> Self {
         Self {
             options,
             procfs,
@@ -111,8 +122,9 @@ impl Processes {
     /// no process falls between. Returns how many were found.
     pub fn seed(&mut self) -> usize {
         let mut found = 0;
-        for tgid in self.procfs.pids() {
-            let procfs = self.procfs.clone();
+        let Some(procfs) = self.procfs.clone() else { return 0 };
+        for tgid in procfs.pids() {
+            let procfs = procfs.clone();
             if let Some(process) = self.aside.ask(HEAL_LIMIT, move || procfs.read(tgid)).flatten() {
                 self.install(process, true);
                 found += 1;
@@ -164,6 +176,16 @@ impl Processes {
         }
     }
 
+    /// Puts in a process as it was found elsewhere.
+    pub fn insert(&mut self, process: Process) {
+        self.install(process, true);
+    }
+
+    /// Every process that is kept, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Process>> {
+        self.slots.values().map(|s| &s.process)
+    }
+
     /// A process, also a dead one that is still kept.
     pub fn get(&self, exec_id: u64) -> Option<&Arc<Process>> {
         self.slots.get(&exec_id).map(|s| &s.process)
@@ -182,7 +204,7 @@ impl Processes {
         if self.given_up.contains(&exec_id) {
             return None;
         }
-        let procfs = self.procfs.clone();
+        let procfs = self.procfs.clone()?;
         let found = self.aside.ask(HEAL_LIMIT, move || procfs.read(tgid)).flatten();
         let Some(mut process) = found.filter(|p| p.exec_id == exec_id) else {
             self.stats.not_healed += 1;

@@ -1,0 +1,267 @@
+//! Keeps the state as the sensor does and notes, in the order in which it takes effect, everything that came from outside: the
+//! records, and what was asked of `/proc`, the cgroups, the runtimes, the user files and the clock.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+
+use foldhash::{HashSet, HashSetExt as _};
+use sensor_ebpf::events::cgroup::Cgroup;
+use sensor_ebpf::events::process::{Exec, Fork};
+use sensor_ebpf::events::{Event, Kind};
+use sensor_ebpf::record::{Record, Tail};
+
+use super::format::{CgroupFrame, ClockFrame, ContainerFrame, End, Happened, Lost, kind, process_bytes};
+use super::write::{Weight, Writer};
+use crate::engine::clock::{self, Clock};
+use crate::engine::judge::apply;
+use crate::probe::EventCounters;
+use crate::state::{Container, ContainerEvent, ContainerKey, Containers, Process, Processes, Users, Where};
+
+/// Cgroups that are remembered as noted; beyond it all are noted again.
+const TOLD_MAX: usize = 200_000;
+/// Processes whose user files are read when their container is ready.
+const WAITING_MAX: usize = 4096;
+
+/// What is kept.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Environment variables too.
+    pub environment: bool,
+    /// Only events of these containers (name, or the beginning of the id); the life of processes is kept of all. Empty: everything.
+    pub containers: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Summary {
+    /// Records in the file.
+    pub records: u64,
+    /// Frames left out as the disk did not keep up.
+    pub lost: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// The state, and the file beside it.
+pub struct Recorder {
+    processes: Processes,
+    users: Users,
+    pub containers: Containers,
+    writer: Writer,
+    options: Options,
+    /// Cgroups that were noted.
+    told: HashSet<u64>,
+    /// Who waits for a container: their names are looked up when it is ready, as the sensor does.
+    waiting: Vec<(ContainerKey, Arc<Process>, u64)>,
+    lost: Lost,
+    records: u64,
+}
+
+impl Recorder {
+    /// Notes the (seeded) state that everything begins with.
+    pub fn new(
+        processes: Processes,
+        users: Users,
+        containers: Containers,
+        writer: Writer,
+        options: Options,
+    ) -> Self {
+        let mut recorder = Self {
+            processes,
+            users,
+            containers,
+            writer,
+            options,
+            told: HashSet::new(),
+            waiting: Vec::new(),
+            lost: Lost::default(),
+            records: 0,
+        };
+        recorder.clock();
+        let environment = recorder.options.environment;
+        for process in recorder.processes.iter() {
+            let bytes = process_bytes(process, environment);
+            recorder.writer.frame(kind::PROCESS, &bytes, Weight::State);
+        }
+        let cgroups: Vec<u64> = recorder.containers.cgroups().collect();
+        for cgroup in cgroups {
+            recorder.cgroup(cgroup);
+        }
+        recorder
+    }
+
+    /// Takes in one record, as the judge does, and keeps it.
+    pub fn record(&mut self, record: &Record<'_>) {
+        let header = record.header();
+        let Some(event) = Event::of_kind(header.kind) else { return };
+        if let (Kind::Fork, Some(fork)) = (event.kind, record.body::<Fork>()) {
+            self.process(fork.task.parent_exec_id, fork.task.ppid);
+        }
+        // As in the judge: the end of a process is looked at while it is still there.
+        let ends = event.kind == Kind::Exit;
+        if !ends {
+            apply(&mut self.processes, &mut self.containers, record);
+        }
+        if let (Kind::CgroupMkdir, Some(made)) = (event.kind, record.body::<Cgroup>()) {
+            self.cgroup(made.id);
+        }
+        let wanted = event.info.name.is_none() || self.surroundings(record);
+        if wanted || event.info.state {
+            self.keep(record, event);
+        }
+        if ends {
+            apply(&mut self.processes, &mut self.containers, record);
+        }
+    }
+
+    /// Notes what a verdict on the record may need. False when it is not of a container that is wanted.
+    fn surroundings(&mut self, record: &Record<'_>) -> bool {
+        let header = record.header();
+        let process = self.process(header.exec_id, header.tgid);
+        let (pending, in_container, wanted) = match self.containers.of_cgroup(header.cgroup) {
+            Where::Host => (None, false, self.options.containers.is_empty()),
+            Where::Container(container) => (None, true, is_wanted(&self.options.containers, container)),
+            Where::Pending(key) => (Some(key), true, true),
+        };
+        if in_container {
+            self.cgroup(header.cgroup);
+        }
+        let process = process.unwrap_or_else(|| Arc::new(Process::unknown(header.exec_id, header.tgid)));
+        match pending {
+            None => self.names(&process, header.time),
+            Some(key) => {
+                let known =
+                    self.waiting.iter().any(|(k, p, _)| *k == key && p.task.mntns == process.task.mntns);
+                if !known && self.waiting.len() < WAITING_MAX {
+                    self.waiting.push((key, process, header.time));
+                }
+            }
+        }
+        wanted
+    }
+
+    /// The process, looked up in `/proc` and noted if it was not known.
+    fn process(&mut self, exec_id: u64, tgid: u32) -> Option<Arc<Process>> {
+        if let Some(process) = self.processes.get(exec_id) {
+            return Some(process.clone());
+        }
+        let process = self.processes.heal(exec_id, tgid)?;
+        let bytes = process_bytes(&process, self.options.environment);
+        self.writer.frame(kind::PROCESS, &bytes, Weight::State);
+        Some(process)
+    }
+
+    /// Notes what a cgroup belongs to.
+    fn cgroup(&mut self, cgroup: u64) {
+        if self.told.contains(&cgroup) {
+            return;
+        }
+        let Some(belongs) = self.containers.belongs(cgroup) else { return };
+        let container = belongs.key.0;
+        let frame = CgroupFrame { cgroup, container, candidate: belongs.candidate.clone() };
+        let metadata = belongs.container.map(|c| Box::new(Container::clone(c)));
+        self.writer.json(kind::CGROUP, &frame);
+        if metadata.is_some() {
+            // Known before its event comes.
+            let time = clock::boot();
+            let frame = ContainerFrame { container, happened: Happened::Updated, time, metadata };
+            self.writer.json(kind::CONTAINER, &frame);
+        }
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        self.told.insert(cgroup);
+    }
+
+    /// Notes names that are others than before.
+    fn names(&mut self, process: &Process, time: u64) {
+        for mntns in self.users.prepare(process, time).into_iter().flatten() {
+            if let Some(listing) = self.users.listing(mntns) {
+                self.writer.json(kind::NAMES, &listing);
+            }
+        }
+    }
+
+    fn keep(&mut self, record: &Record<'_>, event: &Event) {
+        let mut bytes = Cow::Borrowed(record.bytes());
+        if !self.options.environment
+            && let (Kind::Exec, Some(exec)) = (event.kind, record.body::<Exec>())
+        {
+            blank(bytes.to_mut(), exec.env);
+        }
+        let weight = if event.info.state { Weight::State } else { Weight::Event };
+        if self.writer.frame(kind::RECORD, &bytes, weight) {
+            self.records += 1;
+        }
+    }
+
+    /// Takes in what became known of containers. Call it as often as a judge's `poll`.
+    pub fn poll(&mut self) {
+        for event in self.containers.poll() {
+            let (key, happened, metadata) = match event {
+                ContainerEvent::Ready(key, container) => {
+                    let (now, waiting) =
+                        std::mem::take(&mut self.waiting).into_iter().partition(|(waits, ..)| *waits == key);
+                    self.waiting = waiting;
+                    for (_, process, time) in now {
+                        self.names(&process, time);
+                    }
+                    (key, Happened::Ready, container)
+                }
+                ContainerEvent::Updated(key, container) => (key, Happened::Updated, Some(container)),
+                ContainerEvent::Removed(key, container) => (key, Happened::Removed, Some(container)),
+            };
+            let frame = ContainerFrame {
+                container: key.0,
+                happened,
+                time: clock::boot(),
+                metadata: metadata.map(|c| Box::new(Container::clone(&c))),
+            };
+            self.writer.json(kind::CONTAINER, &frame);
+        }
+    }
+
+    /// Once a second: where the clock stands, what was lost, and everything so far on its way to the disk.
+    pub fn tick(&mut self, counters: EventCounters) {
+        self.clock();
+        let lost = Lost { time: clock::boot(), kernel: counters.lost(), recorder: self.writer.lost() };
+        if (lost.kernel, lost.recorder) != (self.lost.kernel, self.lost.recorder) {
+            self.lost = lost;
+            self.writer.json(kind::LOST, &lost);
+        }
+        self.writer.flush();
+    }
+
+    fn clock(&mut self) {
+        let frame = ClockFrame { time: clock::boot(), offset: Clock::sample().offset() };
+        self.writer.json(kind::CLOCK, &frame);
+    }
+
+    /// True when the file has its full size, or cannot be written.
+    pub fn ended(&self) -> bool {
+        self.writer.ended()
+    }
+
+    /// The end: writes the rest.
+    pub fn finish(mut self) -> io::Result<Summary> {
+        let records = self.records;
+        self.writer.json(kind::END, &End { time: clock::boot(), records });
+        let lost = self.writer.lost();
+        Ok(Summary { records, lost, bytes: self.writer.finish()? })
+    }
+}
+
+/// Whether somebody asked for this container.
+fn is_wanted(wanted: &[String], container: &Container) -> bool {
+    wanted.is_empty()
+        || wanted.iter().any(|w| container.name == *w || container.full_id.starts_with(w.as_str()))
+}
+
+/// Overwrites a tail's bytes.
+fn blank(bytes: &mut [u8], tail: Tail) {
+    let start = usize::from(tail.off);
+    if let Some(part) = bytes.get_mut(start..start + usize::from(tail.len)) {
+        part.fill(0);
+    }
+}
