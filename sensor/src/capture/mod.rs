@@ -6,11 +6,13 @@
 //! * [`recorder`]: beside the state that the sensor keeps anyway, it notes everything that came from outside.
 //! * [`player`]: gives it all to a judge.
 //! * [`compare`]: two rule sets on one capture, side by side.
+//! * [`cases`]: a captured event as a test case for rules.
 //!
 //! A capture holds the records as they came from the kernel, and in their order everything else that a verdict depends on:
 //! processes that were found in `/proc`, cgroups, metadata of containers, names of users, the clock. So the alerts of a replay
 //! are those that a sensor with these rules would have raised.
 
+pub mod cases;
 pub mod compare;
 pub mod format;
 pub mod player;

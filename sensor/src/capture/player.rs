@@ -25,6 +25,35 @@ pub struct Player {
     stats: Arc<Stats>,
 }
 
+/// Which alerts are wanted; what is empty, does not choose.
+#[derive(Debug, Clone, Default)]
+pub struct Only {
+    /// Names of rules.
+    pub rules: Vec<String>,
+    /// Names of containers, or beginnings of their ids.
+    pub containers: Vec<String>,
+}
+
+impl Only {
+    pub fn rule(&self, name: &str) -> bool {
+        self.rules.is_empty() || self.rules.iter().any(|rule| rule == name)
+    }
+
+    fn alert(&self, alert: &Alert) -> bool {
+        let container = || {
+            let of = alert.context.as_ref()?.get("container")?;
+            let (name, id) = (of.get("name")?.as_str()?, of.get("id")?.as_str()?);
+            let is = |wanted: &String| {
+                name == wanted
+                    || id.starts_with(wanted.as_str())
+                    || (!id.is_empty() && wanted.starts_with(id))
+            };
+            Some(self.containers.iter().any(is))
+        };
+        self.rule(&alert.rule) && (self.containers.is_empty() || container().unwrap_or(false))
+    }
+}
+
 /// Alerts that were not taken yet.
 #[derive(Clone, Default)]
 struct Raised(Arc<Mutex<Vec<Alert>>>);
@@ -36,7 +65,11 @@ impl Raised {
 }
 
 impl Player {
-    pub fn new(header: &Header, rules: Arc<RuleSet>, text: TextOptions) -> Self {
+    /// Gives the alerts that are wanted; of a capture of some containers those of these.
+    pub fn new(header: &Header, rules: Arc<RuleSet>, text: TextOptions, mut only: Only) -> Self {
+        if only.containers.is_empty() {
+            only.containers.clone_from(&header.containers);
+        }
         let raised = Raised::default();
         let stats = Arc::new(Stats::default());
         let sink = raised.clone();
@@ -50,7 +83,9 @@ impl Player {
             header.hostname.clone(),
             text,
             Box::new(move |alert| {
-                sink.0.lock().unwrap_or_else(PoisonError::into_inner).push(alert);
+                if only.alert(&alert) {
+                    sink.0.lock().unwrap_or_else(PoisonError::into_inner).push(alert);
+                }
                 true
             }),
             stats.clone(),

@@ -104,13 +104,11 @@ impl Writer {
 
     /// [`Writer::frame`] of what is kept as JSON.
     pub fn json(&mut self, kind: u32, content: &impl Serialize) -> bool {
-        match serde_json::to_vec(content) {
-            Ok(content) => self.frame(kind, &content, Weight::State),
-            Err(_) => {
-                self.lost += 1;
-                false
-            }
-        }
+        let Ok(content) = serde_json::to_vec(content) else {
+            self.lost += 1;
+            return false;
+        };
+        self.frame(kind, &content, Weight::State)
     }
 
     /// Hands on what has gathered. False when there is no room for it.

@@ -1,27 +1,58 @@
-//! `falconet fields`: what rules can ask of an event.
+//! `falconet fields`: what rules can ask of an event, in the three forms of `falco --list`. `docs/fields.md` is the Markdown
+//! form; a test fails when it is not.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
 
 use super::exit::Failure;
+use super::say;
 use crate::rules::fields::{Class, FIELDS, FieldInfo, Flags};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Print Markdown tables.
-    #[arg(long, conflicts_with = "json")]
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// The same as `--format markdown`.
+    #[arg(long, conflicts_with_all = ["format", "json"])]
     markdown: bool,
-    /// Print JSON in the shape of `falco --list --format json`, with `available` added.
-    #[arg(long)]
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Print the names only.
+    #[arg(short = 'N', long)]
+    names_only: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// Tables; the whole of `docs/fields.md`.
+    Markdown,
+    /// As Falco's, with `available` added.
+    Json,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    if args.json {
-        println!("{}", json());
-    } else if args.markdown {
-        print!("{}", markdown());
-    } else {
-        print!("{}", text());
-    }
+    let format = match (args.markdown, args.json) {
+        (true, _) => Format::Markdown,
+        (_, true) => Format::Json,
+        _ => args.format,
+    };
+    say(&match (format, args.names_only) {
+        (Format::Json, false) => format!("{}\n", json()),
+        (Format::Json, true) => format!("{}\n", serde_json::json!({"fieldnames": names()})),
+        (_, true) => names().iter().map(|name| format!("{name}\n")).collect(),
+        (Format::Markdown, false) => markdown(),
+        (Format::Text, false) => text(),
+    });
     Ok(())
+}
+
+fn names() -> Vec<&'static str> {
+    Class::ALL.into_iter().flat_map(of).map(|info| info.name).collect::<Vec<_>>()
 }
 
 fn of(class: Class) -> impl Iterator<Item = &'static FieldInfo> {
@@ -55,37 +86,87 @@ fn notes(info: &FieldInfo) -> String {
         notes.push("outputs only");
     }
     if !info.filled {
-        notes.push("not available yet");
+        notes.push("not filled yet");
     }
     notes.join(", ")
 }
 
+/// Where the right block of the text form begins, and how wide the whole is.
+const RIGHT: usize = 30;
+const WIDTH: usize = 120;
+
 fn text() -> String {
-    let mut lines = Vec::new();
+    let mut text = String::new();
     for class in Class::ALL {
-        lines.push(format!("{}: {}", class.name(), class.doc()));
+        text.push_str("-------------------------------\n");
+        let sources = "syscall";
+        for (title, value) in
+            [("Field Class:", class.name()), ("Description:", class.doc()), ("Event Sources:", sources)]
+        {
+            row(title, value, &mut text);
+        }
+        text.push('\n');
         for info in of(class) {
             let notes = notes(info);
-            let notes = if notes.is_empty() { notes } else { format!(" ({notes})") };
-            lines.push(format!("  {:<44} {:<8} {}{notes}", shown(info), info.kind.as_str(), info.doc));
+            let notes = if notes.is_empty() { notes } else { format!("; {notes}") };
+            row(&shown(info), &format!("(Type: {}{notes}) {}", info.kind.as_str(), info.doc), &mut text);
         }
-        lines.push(String::new());
+        text.push('\n');
     }
-    lines.join("\n")
+    text
+}
+
+/// A name and what stands to the right of it, broken into lines.
+fn row(left: &str, right: &str, into: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = write!(into, "{left:<RIGHT$}");
+    let mut column = RIGHT;
+    if left.len() >= RIGHT {
+        let _ = write!(into, "\n{:RIGHT$}", "");
+    }
+    for (at, word) in right.split(' ').enumerate() {
+        let blank = usize::from(at > 0);
+        let width = word.chars().count();
+        if at > 0 && column + blank + width > WIDTH {
+            let _ = write!(into, "\n{:RIGHT$}", "");
+            column = RIGHT;
+        } else if at > 0 {
+            into.push(' ');
+            column += 1;
+        }
+        into.push_str(word);
+        column += width;
+    }
+    into.push('\n');
 }
 
 fn markdown() -> String {
-    let mut lines = Vec::new();
+    let filled = FIELDS.iter().filter(|info| info.filled && !info.flags.has(Flags::DEPRECATED)).count();
+    let all = FIELDS.iter().filter(|info| !info.flags.has(Flags::DEPRECATED)).count();
+    let mut text = format!(
+        "# Fields\n\n\
+         What rules and outputs can ask of an event: Falco's fields. Of {all}, {filled} are filled. A rule that needs one which \
+         is not filled yet loads,\nand is reported as inactive or limited (`falconet rules check`). `[N]` is a position, `[KEY]` \
+         a name, `?` an argument that may be left out;\na dot does as well where Falco takes one (`evt.arg.flags`).\n\n\
+         `falconet fields --markdown > docs/fields.md` writes this page.\n\n"
+    );
     for class in Class::ALL {
-        lines.push(format!("## Field Class: {}\n\n{}\n", class.name(), class.doc()));
-        lines.push("Name | Type | Available | Description\n:----|:-----|:-----|:-----------".to_owned());
+        let _ = writeln!(
+            text,
+            "## Field Class: {}\n\n{}\n\nEvent Sources: syscall\n\nName | Type | Description\n:----|:-----|:-----------",
+            class.name(),
+            class.doc()
+        );
         for info in of(class) {
-            let available = if info.filled { "yes" } else { "not yet" };
-            lines.push(format!("`{}` | {} | {available} | {}", shown(info), info.kind.as_str(), info.doc));
+            let notes = notes(info);
+            let notes = if notes.is_empty() { notes } else { format!(" *({notes})*") };
+            let doc = info.doc.replace('|', "\\|");
+            let _ = writeln!(text, "`{}` | {} | {doc}{notes}", shown(info), info.kind.as_str());
         }
-        lines.push(String::new());
+        text.push('\n');
     }
-    lines.join("\n")
+    text.truncate(text.trim_end().len());
+    text + "\n"
 }
 
 fn json() -> serde_json::Value {
@@ -135,7 +216,24 @@ mod tests {
         let classes = json["fieldclasses"].as_array().unwrap();
         let listed: usize = classes.iter().map(|class| class["fields"].as_array().unwrap().len()).sum();
         assert_eq!(listed, expected);
-        assert_eq!(markdown().lines().filter(|line| line.starts_with('`')).count(), expected);
-        assert!(text().contains("proc.aname[N?]") && text().contains("evt.arg[N or KEY]"));
+        let table = |line: &&str| line.starts_with('`') && line.contains(" | ");
+        assert_eq!(markdown().lines().filter(table).count(), expected);
+        assert_eq!(names().len(), expected);
+        let text = text();
+        assert!(
+            text.contains("\nproc.aname[N?]                (Type: CHARBUF) Name of an ancestor;"),
+            "{text}"
+        );
+        assert!(text.contains("\nevt.arg[N or KEY]             (Type: "));
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn the_documentation_is_what_the_registry_says() {
+        let page = include_str!("../../../docs/fields.md");
+        assert!(
+            page == markdown(),
+            "docs/fields.md is stale: run `falconet fields --markdown > docs/fields.md`"
+        );
     }
 }

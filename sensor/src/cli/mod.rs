@@ -17,6 +17,7 @@ mod service;
 mod status;
 mod version;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -72,6 +73,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints to standard output. Whoever reads it may have seen enough (`| head`); that is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args),
@@ -79,7 +85,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Record(args) => record::run(&args),
-        Command::Replay(args) => replay::run(args),
+        Command::Replay(args) => replay::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Version(args) => version::run(&args),

@@ -12,10 +12,13 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::exit::{Class, Failure};
+use super::ruleset::{self, captured};
 use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
+use crate::capture::cases::{self, Cases};
 use crate::capture::compare::{Compare, Difference};
 use crate::capture::format::{End, Frame, Lost};
+use crate::capture::player::Only;
 use crate::capture::read::read_all;
 use crate::capture::{CaptureError, Header, Player, Reader};
 use crate::config::Config;
@@ -46,6 +49,15 @@ pub struct Args {
     /// Only alerts of this rule; repeatable.
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,
+    /// Only alerts of this container (its name, or the beginning of its id); repeatable.
+    #[arg(long, value_name = "NAME")]
+    container: Vec<String>,
+    /// Instead of alerts, print a file of test cases for `rules test`: of each rule at most this many events on which it fires.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["diff", "output"])]
+    to_cases: Option<u64>,
+    /// Instead of alerts, print everything that is known of the event with this number (`evt.num`), for `rules explain --event`.
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["diff", "output", "to_cases"])]
+    event: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,7 +68,7 @@ enum Form {
     Json,
 }
 
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), Failure> {
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !args.rules.is_empty() {
@@ -72,17 +84,26 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let file =
         File::open(&args.file).map_err(|source| unreadable(CaptureError::Read { offset: 0, source }))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
-    let first = load(&config, &config.sensor.rules_files, reader.header())?;
+    let first = load(&config, reader.header())?;
     let text = TextOptions { iso_8601: config.sensor.time_format_iso_8601 };
-    let printer = Printer { format, only: args.rule };
+    let printer = Printer { format, alerts: args.to_cases.is_none() && args.event.is_none() };
+    let only = Only { rules: args.rule.clone(), containers: args.container.clone() };
     let mut judges = if args.diff.is_empty() {
-        tell_rules(&first, "");
-        Judges::One { player: Player::new(reader.header(), first.clone(), text), alerts: BTreeMap::new() }
+        tell_rules(&first, reader.header(), "");
+        let mut player = Player::new(reader.header(), first.clone(), text, only.clone());
+        if let Some(limit) = args.to_cases {
+            write_cases(&mut player, args, first.clone(), limit, only.clone());
+        } else if let Some(number) = args.event {
+            write_event(&mut player, number);
+        }
+        Judges::One { player: Box::new(player), alerts: BTreeMap::new() }
     } else {
-        let second = load(&config, &args.diff, reader.header())?;
-        tell_rules(&first, "first: ");
-        tell_rules(&second, "second: ");
-        let player = |rules: Arc<RuleSet>| Player::new(reader.header(), rules, text);
+        let mut other = config.clone();
+        other.sensor.rules_files.clone_from(&args.diff);
+        let second = load(&other, reader.header())?;
+        tell_rules(&first, reader.header(), "first: ");
+        tell_rules(&second, reader.header(), "second: ");
+        let player = |rules: Arc<RuleSet>| Player::new(reader.header(), rules, text, only.clone());
         Judges::Two(Box::new(Compare::new(player(first.clone()), player(second))))
     };
     let started = Instant::now();
@@ -117,36 +138,63 @@ fn events_per_second(events: u64, time: std::time::Duration) -> f64 {
 }
 
 /// The rules, with everything inactive that the capture has no events for.
-fn load(config: &Config, files: &[PathBuf], header: &Header) -> Result<Arc<RuleSet>, Failure> {
-    let sensor = &config.sensor;
-    let sources = if files.is_empty() {
-        rules::stock()
-    } else {
-        rules::files::read(files).map_err(|e| Failure::new(Class::Unjudged, e))?
-    };
-    let options = rules::Options {
-        priority: sensor.priority,
-        selections: sensor.rules.clone(),
-        append_output: sensor.append_output.clone(),
-        matching: sensor.rule_matching,
-        captured: Some(header.event_types().map(str::to_owned).collect()),
-        ..rules::Options::default()
-    };
+fn load(config: &Config, header: &Header) -> Result<Arc<RuleSet>, Failure> {
+    let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Unjudged, e))?;
+    let captured = header.event_types().map(str::to_owned).collect();
+    let options = rules::Options { captured: Some(captured), ..config.sensor.rule_options() };
     let loaded = rules::load(&sources, &options);
-    match loaded.rules {
-        Some(set) => Ok(Arc::new(set)),
-        None => {
-            let errors: Vec<String> =
-                loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
-            Err(Failure::new(Class::Unjudged, anyhow!("{}", errors.join("\n"))))
-        }
-    }
+    loaded.rules.map(Arc::new).ok_or_else(|| {
+        let errors: Vec<String> =
+            loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
+        Failure::new(Class::Unjudged, anyhow!("{}", errors.join("\n")))
+    })
 }
 
-/// Rules that can say nothing here, so that nobody takes their silence for an answer.
-fn tell_rules(rules: &RuleSet, which: &str) {
+/// Has test cases printed on the way.
+fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64, only: Only) {
+    let list = |texts: &mut dyn Iterator<Item = String>| {
+        texts.map(|text| json!(text).to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let files = list(&mut args.rules.iter().map(|path| path.display().to_string()));
+    print_line(
+        "# Made from a capture. The paths of the rules are meant from the folder of this file: adapt them.",
+    );
+    print_line(&format!("rules: [{files}]"));
+    if !args.options.is_empty() {
+        print_line(&format!("options: [{}]", list(&mut args.options.iter().cloned())));
+    }
+    print_line("cases:");
+    let mut cases = Cases::new(rules, limit);
+    player.observe(Box::new(move |event| {
+        if let Some(case) = cases.of(event, event.number, |rule| only.rule(rule)) {
+            print_line(case.trim_end());
+        }
+    }));
+}
+
+/// Has one event printed on the way.
+fn write_event(player: &mut Player, number: u64) {
+    player.observe(Box::new(move |event| {
+        if event.number == number {
+            print_line(cases::whole(event).trim_end());
+        }
+    }));
+}
+
+/// What the rules cannot say here, so that nobody takes their silence for an answer.
+fn tell_rules(rules: &RuleSet, header: &Header, which: &str) {
     for note in rules.notes() {
         eprintln!("note: {which}{note}");
+    }
+    let held: Vec<&str> = header.event_types().collect();
+    let seen = captured();
+    let missing: Vec<&str> =
+        rules.event_types().into_iter().filter(|name| seen.contains(*name) && !held.contains(name)).collect();
+    if !missing.is_empty() {
+        eprintln!(
+            "note: {which}rules ask about events that the capture does not hold: {}",
+            missing.join(", ")
+        );
     }
 }
 
@@ -201,17 +249,15 @@ impl Seen {
 /// Prints alerts.
 struct Printer {
     format: LineFormat,
-    /// Rules whose alerts are printed; empty: all.
-    only: Vec<String>,
+    /// False when something else is printed.
+    alerts: bool,
 }
 
 impl Printer {
-    fn wants(&self, rule: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == rule)
-    }
-
     fn alert(&self, alert: &Alert) {
-        print_line(&self.format.line(alert));
+        if self.alerts {
+            print_line(&self.format.line(alert));
+        }
     }
 
     fn difference(&self, difference: &Difference) {
@@ -241,7 +287,7 @@ fn print_line(line: &str) {
 
 /// Who judges.
 enum Judges {
-    One { player: Player, alerts: BTreeMap<String, u64> },
+    One { player: Box<Player>, alerts: BTreeMap<String, u64> },
     Two(Box<Compare>),
 }
 
@@ -251,17 +297,13 @@ impl Judges {
             Self::One { player, alerts } => {
                 player.frame(frame);
                 for alert in player.take() {
-                    if printer.wants(&alert.rule) {
-                        printer.alert(&alert);
-                        *alerts.entry(alert.rule).or_default() += 1;
-                    }
+                    printer.alert(&alert);
+                    *alerts.entry(alert.rule).or_default() += 1;
                 }
             }
             Self::Two(compare) => {
                 for difference in compare.frame(frame) {
-                    if printer.wants(difference.rule()) {
-                        printer.difference(&difference);
-                    }
+                    printer.difference(&difference);
                 }
             }
         }

@@ -158,6 +158,23 @@ fn separated<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T], separator
     Ok(())
 }
 
+impl Expr {
+    /// Levels of the tree; a leaf is one.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::And(items) | Self::Or(items) => {
+                let mut deepest = 0;
+                for item in items {
+                    deepest = deepest.max(item.depth());
+                }
+                deepest + 1
+            }
+            Self::Not(inner) => inner.depth() + 1,
+            Self::Check(_) | Self::Macro(..) => 1,
+        }
+    }
+}
+
 impl fmt::Display for Expr {
     /// The canonical form: binary nodes in parentheses, one blank around operators.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,6 +205,7 @@ impl fmt::Display for Check {
                 separated(f, values, ", ")?;
                 f.write_str(")")
             }
+            Right::Operand(Operand::Field(field)) => write!(f, " val({field})"),
             Right::Operand(operand) => write!(f, " {operand}"),
         }
     }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::ast::{Check, Expr, FieldText, Op, Operand, Right, Span};
+use super::ast::{Check, Expr, FieldText, Modifier, Op, Operand, Right, Span};
 use super::diagnostic::{Code, Complaint};
 use super::event::{EventType, Value};
 use super::event_types;
 use super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Flags};
 use super::literals::{allowed, decimal, literals, values};
-use super::matcher::Matcher;
+use super::matcher::{Matcher, Number, Order};
+use super::pattern::Budget;
 use super::transform::{self, Compute, Yields};
 
 /// A set of event types.
@@ -83,6 +84,8 @@ pub enum Test {
 #[derive(Debug, Default)]
 pub struct Findings {
     pub warnings: Vec<Complaint>,
+    /// What is left for automata.
+    pub budget: Budget,
     /// Every field counts as one that the engine can extract.
     pub every_field: bool,
 }
@@ -117,17 +120,13 @@ fn resolve(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Compla
             FieldError::Unknown { .. } => format!("filter_check called with nonexistent field {text}"),
             other => other.to_string(),
         };
-        let suggestion = match error {
-            FieldError::Unknown { suggestion, .. } => suggestion,
-            _ => None,
-        };
-        refuse(text.span, message).suggesting(suggestion)
+        refuse(text.span, message).suggesting(error.suggestion())
     })?;
     let info = field.field.info();
     if info.flags.has(Flags::PRINT) {
         return Err(refuse(text.span, format!("field {} can be printed only", info.name)));
     }
-    if info.flags.has(Flags::DEPRECATED) {
+    if field.is_warned_about() {
         findings.warnings.push(deprecated(&field, text.span));
     }
     if let (Field::EvtTypeIs, FieldArg::Key(name)) = (field.field, &field.arg) {
@@ -138,12 +137,9 @@ fn resolve(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Compla
 
 /// The warning about a deprecated field.
 pub fn deprecated(field: &FieldRef, span: Span) -> Complaint {
-    let mut complaint = Complaint::new(
-        Code::DeprecatedItem,
-        span.at,
-        format!("usage of deprecated field '{field}' has been detected"),
-    )
-    .spanning(span.len);
+    let mut complaint =
+        Complaint::new(Code::DeprecatedItem, span.at, format!("usage of deprecated field '{field}'"))
+            .spanning(span.len);
     complaint.deprecated_field = Some(field.to_string());
     complaint
 }
@@ -155,19 +151,24 @@ fn known_event(name: &str, span: Span) -> Result<EventType, Complaint> {
 }
 
 fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
-    match &check.left {
-        Operand::Field(text) => {
+    unsafe_na(check, findings);
+    match (&check.left, &check.right) {
+        (_, Right::Operand(right)) => pair(check, right, findings),
+        (Operand::Field(text), _) => {
             let field = resolve(text, findings)?;
-            if let Right::Operand(right) = &check.right {
-                return pair(check, right, findings);
+            let is_text = matches!(field.kind(), FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf);
+            match check.modifier {
+                Some(modifier) if !field.is_list() && (field.is_any() || !is_text) => {
+                    modified(check, modifier, findings)
+                }
+                _ => field_comparison(field, check, findings),
             }
-            field_comparison(field, check, findings)
         }
-        Operand::Transform(transform) => {
-            if let Right::Operand(right) = &check.right {
-                return pair(check, right, findings);
-            }
+        (Operand::Transform(transform), _) => {
             let (left, yields) = compute(transform, findings)?;
+            if let (Some(modifier), Yields::One(FieldType::Uint64)) = (check.modifier, yields) {
+                return modified(check, modifier, findings);
+            }
             if let Some(name) = left.unfilled().filter(|_| !findings.every_field) {
                 return Ok(Cond::Unfilled(name));
             }
@@ -187,6 +188,54 @@ fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint>
     }
 }
 
+/// Most values of a `oneof` that is taken apart.
+const MOST_OF_ONE: usize = 256;
+
+/// A comparison with `oneof`, `anyof` or `allof` as one comparison with each value. (Tests of strings do it by
+/// themselves.)
+fn modified(check: &Check, modifier: Modifier, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let mut parts = Vec::new();
+    for value in values(&check.right) {
+        let single = Check { modifier: None, right: Right::Value(value.clone()), ..check.clone() };
+        parts.push(comparison(&single, findings)?);
+    }
+    Ok(match modifier {
+        _ if parts.is_empty() => Cond::Const(false),
+        Modifier::Any => Cond::Or(parts),
+        Modifier::All => Cond::And(parts),
+        Modifier::One if parts.len() > MOST_OF_ONE => {
+            let message = format!("oneof with more than {MOST_OF_ONE} values of this type");
+            return Err(refuse(check.span, message));
+        }
+        Modifier::One => exactly_one(&parts),
+    })
+}
+
+/// One of the conditions is true and the others are not: it is in one half, and none is in the other.
+fn exactly_one(parts: &[Cond]) -> Cond {
+    if let [only] = parts {
+        return only.clone();
+    }
+    let (left, right) = parts.split_at(parts.len() / 2);
+    let only_in = |one: &[Cond], none: &[Cond]| {
+        Cond::And(vec![exactly_one(one), Cond::Not(Box::new(Cond::Or(none.to_vec())))])
+    };
+    Cond::Or(vec![only_in(left, right), only_in(right, left)])
+}
+
+/// Warns about audit fields compared with `<NA>`, as rules did before there was `exists`.
+fn unsafe_na(check: &Check, findings: &mut Findings) {
+    let Operand::Field(field) = &check.left else { return };
+    let audit = field.name.starts_with("ka.") || field.name.starts_with("jevt.");
+    let compares = matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects | Op::Pmatch);
+    if audit && compares && values(&check.right).iter().any(|value| value.bytes == b"<NA>") {
+        let message =
+            format!("comparing a field value with <NA> is unsafe; use 'not {field} exists' instead");
+        let warning = Complaint::new(Code::UnsafeNaCheck, check.span.at, message);
+        findings.warnings.push(warning.spanning(check.span.len));
+    }
+}
+
 fn compute(
     transform: &super::ast::Transform,
     findings: &mut Findings,
@@ -203,27 +252,23 @@ fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond,
     if matches!(op, Op::Pmatch | Op::Regex) {
         return Err(refuse(check.span, format!("'{}' takes no field on its right", op.as_str())));
     }
-    let mut side = |operand: &Operand, is_right: bool| -> Result<(Compute, Yields, bool), Complaint> {
+    let mut side = |operand: &Operand, is_right: bool| -> Result<(Compute, Yields), Complaint> {
         match operand {
-            Operand::Transform(transform) => {
-                let (compute, yields) = compute(transform, findings)?;
-                Ok((compute, yields, true))
-            }
+            Operand::Transform(transform) => compute(transform, findings),
             Operand::Field(text) => {
                 let field = resolve(text, findings)?;
-                let forbidden =
-                    field.field.info().flags.has(Flags::LEFT_ONLY) && (is_right || field.is_any());
-                if forbidden || decided_by_type(&field).is_some() || field.field == Field::EvtType {
+                let forbidden = field.field.info().flags.has(Flags::LEFT_ONLY) && is_right;
+                if forbidden || field.field == Field::EvtAround || decided_by_type(&field).is_some() {
                     let message = format!("field {field} cannot be compared with another field");
                     return Err(refuse(text.span, message));
                 }
                 let yields = if field.is_list() { Yields::List } else { Yields::One(field.kind()) };
-                Ok((Compute::Field(field), yields, false))
+                Ok((Compute::Field(field), yields))
             }
         }
     };
-    let (left, left_type, _) = side(&check.left, false)?;
-    let (right, right_type, _) = side(right, true)?;
+    let (left, left_type) = side(&check.left, false)?;
+    let (right, right_type) = side(right, true)?;
     let fits = match (left_type, right_type) {
         (Yields::One(a), Yields::One(b)) => same_kind(a, b) && !matches!(op, Op::In | Op::Intersects),
         (Yields::One(a), Yields::List) => same_kind(a, FieldType::CharBuf) && op.is_list(),
@@ -243,18 +288,10 @@ fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond,
     Ok(test_of(format!("{check} (computed)"), Test::Pair(left, op, right), 40))
 }
 
-/// Types whose values compare with each other.
+/// Types whose values compare with each other: equal ones; a path is a string.
 fn same_kind(a: FieldType, b: FieldType) -> bool {
-    let class = |kind: FieldType| match kind {
-        FieldType::CharBuf | FieldType::FsPath => 0,
-        FieldType::ByteBuf => 1,
-        FieldType::Bool => 2,
-        FieldType::IpAddr => 3,
-        FieldType::IpNet => 4,
-        FieldType::Dynamic => 5,
-        _ => 6,
-    };
-    class(a) == class(b)
+    let plain = |kind| if kind == FieldType::FsPath { FieldType::CharBuf } else { kind };
+    plain(a) == plain(b)
 }
 
 fn test_of(key: String, test: Test, cost: u32) -> Cond {
@@ -268,6 +305,9 @@ pub fn unsupported(op: Op, kind: &str, span: Span) -> Complaint {
 
 fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
     let (op, kind, info) = (check.op, field.kind(), field.field.info());
+    if field.field == Field::EvtAround {
+        return around(&field, check);
+    }
     if field.is_list() {
         if !matches!(op, Op::In | Op::Intersects | Op::Exists) || check.modifier.is_some() {
             return Err(unsupported(op, "a list", check.span));
@@ -279,6 +319,13 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
     if let Some(cond) = constant(&field, check, matcher.as_ref())? {
         return Ok(cond);
     }
+    if let (Field::FdNet, Op::In | Op::Intersects, Right::List(values)) = (field.field, op, &check.right)
+        && values.len() > 1
+    {
+        // Falco looks at the first network only.
+        let first = Check { right: Right::List(values[..1].to_vec()), ..check.clone() };
+        return field_comparison(field, &first, &mut Findings::default());
+    }
     if !info.filled && !findings.every_field {
         return Ok(Cond::Unfilled(info.name));
     }
@@ -288,7 +335,7 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
         let written = text.to_string();
         key.replace_range(..written.len(), &field.to_string());
     }
-    let either_end = matches!(field.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto);
+    let either_end = field.is_either_end();
     let cost = cost(&field, op);
     let test = match matcher {
         None if field.is_any() || field.is_list() => Test::ExistsAny(field),
@@ -303,6 +350,29 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
         Some(matcher) => Test::One(field, matcher),
     };
     Ok(test_of(key, test, cost))
+}
+
+/// `evt.around[T]=D`: the event's time is at most D milliseconds from T.
+fn around(field: &FieldRef, check: &Check) -> Result<Cond, Complaint> {
+    const NANOSECONDS: i128 = 1_000_000;
+    let (Op::Eq, Right::Value(value)) = (check.op, &check.right) else {
+        return Err(unsupported(check.op, "evt.around, which takes '='", check.span));
+    };
+    let shown = || String::from_utf8_lossy(&value.bytes).into_owned();
+    let window = decimal(&value.bytes)
+        .ok_or_else(|| refuse(value.span, format!("'{}' is not a decimal number", shown())))?;
+    let time = match &field.arg {
+        FieldArg::Key(time) => decimal(time).unwrap_or_default(),
+        _ => 0,
+    };
+    let limit = |order: Order, symbol: &str, limit: i128| {
+        let test = Test::One(Field::EvtRawtime.into(), Matcher::Number(Number::Order(order, limit)));
+        test_of(format!("evt.rawtime {symbol} {limit}"), test, 2)
+    };
+    Ok(Cond::And(vec![
+        limit(Order::Ge, ">=", time - window * NANOSECONDS),
+        limit(Order::Le, "<=", time + window * NANOSECONDS),
+    ]))
 }
 
 /// Rough cost of a test, to put cheap ones first: extraction of the field and work of the operator.
@@ -343,14 +413,23 @@ pub(super) fn decided_by_type(field: &FieldRef) -> Option<fn(&event_types::Info)
         }
         Field::EvtSource => Some(|_| Some(Value::Str(b"syscall"))),
         Field::EvtCount => Some(|_| Some(Value::Uint(1))),
+        // There is no entry any more from which to count.
+        Field::EvtLatency
+        | Field::EvtLatencyS
+        | Field::EvtLatencyNs
+        | Field::EvtLatencyQuantized
+        | Field::EvtWaitLatency => Some(|_| Some(Value::Uint(0))),
+        Field::EvtLatencyHuman => Some(|_| Some(Value::Str(b"0ns"))),
         _ => None,
     }
 }
 
 /// A comparison that needs no event, or its type only.
 fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Result<Option<Cond>, Complaint> {
-    if matches!(field.field, Field::EvtType | Field::SyscallType)
-        && matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects)
+    // Falco knows no literal for evt.type but names of events, whatever the operator.
+    if field.field == Field::EvtType
+        || (field.field == Field::SyscallType
+            && matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects))
     {
         for value in values(&check.right) {
             known_event(&String::from_utf8_lossy(&value.bytes), value.span)?;

@@ -219,6 +219,24 @@ fn seen_and<E: Event>(event: &E, field: &FieldRef, test: &mut dyn FnMut(Value<'_
 }
 
 fn pair<E: Event>(left: &Compute, op: Op, right: &Compute, event: &E) -> bool {
+    if let Compute::Field(field) = left
+        && field.is_any()
+    {
+        let Some(right) = right.run(event) else { return false };
+        let Some(right) = right.value() else {
+            let Computed::List(items) = &right else { return false };
+            return event.any(field, &mut |left| match left {
+                Value::Str(bytes) | Value::Buf(bytes) => items.iter().any(|item| item == bytes),
+                _ => false,
+            });
+        };
+        // Of two ends, both must differ; of the ancestors, one.
+        return if op == Op::Ne && field.is_either_end() {
+            seen_and(event, field, &mut |left| values(left, op, right))
+        } else {
+            event.any(field, &mut |left| values(left, op, right))
+        };
+    }
     let (Some(left), Some(right)) = (left.run(event), right.run(event)) else { return false };
     match (&left, &right) {
         (Computed::List(left), Computed::List(right)) => {
@@ -254,17 +272,15 @@ fn values(left: Value<'_>, op: Op, right: Value<'_>) -> bool {
         Op::Le => order(Order::Le),
         Op::Gt => order(Order::Gt),
         Op::Ge => order(Order::Ge),
-        Op::Contains => bytes(&find),
+        Op::Contains | Op::Bcontains => bytes(&find),
         Op::Icontains => bytes(&|a, b| find(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())),
-        Op::Startswith => bytes(&<[u8]>::starts_with),
+        Op::Startswith | Op::Bstartswith => bytes(&<[u8]>::starts_with),
         Op::Endswith => bytes(&<[u8]>::ends_with),
         Op::Glob | Op::Iglob => {
             bytes(&|a, b| super::pattern::glob(b, op == Op::Iglob).is_ok_and(|pattern| pattern.is_match(a)))
         }
         // Refused at load, or without a value on the right.
-        Op::Bcontains | Op::Bstartswith | Op::Regex | Op::In | Op::Intersects | Op::Pmatch | Op::Exists => {
-            false
-        }
+        Op::Regex | Op::In | Op::Intersects | Op::Pmatch | Op::Exists => false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::suggest;
+use super::{params, suggest};
 
 /// The type that Falco prints for a field; decides which operators and which literals it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +94,9 @@ impl Flags {
     pub const ANY: Self = Self(1 << 9);
     /// Refused on the right-hand side of a comparison and as the argument of a transformer.
     pub const LEFT_ONLY: Self = Self(1 << 10);
+
+    /// A text argument follows a dot, and does not stand in brackets.
+    pub const DOT_ONLY: Self = Self(1 << 11);
 
     const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -244,24 +247,32 @@ fields! {
         EvtDeltatimeS "evt.deltatime.s" RelTime [] unfilled "Whole seconds since the previous event.";
         EvtDeltatimeNs "evt.deltatime.ns" RelTime [] unfilled "Nanoseconds within the second since the previous event.";
         EvtOutputtime "evt.outputtime" CharBuf [PRINT] unfilled "Time at which the alert is printed.";
-        EvtLatency "evt.latency" RelTime [DEPRECATED] unfilled "Time between entry and exit; always 0 in Falco today.";
-        EvtLatencyS "evt.latency.s" RelTime [DEPRECATED] unfilled "Whole seconds between entry and exit.";
-        EvtLatencyNs "evt.latency.ns" RelTime [DEPRECATED] unfilled "Nanoseconds within the second between entry and exit.";
-        EvtLatencyHuman "evt.latency.human" CharBuf [DEPRECATED] unfilled "Time between entry and exit with a unit.";
-        EvtLatencyQuantized "evt.latency.quantized" Uint64 [DEPRECATED] unfilled "Logarithmic class of the latency.";
-        EvtWaitLatency "evt.wait_latency" RelTime [DEPRECATED] unfilled "Time spent waiting between entry and exit.";
+        EvtLatency "evt.latency" RelTime [DEPRECATED] filled "Time between entry and exit; always 0, there is no entry any more.";
+        EvtLatencyS "evt.latency.s" RelTime [DEPRECATED] filled "Whole seconds between entry and exit; always 0, there is no entry any more.";
+        EvtLatencyNs "evt.latency.ns" RelTime [DEPRECATED] filled "Nanoseconds within the second between entry and exit; always 0, there is no entry any more.";
+        EvtLatencyHuman "evt.latency.human" CharBuf [DEPRECATED] filled "Time between entry and exit with a unit; always 0, there is no entry any more.";
+        EvtLatencyQuantized "evt.latency.quantized" Uint64 [DEPRECATED] filled "Logarithmic class of the latency; always 0, there is no entry any more.";
+        EvtWaitLatency "evt.wait_latency" RelTime [DEPRECATED] filled "Time spent waiting between entry and exit; always 0, there is no entry any more.";
         EvtDir "evt.dir" CharBuf [DEPRECATED] filled "`<` for system calls (their exit), `>` for meta events.";
         EvtType "evt.type" CharBuf [] filled "Name of the event: the system call, or `container` and the like.";
-        EvtTypeIs "evt.type.is" Uint32 [REQUIRED KEY DOTTED] filled "1 when the event has the named type, else 0.";
+        EvtTypeIs "evt.type.is" Uint32 [REQUIRED KEY DOTTED DOT_ONLY] filled "1 when the event has the named type, else 0.";
         SyscallType "syscall.type" CharBuf [] filled "Name of the system call; missing for other events.";
         EvtCategory "evt.category" CharBuf [] filled "Kind of the event: file, net, process and so on.";
         EvtCpu "evt.cpu" Int16 [] unfilled "Number of the CPU on which the event happened.";
         EvtArgs "evt.args" CharBuf [] filled "All parameters as `name=value`, separated by blanks.";
-        EvtArg "evt.arg" CharBuf [REQUIRED INDEX KEY DOTTED] filled "One parameter, by name or position, as text.";
-        EvtRawarg "evt.rawarg" Dynamic [REQUIRED KEY DOTTED LEFT_ONLY] filled "One parameter by name, with its own type.";
+        EvtArg "evt.arg" CharBuf [REQUIRED INDEX KEY DOTTED DOT_ONLY] filled "One parameter, by name or position, as text.";
+        EvtRawarg "evt.rawarg" Dynamic [REQUIRED KEY DOTTED DOT_ONLY LEFT_ONLY] filled "One parameter by name, with its own type.";
         EvtInfo "evt.info" CharBuf [] filled "Summary of the event; its parameters for most types.";
         EvtBuffer "evt.buffer" ByteBuf [] unfilled "First bytes of the data of a read or write.";
         EvtBuflen "evt.buflen" Uint64 [] unfilled "Length of the data of a read or write.";
+        EvtBuflenIn "evt.buflen.in" Uint64 [] unfilled "Length of the data of a read.";
+        EvtBuflenOut "evt.buflen.out" Uint64 [] unfilled "Length of the data of a write.";
+        EvtBuflenFile "evt.buflen.file" Uint64 [] unfilled "Length of the data of a read or write of a file.";
+        EvtBuflenFileIn "evt.buflen.file.in" Uint64 [] unfilled "Length of the data of a read of a file.";
+        EvtBuflenFileOut "evt.buflen.file.out" Uint64 [] unfilled "Length of the data of a write of a file.";
+        EvtBuflenNet "evt.buflen.net" Uint64 [] unfilled "Length of the data received or sent.";
+        EvtBuflenNetIn "evt.buflen.net.in" Uint64 [] unfilled "Length of the data received.";
+        EvtBuflenNetOut "evt.buflen.net.out" Uint64 [] unfilled "Length of the data sent.";
         EvtRes "evt.res" CharBuf [] filled "`SUCCESS`, or the name of the error.";
         EvtRawres "evt.rawres" Int64 [] filled "Return value of the system call.";
         EvtFailed "evt.failed" Bool [] filled "True when the return value is an error.";
@@ -272,18 +283,24 @@ fields! {
         EvtIsWait "evt.is_wait" Bool [] unfilled "True for events that may block.";
         EvtIsSyslog "evt.is_syslog" Bool [] unfilled "True for a write to the system log.";
         EvtCount "evt.count" Uint32 [] filled "Always 1.";
+        EvtCountProcinfo "evt.count.procinfo" Uint32 [] unfilled "1 for procinfo events of main threads.";
+        EvtCountThreadinfo "evt.count.threadinfo" Uint32 [] unfilled "1 for procinfo events.";
         EvtCountExit "evt.count.exit" Uint32 [] unfilled "1 for exit events.";
         EvtCountError "evt.count.error" Uint32 [] unfilled "1 for events with an error.";
         EvtCountErrorFile "evt.count.error.file" Uint32 [] unfilled "1 for failed file events.";
         EvtCountErrorNet "evt.count.error.net" Uint32 [] unfilled "1 for failed network events.";
         EvtCountErrorMemory "evt.count.error.memory" Uint32 [] unfilled "1 for failed memory events.";
         EvtCountErrorOther "evt.count.error.other" Uint32 [] unfilled "1 for other failed events.";
-        EvtAround "evt.around" Uint64 [REQUIRED KEY FILTER LEFT_ONLY] unfilled "Nanosecond time window around an instant.";
-        EvtAbspath "evt.abspath" CharBuf [OPTIONAL KEY DOTTED] filled "Absolute path computed from directory and name; `.src` and `.dst` where there are two.";
+        EvtAround "evt.around" Uint64 [REQUIRED KEY FILTER LEFT_ONLY] filled "`evt.around[T]=D`: the event is at most D milliseconds from T, in nanoseconds since the epoch.";
+        EvtAbspath "evt.abspath" CharBuf [OPTIONAL KEY DOTTED DOT_ONLY] filled "Absolute path computed from directory and name; `.src` and `.dst` where there are two.";
         EvtIsOpenRead "evt.is_open_read" Bool [] filled "True for open, openat, openat2 and open_by_handle_at that ask to read.";
         EvtIsOpenWrite "evt.is_open_write" Bool [] filled "True for open, openat, openat2 and open_by_handle_at that ask to write.";
         EvtIsOpenExec "evt.is_open_exec" Bool [] filled "True for an open or creat that makes an executable file.";
         EvtIsOpenCreate "evt.is_open_create" Bool [] filled "True for an open that made the file.";
+        EvtInfraDockerName "evt.infra.docker.name" CharBuf [] unfilled "Name of a Docker event.";
+        EvtInfraDockerContainerId "evt.infra.docker.container.id" CharBuf [] unfilled "Container id of a Docker event.";
+        EvtInfraDockerContainerName "evt.infra.docker.container.name" CharBuf [] unfilled "Container name of a Docker event.";
+        EvtInfraDockerContainerImage "evt.infra.docker.container.image" CharBuf [] unfilled "Image of a Docker event.";
         EvtPluginname "evt.pluginname" CharBuf [] unfilled "Plugin that the event comes from.";
         EvtPlugininfo "evt.plugininfo" CharBuf [] unfilled "Summary of the event as its plugin gives it.";
         EvtSource "evt.source" CharBuf [] filled "Source of the event, `syscall`.";
@@ -362,9 +379,9 @@ fields! {
         ProcStdoutName "proc.stdout.name" CharBuf [] unfilled "Name of descriptor 1.";
         ProcStderrType "proc.stderr.type" CharBuf [] unfilled "Type of descriptor 2.";
         ProcStderrName "proc.stderr.name" CharBuf [] unfilled "Name of descriptor 2.";
-        ProcIsContainerHealthcheck "proc.is_container_healthcheck" Bool [DEPRECATED] unfilled "No longer known to Falco.";
-        ProcIsContainerLivenessProbe "proc.is_container_liveness_probe" Bool [DEPRECATED] unfilled "No longer known to Falco.";
-        ProcIsContainerReadinessProbe "proc.is_container_readiness_probe" Bool [DEPRECATED] unfilled "No longer known to Falco.";
+        ProcIsContainerHealthcheck "proc.is_container_healthcheck" Bool [DEPRECATED] filled "Deprecated; has no value.";
+        ProcIsContainerLivenessProbe "proc.is_container_liveness_probe" Bool [DEPRECATED] filled "Deprecated; has no value.";
+        ProcIsContainerReadinessProbe "proc.is_container_readiness_probe" Bool [DEPRECATED] filled "Deprecated; has no value.";
         ThreadTid "thread.tid" Int64 [] filled "Thread id.";
         ThreadVtid "thread.vtid" Int64 [] unfilled "Thread id inside the pid namespace.";
         ThreadIsmain "thread.ismain" Bool [] filled "True for the main thread of its process.";
@@ -481,9 +498,9 @@ fields! {
         ContainerLabels "container.labels" CharBuf [] filled "All labels as `name:value`.";
         ContainerStartTs "container.start_ts" AbsTime [] filled "Start of the container's first process.";
         ContainerDuration "container.duration" RelTime [] filled "Age of the container at the event.";
-        ContainerHealthcheck "container.healthcheck" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        ContainerLivenessProbe "container.liveness_probe" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        ContainerReadinessProbe "container.readiness_probe" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
+        ContainerHealthcheck "container.healthcheck" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        ContainerLivenessProbe "container.liveness_probe" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        ContainerReadinessProbe "container.readiness_probe" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
     }
     K8s {
         K8sPodName "k8s.pod.name" CharBuf [] filled "Name of the pod.";
@@ -496,25 +513,50 @@ fields! {
         K8sPodLabels "k8s.pod.labels" CharBuf [] filled "All labels of the pod as `name:value`.";
         K8sPodIp "k8s.pod.ip" CharBuf [] filled "Address of the pod.";
         K8sPodCniJson "k8s.pod.cni.json" CharBuf [] filled "Result of the network plugin for the pod.";
-        K8sRcName "k8s.rc.name" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sRcId "k8s.rc.id" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sRcLabel "k8s.rc.label" CharBuf [REQUIRED KEY DEPRECATED] unfilled "No longer known to Falco.";
-        K8sRcLabels "k8s.rc.labels" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sSvcName "k8s.svc.name" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sSvcId "k8s.svc.id" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sSvcLabel "k8s.svc.label" CharBuf [REQUIRED KEY DEPRECATED] unfilled "No longer known to Falco.";
-        K8sSvcLabels "k8s.svc.labels" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sRsName "k8s.rs.name" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sRsId "k8s.rs.id" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sRsLabel "k8s.rs.label" CharBuf [REQUIRED KEY DEPRECATED] unfilled "No longer known to Falco.";
-        K8sRsLabels "k8s.rs.labels" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sDeploymentName "k8s.deployment.name" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sDeploymentId "k8s.deployment.id" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sDeploymentLabel "k8s.deployment.label" CharBuf [REQUIRED KEY DEPRECATED] unfilled "No longer known to Falco.";
-        K8sDeploymentLabels "k8s.deployment.labels" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sNsId "k8s.ns.id" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
-        K8sNsLabel "k8s.ns.label" CharBuf [REQUIRED KEY DEPRECATED] unfilled "No longer known to Falco.";
-        K8sNsLabels "k8s.ns.labels" CharBuf [DEPRECATED] unfilled "No longer known to Falco.";
+        K8sRcName "k8s.rc.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sRcId "k8s.rc.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sRcLabel "k8s.rc.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
+        K8sRcLabels "k8s.rc.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sSvcName "k8s.svc.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sSvcId "k8s.svc.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sSvcLabel "k8s.svc.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
+        K8sSvcLabels "k8s.svc.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sRsName "k8s.rs.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sRsId "k8s.rs.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sRsLabel "k8s.rs.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
+        K8sRsLabels "k8s.rs.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sDeploymentName "k8s.deployment.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sDeploymentId "k8s.deployment.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sDeploymentLabel "k8s.deployment.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
+        K8sDeploymentLabels "k8s.deployment.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sNsId "k8s.ns.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8sNsLabel "k8s.ns.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
+        K8sNsLabels "k8s.ns.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+        K8smetaPodName "k8smeta.pod.name" CharBuf [] unfilled "Name of the pod, from the k8smeta plugin.";
+        K8smetaPodUid "k8smeta.pod.uid" CharBuf [] unfilled "Unique id of the pod, from the k8smeta plugin.";
+        K8smetaPodLabel "k8smeta.pod.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod, from the k8smeta plugin.";
+        K8smetaPodLabels "k8smeta.pod.labels" CharBuf [LIST] unfilled "All labels of the pod, from the k8smeta plugin.";
+        K8smetaPodIp "k8smeta.pod.ip" CharBuf [] unfilled "Address of the pod, from the k8smeta plugin.";
+        K8smetaNsName "k8smeta.ns.name" CharBuf [] unfilled "Name of the pod's namespace, from the k8smeta plugin.";
+        K8smetaNsUid "k8smeta.ns.uid" CharBuf [] unfilled "Unique id of the pod's namespace, from the k8smeta plugin.";
+        K8smetaNsLabel "k8smeta.ns.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's namespace, from the k8smeta plugin.";
+        K8smetaNsLabels "k8smeta.ns.labels" CharBuf [LIST] unfilled "All labels of the pod's namespace, from the k8smeta plugin.";
+        K8smetaDeploymentName "k8smeta.deployment.name" CharBuf [] unfilled "Name of the pod's deployment, from the k8smeta plugin.";
+        K8smetaDeploymentUid "k8smeta.deployment.uid" CharBuf [] unfilled "Unique id of the pod's deployment, from the k8smeta plugin.";
+        K8smetaDeploymentLabel "k8smeta.deployment.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's deployment, from the k8smeta plugin.";
+        K8smetaDeploymentLabels "k8smeta.deployment.labels" CharBuf [LIST] unfilled "All labels of the pod's deployment, from the k8smeta plugin.";
+        K8smetaSvcName "k8smeta.svc.name" CharBuf [LIST] unfilled "Name of the pod's services, from the k8smeta plugin.";
+        K8smetaSvcUid "k8smeta.svc.uid" CharBuf [LIST] unfilled "Unique id of the pod's services, from the k8smeta plugin.";
+        K8smetaSvcLabel "k8smeta.svc.label" CharBuf [REQUIRED KEY LIST] unfilled "One label of the pod's services, from the k8smeta plugin.";
+        K8smetaSvcLabels "k8smeta.svc.labels" CharBuf [LIST] unfilled "All labels of the pod's services, from the k8smeta plugin.";
+        K8smetaRsName "k8smeta.rs.name" CharBuf [] unfilled "Name of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRsUid "k8smeta.rs.uid" CharBuf [] unfilled "Unique id of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRsLabel "k8smeta.rs.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRsLabels "k8smeta.rs.labels" CharBuf [LIST] unfilled "All labels of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRcName "k8smeta.rc.name" CharBuf [] unfilled "Name of the pod's replication controller, from the k8smeta plugin.";
+        K8smetaRcUid "k8smeta.rc.uid" CharBuf [] unfilled "Unique id of the pod's replication controller, from the k8smeta plugin.";
+        K8smetaRcLabel "k8smeta.rc.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's replication controller, from the k8smeta plugin.";
+        K8smetaRcLabels "k8smeta.rc.labels" CharBuf [LIST] unfilled "All labels of the pod's replication controller, from the k8smeta plugin.";
     }
     FdList {
         FdlistNums "fdlist.nums" CharBuf [] unfilled "Numbers of the polled descriptors.";
@@ -525,7 +567,7 @@ fields! {
         FdlistSports "fdlist.sports" CharBuf [] unfilled "Server ports of the polled descriptors.";
     }
     Other {
-        StaticField "static" CharBuf [REQUIRED KEY DOTTED] unfilled "A constant of the configuration.";
+        StaticField "static" CharBuf [REQUIRED KEY DOTTED DOT_ONLY] unfilled "A constant of the configuration.";
         UtilCnt "util.cnt" Uint64 [] unfilled "A counter that rises with each use.";
     }
 }
@@ -577,8 +619,25 @@ pub enum FieldError {
     UnexpectedArgument { name: &'static str },
     #[error("the argument of field {name} must be a number, not {arg:?}")]
     NotAnIndex { name: &'static str, arg: String },
+    #[error("the argument of field {name} follows a dot, as in {name}.x")]
+    DotOnly { name: &'static str },
+    #[error("unknown event argument {field}.{name}: no event has that parameter")]
+    UnknownParameter { field: &'static str, name: String },
     #[error("the argument of field {name} is not closed by ]")]
     Unclosed { name: String },
+}
+
+impl FieldError {
+    /// What was probably meant.
+    pub fn suggestion(&self) -> Option<String> {
+        match self {
+            Self::Unknown { suggestion, .. } => suggestion.map(str::to_owned),
+            Self::UnknownParameter { field, name } => {
+                params::suggest(name).map(|nearest| format!("{field}.{nearest}"))
+            }
+            _ => None,
+        }
+    }
 }
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static FieldInfo, foldhash::fast::RandomState>> =
@@ -590,9 +649,29 @@ pub fn by_name(name: &str) -> Option<&'static FieldInfo> {
 }
 
 impl FieldRef {
-    /// The field's type; what `evt.rawarg` yields is known only at run time.
+    /// The field's type; that of `evt.rawarg` is its parameter's.
     pub fn kind(&self) -> FieldType {
-        self.field.info().kind
+        match &self.arg {
+            FieldArg::Key(name) if self.field == Field::EvtRawarg => {
+                let known = std::str::from_utf8(name).ok().and_then(params::kind);
+                known.unwrap_or(FieldType::Dynamic)
+            }
+            _ => self.field.info().kind,
+        }
+    }
+
+    /// True for the fields of either end of a connection.
+    pub fn is_either_end(&self) -> bool {
+        matches!(self.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto)
+    }
+
+    /// True when Falco warns that the field is deprecated. It does not of all that are.
+    pub fn is_warned_about(&self) -> bool {
+        use Field::{EvtDir, EvtLatency, EvtLatencyHuman, EvtLatencyNs, EvtLatencyS, EvtWaitLatency};
+        matches!(
+            self.field,
+            EvtDir | EvtLatency | EvtLatencyS | EvtLatencyNs | EvtLatencyHuman | EvtWaitLatency
+        )
     }
 
     /// True when a comparison holds as soon as it holds for any of the values of [`super::Event::any`].
@@ -621,7 +700,7 @@ impl FieldRef {
     /// As [`parse`](Self::parse), with the bracket argument already taken off the name and unquoted.
     pub fn resolve(name: &str, arg: Option<&str>) -> Result<Self, FieldError> {
         if let Some(info) = by_name(name) {
-            return Self::with_argument(info, arg);
+            return Self::with_argument(info, arg, false);
         }
         // `evt.arg.flags`: the longest registered prefix that takes a dotted argument. With both a dot and a
         // bracket there is one argument too many.
@@ -631,7 +710,7 @@ impl FieldRef {
             let (Some(info), dotted) = (by_name(&name[..dot]), &name[dot + 1..]) else { continue };
             if info.flags.has(Flags::DOTTED) && !dotted.is_empty() {
                 return match arg {
-                    None => Self::with_argument(info, Some(dotted)),
+                    None => Self::with_argument(info, Some(dotted), true),
                     Some(_) => Err(FieldError::UnexpectedArgument { name: info.name }),
                 };
             }
@@ -640,25 +719,39 @@ impl FieldRef {
         Err(FieldError::Unknown { name: name.to_owned(), suggestion })
     }
 
-    fn with_argument(info: &'static FieldInfo, arg: Option<&str>) -> Result<Self, FieldError> {
+    fn with_argument(info: &'static FieldInfo, arg: Option<&str>, dotted: bool) -> Result<Self, FieldError> {
+        let (name, flags) = (info.name, info.flags);
         let Some(arg) = arg else {
-            if info.flags.has(Flags::REQUIRED) {
-                return Err(FieldError::MissingArgument { name: info.name });
+            if flags.has(Flags::REQUIRED) {
+                return Err(FieldError::MissingArgument { name });
             }
             return Ok(info.field.into());
         };
-        if !info.flags.takes_argument() {
-            return Err(FieldError::UnexpectedArgument { name: info.name });
+        if !flags.takes_argument() {
+            return Err(FieldError::UnexpectedArgument { name });
         }
-        if info.flags.has(Flags::INDEX)
+        let digits = arg.bytes().all(|byte| byte.is_ascii_digit());
+        if flags.has(Flags::INDEX)
+            && digits
             && let Ok(index) = arg.parse::<u32>()
         {
             return Ok(Self { field: info.field, arg: FieldArg::Index(index) });
         }
-        if !info.flags.has(Flags::KEY) {
-            return Err(FieldError::NotAnIndex { name: info.name, arg: arg.to_owned() });
+        if !flags.has(Flags::KEY) || (info.field == Field::EvtAround && !digits) {
+            return Err(FieldError::NotAnIndex { name, arg: arg.to_owned() });
         }
-        Ok(Self { field: info.field, arg: FieldArg::Key(arg.as_bytes().into()) })
+        if flags.has(Flags::DOT_ONLY) && !dotted {
+            return Err(FieldError::DotOnly { name });
+        }
+        match info.field {
+            Field::EvtArg | Field::EvtRawarg if params::kind(arg).is_none() => {
+                Err(FieldError::UnknownParameter { field: name, name: arg.to_owned() })
+            }
+            Field::EvtAbspath if !matches!(arg, "src" | "dst") => {
+                Err(FieldError::Unknown { name: format!("{name}.{arg}"), suggestion: Some("evt.abspath") })
+            }
+            field => Ok(Self { field, arg: FieldArg::Key(arg.as_bytes().into()) }),
+        }
     }
 }
 
@@ -709,7 +802,9 @@ mod tests {
             ("proc.aname[2]", Field::ProcAname, FieldArg::Index(2)),
             ("evt.arg.flags", Field::EvtArg, key("flags")),
             ("evt.arg[0]", Field::EvtArg, FieldArg::Index(0)),
-            ("evt.arg.a.b", Field::EvtArg, key("a.b")),
+            ("evt.rawarg.res", Field::EvtRawarg, key("res")),
+            ("thread.cgroup.memory", Field::ThreadCgroup, key("memory")),
+            ("thread.cgroup[memory]", Field::ThreadCgroup, key("memory")),
             ("evt.type.is.open", Field::EvtTypeIs, key("open")),
             ("evt.abspath.src", Field::EvtAbspath, key("src")),
             ("container.label[app]", Field::ContainerLabel, key("app")),
@@ -738,6 +833,9 @@ mod tests {
         );
         assert!(matches!(FieldRef::parse("proc.aname[x]"), Err(FieldError::NotAnIndex { .. })));
         assert!(matches!(FieldRef::parse("proc.aname[1"), Err(FieldError::Unclosed { .. })));
+        assert_eq!(FieldRef::parse("evt.arg[flags]"), Err(FieldError::DotOnly { name: "evt.arg" }));
+        let unknown = FieldRef::parse("evt.arg.flag").unwrap_err();
+        assert_eq!(unknown.suggestion().as_deref(), Some("evt.arg.flags"));
     }
 
     #[test]

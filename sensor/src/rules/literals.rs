@@ -6,14 +6,17 @@ use memchr::memmem::Finder;
 use super::ast::{Check, Function, Op, Right, Span, Value as Literal};
 use super::check::{Findings, refuse, unsupported};
 use super::diagnostic::{Code, Complaint};
-use super::fields::{FieldType, by_name};
-use super::matcher::{Bytes, Matcher, Net, Number, Order, port};
+use super::fields::{FieldRef, FieldType};
+use super::matcher::{Bytes, Matcher, Net, Number, Order, ip};
 use super::pattern::{self, PathSet};
+use super::services::port;
 
 /// Whether the operator applies to the type.
 pub fn allowed(kind: FieldType, op: Op, span: Span) -> Result<(), Complaint> {
     let yes = match (kind, op) {
-        (_, Op::Exists | Op::Eq | Op::Ne | Op::In | Op::Intersects) | (FieldType::Dynamic, _) => true,
+        // What has no form of its own, such as a pair of addresses, is compared as text by `evt.arg`.
+        (FieldType::Dynamic, op) => op == Op::Exists,
+        (_, Op::Exists | Op::Eq | Op::Ne | Op::In | Op::Intersects) => true,
         (FieldType::CharBuf | FieldType::FsPath, op) => !matches!(op, Op::Bcontains | Op::Bstartswith),
         (FieldType::ByteBuf, op) => {
             matches!(op, Op::Contains | Op::Startswith | Op::Endswith | Op::Bcontains | Op::Bstartswith)
@@ -47,11 +50,6 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
     for value in values {
         hint(value, findings);
     }
-    if check.modifier.is_some()
-        && !matches!(kind, FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf | FieldType::Dynamic)
-    {
-        return Err(unsupported(check.op, kind.as_str(), check.span));
-    }
     let equal = check.op != Op::Ne;
     let not_a = |value: &Literal, what: &str| {
         let shown = String::from_utf8_lossy(&value.bytes).into_owned();
@@ -72,7 +70,7 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
         }
         FieldType::IpAddr => {
             let parse = |value: &Literal| {
-                text(value).and_then(|t| t.parse().ok()).ok_or_else(|| not_a(value, "an IP address"))
+                text(value).and_then(|t| ip(&t)).ok_or_else(|| not_a(value, "an IP address"))
             };
             Matcher::Ip { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
         }
@@ -84,26 +82,17 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
             };
             Matcher::Net { equal, literals: values.iter().map(parse).collect::<Result<_, _>>()? }
         }
-        FieldType::Dynamic => {
-            let numbers: Option<Vec<i128>> = values.iter().map(|value| decimal(&value.bytes)).collect();
-            let boolean = match values {
-                [value] if value.bytes == b"true" => Some((equal, true)),
-                [value] if value.bytes == b"false" => Some((equal, false)),
-                _ => None,
-            };
-            Matcher::Dynamic {
-                bytes: bytes(kind, check, values, findings)?,
-                number: numbers.and_then(|numbers| number(check.op, numbers)),
-                boolean,
-            }
-        }
         _ => {
             let parse = |value: &Literal| {
                 if kind == FieldType::Port {
                     let number = text(value).and_then(|t| port(&t)).map(i128::from);
                     return number.ok_or_else(|| not_a(value, "a port number or known service"));
                 }
-                decimal(&value.bytes).ok_or_else(|| not_a(value, "a decimal number"))
+                let number = decimal(&value.bytes).ok_or_else(|| not_a(value, "a decimal number"))?;
+                if kind == FieldType::Double && i32::try_from(number).is_err() {
+                    return Err(not_a(value, "a whole number of 32 bits, which is what Falco compares here"));
+                }
+                Ok(number)
             };
             let numbers: Vec<i128> = values.iter().map(parse).collect::<Result<_, _>>()?;
             match number(check.op, numbers) {
@@ -117,7 +106,7 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
 /// Warns about a literal that looks as if a field or a transformer was meant.
 fn hint(value: &Literal, findings: &mut Findings) {
     let Ok(text) = std::str::from_utf8(&value.bytes) else { return };
-    let message = if by_name(text).is_some() {
+    let message = if FieldRef::parse(text).is_ok() {
         format!(
             "'{text}' may be a valid field misused as a string value; write val({text}) to compare with it"
         )
@@ -169,7 +158,7 @@ fn bytes(
     }
     match (check.op, values) {
         (Op::Pmatch, values) => {
-            let set = PathSet::new(values.iter().map(|value| value.bytes.as_slice()));
+            let set = PathSet::new(values.iter().map(|value| value.bytes.as_slice()), &mut findings.budget);
             set.map(|set| Bytes::Path(Box::new(set))).map_err(|error| refuse(check.span, error.to_string()))
         }
         (Op::In | Op::Intersects, []) => Ok(Bytes::Never),
@@ -198,10 +187,13 @@ fn one(op: Op, value: &Literal, findings: &mut Findings) -> Result<Bytes, Compla
         Op::Bcontains => Bytes::Contains(Box::new(Finder::new(&hex(value)?).into_owned())),
         Op::Bstartswith => Bytes::StartsWith(hex(value)?.into()),
         Op::Glob => {
-            let regex = pattern::glob(&literal, false).map_err(bad)?;
+            let regex = pattern::glob_within(&literal, false, &mut findings.budget).map_err(bad)?;
             Bytes::Pattern(Box::new(regex), pattern::glob_start(&literal).into())
         }
-        Op::Iglob => Bytes::Pattern(Box::new(pattern::glob(&literal, true).map_err(bad)?), Box::default()),
+        Op::Iglob => Bytes::Pattern(
+            Box::new(pattern::glob_within(&literal, true, &mut findings.budget).map_err(bad)?),
+            Box::default(),
+        ),
         Op::Regex => {
             if let Some(simpler) = pattern::simpler(&literal) {
                 let message = format!("this regular expression can be replaced by the operator '{simpler}'");
@@ -209,7 +201,7 @@ fn one(op: Op, value: &Literal, findings: &mut Findings) -> Result<Bytes, Compla
                     Complaint::new(Code::WarnCondition, value.span.at, message).spanning(value.span.len),
                 );
             }
-            Bytes::TextPattern(Box::new(pattern::posix(&literal).map_err(bad)?))
+            Bytes::TextPattern(Box::new(pattern::posix(&literal, &mut findings.budget).map_err(bad)?))
         }
         op => match order(op) {
             Some(order) => Bytes::Order(order, literal),

@@ -19,24 +19,9 @@ type Set<T> = HashSet<T, foldhash::fast::RandomState>;
 pub enum Matcher {
     Bytes(Bytes),
     Number(Number),
-    Bool {
-        equal: bool,
-        literals: Vec<bool>,
-    },
-    Ip {
-        equal: bool,
-        literals: Set<IpAddr>,
-    },
-    Net {
-        equal: bool,
-        literals: Vec<Net>,
-    },
-    /// A value whose type is known at run time only: by the text or by the number.
-    Dynamic {
-        bytes: Bytes,
-        number: Option<Number>,
-        boolean: Option<(bool, bool)>,
-    },
+    Bool { equal: bool, literals: Vec<bool> },
+    Ip { equal: bool, literals: Set<IpAddr> },
+    Net { equal: bool, literals: Vec<Net> },
 }
 
 /// A test of a string or a byte buffer.
@@ -90,6 +75,11 @@ pub enum Number {
     Order(Order, i128),
 }
 
+/// Parses an address. A dot makes it one of IPv4, as in Falco.
+pub fn ip(text: &str) -> Option<IpAddr> {
+    if text.contains('.') { text.parse().ok().map(IpAddr::V4) } else { text.parse().ok().map(IpAddr::V6) }
+}
+
 /// A network in CIDR form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Net {
@@ -101,8 +91,8 @@ impl Net {
     /// Parses `address/length`; the length is mandatory.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/')?;
-        let address: IpAddr = address.parse().ok()?;
-        let prefix: u8 = prefix.parse().ok()?;
+        let address = ip(address)?;
+        let prefix: u8 = prefix.parse().ok().filter(|_| prefix.bytes().all(|b| b.is_ascii_digit()))?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         (prefix <= longest).then_some(Self { address, prefix })
     }
@@ -179,17 +169,9 @@ impl Matcher {
     #[inline]
     pub fn matches(&self, value: Value<'_>) -> bool {
         match (self, value) {
-            (
-                Self::Bytes(test) | Self::Dynamic { bytes: test, .. },
-                Value::Str(bytes) | Value::Buf(bytes),
-            ) => test.matches(bytes),
-            (Self::Number(test) | Self::Dynamic { number: Some(test), .. }, value) => {
-                number(value).is_some_and(|value| test.matches(value))
-            }
+            (Self::Bytes(test), Value::Str(bytes) | Value::Buf(bytes)) => test.matches(bytes),
+            (Self::Number(test), value) => number(value).is_some_and(|value| test.matches(value)),
             (Self::Bool { equal, literals }, Value::Bool(value)) => literals.contains(&value) == *equal,
-            (Self::Dynamic { boolean: Some((equal, literal)), .. }, Value::Bool(value)) => {
-                (value == *literal) == *equal
-            }
             (Self::Ip { equal, literals }, Value::Ip(ip)) => literals.contains(&ip) == *equal,
             (Self::Net { equal, literals }, Value::Ip(ip)) => {
                 literals.iter().any(|net| net.contains(ip)) == *equal
@@ -207,89 +189,6 @@ pub fn compare(a: Value<'_>, b: Value<'_>) -> Option<std::cmp::Ordering> {
         (Value::Ip(a), Value::Ip(b)) => Some(a.cmp(&b)),
         (a, b) => Some(number(a)?.cmp(&number(b)?)),
     }
-}
-
-/// Numbers of the services that rules name, after the IANA registry.
-static SERVICES: &[(&str, u16)] = &[
-    ("echo", 7),
-    ("discard", 9),
-    ("ftp-data", 20),
-    ("ftp", 21),
-    ("ssh", 22),
-    ("telnet", 23),
-    ("smtp", 25),
-    ("time", 37),
-    ("whois", 43),
-    ("tacacs", 49),
-    ("domain", 53),
-    ("bootps", 67),
-    ("bootpc", 68),
-    ("tftp", 69),
-    ("gopher", 70),
-    ("finger", 79),
-    ("http", 80),
-    ("www", 80),
-    ("kerberos", 88),
-    ("pop3", 110),
-    ("sunrpc", 111),
-    ("auth", 113),
-    ("nntp", 119),
-    ("ntp", 123),
-    ("epmap", 135),
-    ("netbios-ns", 137),
-    ("netbios-dgm", 138),
-    ("netbios-ssn", 139),
-    ("imap2", 143),
-    ("imap", 143),
-    ("snmp", 161),
-    ("snmp-trap", 162),
-    ("xdmcp", 177),
-    ("bgp", 179),
-    ("irc", 194),
-    ("ldap", 389),
-    ("https", 443),
-    ("microsoft-ds", 445),
-    ("kpasswd", 464),
-    ("submissions", 465),
-    ("isakmp", 500),
-    ("exec", 512),
-    ("login", 513),
-    ("shell", 514),
-    ("syslog", 514),
-    ("printer", 515),
-    ("nfs", 2049),
-    ("submission", 587),
-    ("ipp", 631),
-    ("ldaps", 636),
-    ("rsync", 873),
-    ("ftps", 990),
-    ("telnets", 992),
-    ("imaps", 993),
-    ("pop3s", 995),
-    ("socks", 1080),
-    ("openvpn", 1194),
-    ("ms-sql-s", 1433),
-    ("ms-sql-m", 1434),
-    ("radius", 1812),
-    ("mysql", 3306),
-    ("ms-wbt-server", 3389),
-    ("svn", 3690),
-    ("epmd", 4369),
-    ("sip", 5060),
-    ("sips", 5061),
-    ("xmpp-client", 5222),
-    ("postgresql", 5432),
-    ("amqps", 5671),
-    ("amqp", 5672),
-    ("x11", 6000),
-    ("redis", 6379),
-    ("ircd", 6667),
-    ("http-alt", 8080),
-];
-
-/// The number of a port: itself or that of a well-known service.
-pub fn port(text: &str) -> Option<u16> {
-    text.parse().ok().or_else(|| SERVICES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number))
 }
 
 #[cfg(test)]
@@ -313,10 +212,5 @@ mod tests {
         assert!(
             ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/x", "x/8"].iter().all(|text| Net::parse(text).is_none())
         );
-    }
-
-    #[test]
-    fn ports_by_number_and_name() {
-        assert_eq!((port("22"), port("ssh"), port("70000"), port("nope")), (Some(22), Some(22), None, None));
     }
 }

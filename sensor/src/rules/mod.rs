@@ -7,6 +7,7 @@
 mod ast;
 pub mod cases;
 mod check;
+mod codes;
 mod collector;
 mod compile;
 pub mod diagnostic;
@@ -16,22 +17,29 @@ pub mod event_types;
 mod exceptions;
 pub mod fields;
 pub mod files;
+pub mod lint;
 mod literals;
 mod load;
 mod lookup;
 mod matcher;
 pub mod options;
 pub mod output;
+mod overrides;
+mod params;
 mod parse;
 mod pattern;
 mod plan;
 pub mod prefilter;
 mod priority;
 mod reader;
-mod requirements;
+pub mod requirements;
 mod resolve;
+mod schema;
+mod services;
+mod stack;
 pub mod stock;
 mod suggest;
+mod syscall_names;
 mod text;
 pub mod trace;
 mod transform;
@@ -49,6 +57,8 @@ pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
 pub use trace::Trace;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Template {
             };
             at += digits;
             if text[at..].starts_with("container.info") {
-                let message = "usage of deprecated field 'container.info' has been detected";
+                let message = "usage of deprecated field 'container.info'";
                 let mut complaint = Complaint::new(Code::DeprecatedItem, format.origin(start), message)
                     .spanning("%container.info".len());
                 complaint.deprecated_field = Some("container.info".to_owned());
@@ -119,7 +119,7 @@ impl Template {
                     if info.flags.has(Flags::FILTER) {
                         return Err(refuse(format!("field {} can stand in conditions only", info.name)));
                     }
-                    if info.flags.has(Flags::DEPRECATED) {
+                    if field.is_warned_about() {
                         let span = super::ast::Span { at: format.origin(start), len: len + 1 };
                         warnings.push(check::deprecated(&field, span));
                     }

@@ -1,4 +1,5 @@
-//! Condition text to syntax tree: Falco's whole grammar by recursive descent, one function per production.
+//! Condition text to syntax tree: Falco's whole grammar, one function per production; open parentheses stand on a stack of
+//! their own, so that deep nesting does not take the thread's.
 //!
 //! Quirks that old rules rely on are kept and named where they are: a bare word after an operator may be nearly anything,
 //! a quoted string cannot end in a backslash, `\` before a blank is a backslash.
@@ -9,8 +10,10 @@ use super::ast::{
 use super::diagnostic::{Code, Complaint};
 use super::text::{Origin, Text};
 
-/// Deepest nesting of parentheses and transformer calls (the default of Falco's parser; no rule seen comes near).
-const MAX_DEPTH: usize = 100;
+/// Deepest nesting of parentheses, as Falco has it for the conditions of rules; also that of the tree with its macros.
+pub const MAX_DEPTH: usize = 1000;
+/// Deepest nesting of transformer calls. They are parsed by recursion, unlike parentheses.
+const MAX_CALLS: usize = 200;
 
 /// Parses a whole condition.
 pub fn condition(text: &Text) -> Result<Expr, Complaint> {
@@ -26,7 +29,8 @@ pub fn condition(text: &Text) -> Result<Expr, Complaint> {
     }
     let read = parser.text.as_str()[..parser.at].trim_end();
     let tail: String = read.chars().rev().take(24).collect::<Vec<_>>().into_iter().rev().collect();
-    Err(parser.complain(format!("unexpected token after '{tail}', expecting 'or', 'and'")))
+    let message = format!("unexpected token after '{tail}', expecting 'or', 'and'");
+    Err(parser.complain(message).suggesting(parser.called(read)))
 }
 
 /// Parses a text that is one field or transformer call and nothing else (an exception's field, an output's `%…`).
@@ -44,6 +48,12 @@ pub fn operand_prefix(text: &str) -> Result<Option<(Operand, usize)>, Complaint>
     let text = Text::placed(text, Origin::default());
     let mut parser = Parser { text: &text, at: 0, depth: 0 };
     Ok(parser.left()?.map(|operand| (operand, parser.at)))
+}
+
+/// The last word of a text.
+fn last_word(text: &str) -> &str {
+    let start = text.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+    text.get(start..).unwrap_or_default()
 }
 
 struct Parser<'a> {
@@ -115,8 +125,8 @@ impl Parser<'_> {
     }
 
     fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth >= MAX_DEPTH {
-            return Err(self.complain(format!("nested deeper than {MAX_DEPTH} levels")));
+        if self.depth >= MAX_CALLS {
+            return Err(self.complain(format!("transformers nested deeper than {MAX_CALLS} levels")));
         }
         self.depth += 1;
         let parsed = parse(self);
@@ -124,62 +134,63 @@ impl Parser<'_> {
         parsed
     }
 
+    /// `and`, `or`, `not` and parentheses. The levels are the open parentheses, the outermost being the whole text.
     fn or(&mut self) -> Parsed<Expr> {
-        let mut items = vec![self.and()?];
-        while self.take_separator("or") {
+        let mut levels = Vec::new();
+        let mut level = Level { open: self.at, ..Level::default() };
+        'operand: loop {
             self.blanks();
-            items.push(self.and()?);
-        }
-        Ok(one_or(items, Expr::Or))
-    }
-
-    fn and(&mut self) -> Parsed<Expr> {
-        let mut items = vec![self.not()?];
-        while self.take_separator("and") {
-            self.blanks();
-            items.push(self.not()?);
-        }
-        Ok(one_or(items, Expr::And))
-    }
-
-    fn not(&mut self) -> Parsed<Expr> {
-        let mut negated = false;
-        loop {
-            self.blanks();
-            if self.take_blank("not") {
-                negated = !negated;
-            } else {
-                break;
+            let negated = self.nots();
+            if self.peek() == Some(b'(') {
+                if levels.len() >= MAX_DEPTH {
+                    return Err(self.complain(format!("nested deeper than {MAX_DEPTH} levels")));
+                }
+                let inner = Level { open: self.at, negated, ..Level::default() };
+                levels.push(std::mem::replace(&mut level, inner));
+                self.at += 1;
+                continue;
+            }
+            let mut expr = negate(self.check()?, negated);
+            loop {
+                level.ands.push(expr);
+                if self.take_separator("and") {
+                    continue 'operand;
+                }
+                if self.take_separator("or") {
+                    level.end_and();
+                    continue 'operand;
+                }
+                let Some(outer) = levels.pop() else { return Ok(level.end()) };
+                self.blanks();
+                if !self.take(")") {
+                    return Err(self.unclosed(level.open));
+                }
+                expr = std::mem::replace(&mut level, outer).end();
             }
         }
-        let expr = if self.rest().starts_with(b"not(") {
-            self.at += "not".len();
-            negated = !negated;
-            self.group()?
-        } else {
-            self.check()?
-        };
-        Ok(if negated { Expr::Not(Box::new(expr)) } else { expr })
     }
 
-    fn group(&mut self) -> Parsed<Expr> {
-        let open = self.at;
-        self.at += 1;
-        let expr = self.deeper(|parser| {
-            parser.blanks();
-            parser.or()
-        })?;
-        self.blanks();
-        if !self.take(")") {
-            let at = self.text.origin(open);
-            let found = self.found();
-            return Err(Complaint::new(
-                Code::CompileCondition,
-                if self.rest().is_empty() { at } else { self.text.origin(self.at) },
-                format!("expected ')' or 'and', 'or', found {found}"),
-            ));
+    /// Consumes `not`s; true when they negate what follows.
+    fn nots(&mut self) -> bool {
+        let mut negated = false;
+        loop {
+            if self.take_blank("not") {
+                self.blanks();
+                negated = !negated;
+            } else if self.rest().starts_with(b"not(") {
+                self.at += "not".len();
+                return !negated;
+            } else {
+                return negated;
+            }
         }
-        Ok(expr)
+    }
+
+    /// The error about a parenthesis that is not closed where it should be.
+    fn unclosed(&self, open: usize) -> Complaint {
+        let at = if self.rest().is_empty() { open } else { self.at };
+        let message = format!("expected ')' or 'and', 'or', found {}", self.found());
+        Complaint::new(Code::CompileCondition, self.text.origin(at), message)
     }
 
     /// The next word, for messages.
@@ -192,9 +203,6 @@ impl Parser<'_> {
     }
 
     fn check(&mut self) -> Parsed<Expr> {
-        if self.peek() == Some(b'(') {
-            return self.group();
-        }
         let start = self.at;
         if let Some(left) = self.left()? {
             self.blanks();
@@ -208,6 +216,13 @@ impl Parser<'_> {
             }
             None => Err(self.complain(format!("expected a field, a macro or '(', found {}", self.found()))),
         }
+    }
+
+    /// What was meant when a parenthesis follows a word that is no transformer or modifier.
+    fn called(&self, read: &str) -> Option<&'static str> {
+        let words = Function::ALL.iter().map(|function| function.as_str());
+        let words = words.chain(Modifier::ALL.iter().map(|modifier| modifier.as_str()));
+        if self.peek() == Some(b'(') { super::suggest::nearest(last_word(read), words) } else { None }
     }
 
     /// A field or a transformer call; nothing is consumed when neither comes next.
@@ -586,6 +601,34 @@ impl Parser<'_> {
     fn bad_escape(&self, at: usize, message: impl Into<String>) -> Complaint {
         Complaint::new(Code::CompileCondition, self.text.origin(at), message).spanning(2)
     }
+}
+
+/// What has been read of a group in parentheses.
+#[derive(Default)]
+struct Level {
+    /// Where it was opened.
+    open: usize,
+    /// Under a `not`.
+    negated: bool,
+    ors: Vec<Expr>,
+    /// The operands of the `and` that is being read.
+    ands: Vec<Expr>,
+}
+
+impl Level {
+    fn end_and(&mut self) {
+        let ands = std::mem::take(&mut self.ands);
+        self.ors.push(one_or(ands, Expr::And));
+    }
+
+    fn end(mut self) -> Expr {
+        self.end_and();
+        negate(one_or(self.ors, Expr::Or), self.negated)
+    }
+}
+
+fn negate(expr: Expr, negated: bool) -> Expr {
+    if negated { Expr::Not(Box::new(expr)) } else { expr }
 }
 
 fn one_or(mut items: Vec<Expr>, make: fn(Vec<Expr>) -> Expr) -> Expr {

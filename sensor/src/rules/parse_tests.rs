@@ -41,7 +41,7 @@ fn what_the_grammar_accepts() {
         ("(proc.args endswith \\)", "proc.args endswith \\"),
         ("proc.name = runc:[0:PARENT]", "proc.name = runc:[0:PARENT]"),
         ("tolower(proc.name) = x", "tolower(proc.name) = x"),
-        ("proc.name = val(proc.pname)", "proc.name = proc.pname"),
+        ("proc.name = val(proc.pname)", "proc.name = val(proc.pname)"),
         ("proc.name = toupper(basename(proc.exepath))", "proc.name = toupper(basename(proc.exepath))"),
         ("join(\",\", (proc.name, \"x\", 1)) = y", "join(\",\", (proc.name, \"x\", \"1\")) = y"),
         ("getopt(proc.args, \"ab:\")[b] = c", "getopt(proc.args, \"ab:\")[b] = c"),
@@ -84,8 +84,21 @@ fn what_it_refuses() {
     ] {
         assert_eq!(parse(text), Err(message.to_owned()), "{text}");
     }
-    let deep = format!("{}a{}", "(".repeat(5000), ")".repeat(5000));
-    assert!(parse(&deep).unwrap_err().starts_with("nested deeper"));
+}
+
+#[test]
+fn nesting_is_bounded_and_takes_no_stack() {
+    let nested = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+    assert_eq!(parse(&nested(1000)).as_deref(), Ok("a"));
+    for depth in [1001, 200_000] {
+        assert!(parse(&nested(depth)).unwrap_err().starts_with("nested deeper"), "{depth}");
+    }
+    let mixed = format!("{}a{}", "not (b and (c or ".repeat(500), "))".repeat(500));
+    assert!(parse(&mixed).is_ok());
+    assert_eq!(parse(&format!("{}a", "not ".repeat(100_001))).as_deref(), Ok("not a"));
+    let calls = |depth: usize| format!("{}proc.name{} = x", "tolower(".repeat(depth), ")".repeat(depth));
+    assert!(parse(&calls(200)).is_ok());
+    assert!(parse(&calls(100_000)).unwrap_err().starts_with("transformers nested deeper"));
 }
 
 mod round_trip {

@@ -7,24 +7,82 @@ use regex::bytes::{Regex, RegexBuilder};
 #[error("{0}")]
 pub struct PatternError(String);
 
-fn build(pattern: &str, configure: impl FnOnce(&mut RegexBuilder)) -> Result<Regex, PatternError> {
-    let mut builder = RegexBuilder::new(pattern);
-    configure(&mut builder);
-    builder.build().map_err(|error| {
+/// Sizes in bytes that an automaton may have, tried one after the other, so that what a pattern takes is known.
+const SIZES: [usize; 3] = [64 << 10, 512 << 10, 4 << 20];
+/// Longest pattern in bytes.
+const LONGEST: usize = 64 << 10;
+/// Most times that something can be repeated, as in RE2.
+const MOST_REPEATS: u32 = 1000;
+
+/// What the automata of a set of rules may take together: a small file could ask for any number of big ones.
+#[derive(Debug)]
+pub struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(256 << 20)
+    }
+}
+
+fn build(
+    pattern: &str,
+    budget: &mut Budget,
+    configure: impl Fn(&mut RegexBuilder),
+) -> Result<Regex, PatternError> {
+    if pattern.len() > LONGEST {
+        return Err(PatternError(format!("the pattern is longer than {LONGEST} bytes")));
+    }
+    let attempt = |size: usize| {
+        let mut builder = RegexBuilder::new(pattern);
+        configure(&mut builder);
+        builder.size_limit(size).build()
+    };
+    let mut last = None;
+    for size in SIZES {
+        match attempt(size) {
+            Err(error @ regex::Error::CompiledTooBig(_)) => last = Some(error),
+            Err(error) => {
+                last = Some(error);
+                break;
+            }
+            Ok(regex) => {
+                // Most patterns take much less than the smallest size.
+                let taken = if size == SIZES[0] { pattern.len() * 64 } else { size };
+                match budget.0.checked_sub(taken.min(size)) {
+                    Some(left) => budget.0 = left,
+                    None => {
+                        return Err(PatternError(
+                            "the patterns of the rules are too big together".to_owned(),
+                        ));
+                    }
+                }
+                return Ok(regex);
+            }
+        }
+    }
+    Err(last.map_or(PatternError(String::new()), |error| {
         let text = error.to_string();
         // The last line tells the cause; those before draw the translated pattern.
         let cause = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
         PatternError(format!("invalid pattern: {cause}"))
-    })
+    }))
 }
 
 /// `fnmatch` without flags over the whole value: `*` and `?` match any byte, also `/`.
 pub fn glob(pattern: &[u8], ignore_case: bool) -> Result<Regex, PatternError> {
+    glob_within(pattern, ignore_case, &mut Budget::default())
+}
+
+/// The same as [`glob`], at the cost of a budget.
+pub fn glob_within(pattern: &[u8], ignore_case: bool, budget: &mut Budget) -> Result<Regex, PatternError> {
     let translated = format!(r"\A{}\z", glob_body(pattern));
-    build(&translated, |builder| {
+    build(&translated, budget, |builder| {
         builder.unicode(false).dot_matches_new_line(true).case_insensitive(ignore_case);
     })
 }
+
+/// An empty class.
+const NEVER: &str = r"[^\x00-\xff]";
 
 /// The bytes that everything a glob matches begins with.
 pub fn glob_start(pattern: &[u8]) -> &[u8] {
@@ -39,19 +97,24 @@ fn glob_body(pattern: &[u8]) -> String {
     while let Some(byte) = pattern.get(at).copied() {
         at += 1;
         match byte {
+            b'*' if out.ends_with(".*") => {}
             b'*' => out.push_str(".*"),
             b'?' => out.push('.'),
-            b'[' => match bracket(&pattern[at..], true) {
+            b'[' => match bracket(&pattern[at..]) {
                 Some((class, used)) => {
                     out.push_str(&class);
                     at += used;
                 }
                 None => out.push_str(r"\["),
             },
-            b'\\' => {
-                literal(&mut out, pattern.get(at).copied().unwrap_or(b'\\'));
-                at += 1;
-            }
+            b'\\' => match pattern.get(at) {
+                Some(byte) => {
+                    literal(&mut out, *byte);
+                    at += 1;
+                }
+                // Nothing matches a pattern that ends in the middle of an escape.
+                None => out.push_str(NEVER),
+            },
             byte => literal(&mut out, byte),
         }
     }
@@ -75,11 +138,12 @@ const CLASSES: [&str; 12] = [
     "xdigit",
 ];
 
-/// A bracket expression, the `[` already read: its translation and the bytes it took. `None` when it is not closed.
-fn bracket(rest: &[u8], glob: bool) -> Option<(String, usize)> {
+/// A bracket expression of a glob, the `[` already read: its translation and the bytes it took. `None` when it is not
+/// closed.
+fn bracket(rest: &[u8]) -> Option<(String, usize)> {
     let mut out = String::from("[");
     let mut at = 0;
-    if rest.first() == Some(&b'^') || (glob && rest.first() == Some(&b'!')) {
+    if matches!(rest.first(), Some(b'^' | b'!')) {
         out.push('^');
         at = 1;
     }
@@ -103,6 +167,10 @@ fn bracket(rest: &[u8], glob: bool) -> Option<(String, usize)> {
         let (low, used) = member(&rest[at..])?;
         at += used;
         literal(&mut out, low);
+        if rest[at..] == *b"-" {
+            // A range without an end, and without a bracket: nothing matches.
+            return Some((NEVER.to_owned(), rest.len()));
+        }
         let range = rest.get(at) == Some(&b'-') && rest.get(at + 1).is_some_and(|b| *b != b']');
         if range {
             let (high, used) = member(&rest[at + 1..])?;
@@ -123,105 +191,158 @@ fn member(rest: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// A POSIX extended regular expression that must match the whole value. Perl's additions are refused, as Falco does.
-pub fn posix(pattern: &[u8]) -> Result<Regex, PatternError> {
+pub fn posix(pattern: &[u8], budget: &mut Budget) -> Result<Regex, PatternError> {
     let text = std::str::from_utf8(pattern)
         .map_err(|_| PatternError("a regular expression must be UTF-8".to_owned()))?;
-    let body = posix_body(text)?;
+    let body = Posix { rest: text, out: String::new() }.translate()?;
     // `^` and `$` match at line ends in this syntax; the whole is anchored beside them.
-    build(&format!(r"\A(?:{body})\z"), |builder| {
+    build(&format!(r"\A(?:{body})\z"), budget, |builder| {
         builder.multi_line(true);
     })
 }
 
-fn posix_body(text: &str) -> Result<String, PatternError> {
-    let refuse = |what: &str| Err(PatternError(format!("{what} is not POSIX syntax")));
-    let mut out = String::new();
-    let mut chars = text.char_indices().peekable();
-    let mut repeated = false;
-    while let Some((at, c)) = chars.next() {
-        let was_repeated = std::mem::replace(&mut repeated, false);
-        match c {
-            '\\' => match chars.next() {
-                None => return refuse("a backslash at the end"),
-                Some((_, c @ ('a' | 'f' | 'n' | 'r' | 't' | 'v'))) => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                Some((_, c)) if c.is_alphanumeric() => return refuse(&format!("'\\{c}'")),
-                Some((_, c)) => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-            },
-            '[' => {
-                let (class, used) = posix_class(&text[at + 1..]).ok_or_else(|| {
-                    PatternError("a bracket expression is not closed or holds an unknown class".to_owned())
-                })?;
-                out.push_str(&class);
-                while chars.peek().is_some_and(|(next, _)| *next < at + 1 + used) {
-                    chars.next();
-                }
-            }
-            '(' if text[at + 1..].starts_with('?') => return refuse("'(?'"),
-            '?' if was_repeated => return refuse("a lazy quantifier"),
-            '*' | '+' | '?' => {
-                repeated = true;
-                out.push(c);
-            }
-            '{' => {
-                let inner = text[at + 1..].split_once('}').map(|(inner, _)| inner);
-                let counts = |inner: &&str| {
-                    inner.starts_with(|c: char| c.is_ascii_digit())
-                        && inner.chars().all(|c| c.is_ascii_digit() || c == ',')
-                        && inner.matches(',').count() <= 1
-                };
-                if let Some(inner) = inner.filter(counts) {
-                    out.push('{');
-                    out.push_str(inner);
-                    out.push('}');
-                    for _ in 0..=inner.len() {
-                        chars.next();
-                    }
-                    repeated = true;
-                } else {
-                    out.push_str(r"\{");
-                }
-            }
-            '}' => out.push_str(r"\}"),
-            ']' => out.push_str(r"\]"),
-            c => out.push(c),
-        }
-    }
-    Ok(out)
+fn not_posix(what: &str) -> PatternError {
+    PatternError(format!("{what} is not POSIX syntax"))
 }
 
-/// A bracket expression of a regular expression, over characters.
-fn posix_class(rest: &str) -> Option<(String, usize)> {
-    if rest.is_ascii() {
-        return bracket(rest.as_bytes(), false);
+/// A regular expression on its way to the syntax of the library.
+struct Posix<'p> {
+    rest: &'p str,
+    out: String,
+}
+
+impl Posix<'_> {
+    fn next(&mut self) -> Option<char> {
+        let c = self.rest.chars().next()?;
+        self.rest = &self.rest[c.len_utf8()..];
+        Some(c)
     }
-    // With other characters in it: the same walk, by characters.
-    let mut out = String::from("[");
-    let mut first = true;
-    let mut escaped = false;
-    for (at, c) in rest.char_indices() {
-        match c {
-            '^' if at == 0 => {
-                out.push('^');
-                continue;
+
+    fn literal(&mut self, c: char) {
+        self.out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
+    }
+
+    fn translate(mut self) -> Result<String, PatternError> {
+        let mut repeated = false;
+        while let Some(c) = self.next() {
+            let was_repeated = std::mem::replace(&mut repeated, false);
+            match c {
+                '\\' => {
+                    let escaped = self.escape()?;
+                    self.literal(escaped);
+                }
+                '[' => self.class()?,
+                '(' if self.rest.starts_with('?') => return Err(not_posix("'(?'")),
+                '?' if was_repeated => return Err(not_posix("a lazy quantifier")),
+                '*' | '+' | '?' => {
+                    repeated = true;
+                    self.out.push(c);
+                }
+                '{' => repeated = self.counts()?,
+                '}' | ']' => self.literal(c),
+                c => self.out.push(c),
             }
-            ']' if !first && !escaped => {
-                out.push(']');
-                return Some((out, at + 1));
-            }
-            '\\' if !escaped => {
-                escaped = true;
-                continue;
-            }
-            '-' if !escaped && !first => out.push('-'),
-            c => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
         }
-        escaped = false;
-        first = false;
+        Ok(self.out)
     }
-    None
+
+    /// What a backslash, already read, stands for together with what follows it.
+    fn escape(&mut self) -> Result<char, PatternError> {
+        let bad = || PatternError("an escape is not complete".to_owned());
+        let c = self.next().ok_or_else(|| not_posix("a backslash at the end"))?;
+        Ok(match c {
+            'a' => '\u{7}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'v' => '\u{b}',
+            'x' => {
+                let (digits, taken) = if self.rest.starts_with('{') {
+                    let end = self.rest.find('}').ok_or_else(bad)?;
+                    (&self.rest[1..end], end + 1)
+                } else {
+                    (self.rest.get(..2).ok_or_else(bad)?, 2)
+                };
+                if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return Err(bad());
+                }
+                let number = u32::from_str_radix(digits, 16).map_err(|_| bad())?;
+                self.rest = &self.rest[taken..];
+                char::from_u32(number).ok_or_else(bad)?
+            }
+            c if c.is_alphanumeric() => return Err(not_posix(&format!("'\\{c}'"))),
+            c => c,
+        })
+    }
+
+    /// `{2}`, `{2,}`, `{2,3}`, the brace already read; anything else is a brace.
+    fn counts(&mut self) -> Result<bool, PatternError> {
+        let inner = self.rest.split_once('}').map(|(inner, _)| inner).filter(|inner| {
+            inner.starts_with(|c: char| c.is_ascii_digit())
+                && inner.bytes().all(|c| c.is_ascii_digit() || c == b',')
+                && inner.matches(',').count() <= 1
+        });
+        let Some(inner) = inner else {
+            self.literal('{');
+            return Ok(false);
+        };
+        if inner.split(',').any(|n| !n.is_empty() && n.parse().map_or(true, |n: u32| n > MOST_REPEATS)) {
+            return Err(PatternError(format!("more than {MOST_REPEATS} repetitions")));
+        }
+        self.out.push('{');
+        self.out.push_str(inner);
+        self.out.push('}');
+        self.rest = &self.rest[inner.len() + 1..];
+        Ok(true)
+    }
+
+    /// A bracket expression, the bracket already read.
+    fn class(&mut self) -> Result<(), PatternError> {
+        let unclosed = || PatternError("a bracket expression is not closed".to_owned());
+        self.out.push('[');
+        if let Some(rest) = self.rest.strip_prefix('^') {
+            self.out.push('^');
+            self.rest = rest;
+        }
+        let mut first = true;
+        loop {
+            if self.rest.starts_with("[:") {
+                let end = self.rest.find(":]").ok_or_else(unclosed)? + 2;
+                let name = &self.rest[..end];
+                if !CLASSES.contains(&name.trim_matches(|c| "[:]".contains(c))) {
+                    return Err(PatternError(format!("'{name}' is no class of characters")));
+                }
+                self.out.push_str(name);
+                self.rest = &self.rest[end..];
+                first = false;
+                continue;
+            }
+            match self.next().ok_or_else(unclosed)? {
+                ']' if !first => {
+                    self.out.push(']');
+                    return Ok(());
+                }
+                '\\' => {
+                    let escaped = self.escape()?;
+                    self.literal(escaped);
+                }
+                c => self.literal(c),
+            }
+            first = false;
+            if self.rest.starts_with('-') && !self.rest.starts_with("-]") {
+                self.rest = &self.rest[1..];
+                self.out.push('-');
+                match self.next().ok_or_else(unclosed)? {
+                    '\\' => {
+                        let escaped = self.escape()?;
+                        self.literal(escaped);
+                    }
+                    c => self.literal(c),
+                }
+            }
+        }
+    }
 }
 
 /// A simpler operator that does what `pattern` does, for a hint.
@@ -263,15 +384,22 @@ fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 }
 
 impl PathSet {
-    /// Most components that are walked; a longer path is compared by these.
+    /// Most components of a pattern.
     const MAX_COMPONENTS: usize = 256;
 
-    pub fn new<'p>(patterns: impl IntoIterator<Item = &'p [u8]>) -> Result<Self, PatternError> {
+    pub fn new<'p>(
+        patterns: impl IntoIterator<Item = &'p [u8]>,
+        budget: &mut Budget,
+    ) -> Result<Self, PatternError> {
         let mut set = Self { nodes: vec![PathNode::default()], everything: false };
         for pattern in patterns {
             let mut node = 0;
-            for part in components(pattern).take(Self::MAX_COMPONENTS) {
-                node = set.child(node, part)?;
+            for (depth, part) in components(pattern).enumerate() {
+                if depth == Self::MAX_COMPONENTS {
+                    let message = format!("a path has more than {} components", Self::MAX_COMPONENTS);
+                    return Err(PatternError(message));
+                }
+                node = set.child(node, part, budget)?;
             }
             if node == 0 {
                 set.everything = true;
@@ -281,7 +409,7 @@ impl PathSet {
         Ok(set)
     }
 
-    fn child(&mut self, node: usize, part: &[u8]) -> Result<usize, PatternError> {
+    fn child(&mut self, node: usize, part: &[u8], budget: &mut Budget) -> Result<usize, PatternError> {
         let next = self.nodes.len();
         let parent = &mut self.nodes[node];
         let is_glob = part.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
@@ -289,7 +417,7 @@ impl PathSet {
             if let Some((_, _, known)) = parent.globs.iter().find(|(_, text, _)| **text == *part) {
                 return Ok(*known);
             }
-            parent.globs.push((glob(part, false)?, part.into(), next));
+            parent.globs.push((glob_within(part, false, budget)?, part.into(), next));
         } else {
             if let Some(known) = parent.exact.get(part) {
                 return Ok(*known);
@@ -302,7 +430,7 @@ impl PathSet {
 
     /// True when some pattern is a prefix of `path`, component by component.
     pub fn matches(&self, path: &[u8]) -> bool {
-        self.everything || self.walk(0, &mut components(path).take(Self::MAX_COMPONENTS))
+        self.everything || self.walk(0, &mut components(path))
     }
 
     fn walk<'p>(&self, node: usize, rest: &mut (impl Iterator<Item = &'p [u8]> + Clone)) -> bool {
@@ -373,16 +501,92 @@ mod tests {
             ("(a(b)?)+", "abaab", true),
             ("é.", "éü", true),
             ("[é-ü]", "ê", true),
+            ("[[:alpha:]é]+", "aé", true),
+            ("[[:digit:]]é", "4é", true),
+            ("[^é]", "x", true),
+            ("[]a]", "]", true),
+            ("[a-]", "-", true),
+            (r"[\-x]", "-", true),
+            (r"\x41\x{42}\t", "AB\t", true),
+            (r"a\{2\}", "a{2}", true),
+            ("a**", "aa", true),
+            ("^a$|b", "b", true),
         ] {
             assert_eq!(
-                posix(pattern.as_bytes()).unwrap().is_match(text.as_bytes()),
+                posix(pattern.as_bytes(), &mut Budget::default()).unwrap().is_match(text.as_bytes()),
                 matches,
                 "{pattern} {text}"
             );
         }
-        for pattern in [r"\d", r"\bx", "(?i)a", "a*?", "a+?", "(", "[a", "a\\", r"[[:x:]]"] {
-            assert!(posix(pattern.as_bytes()).is_err(), "{pattern}");
+        for pattern in [
+            r"\d", r"\bx", "(?i)a", "a*?", "a+?", "(", "[a", "a\\", r"[[:x:]]", r"[\d]", r"\x4", "a{1001}",
+            "a{2}?",
+        ] {
+            assert!(posix(pattern.as_bytes(), &mut Budget::default()).is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn patterns_are_bounded_one_by_one_and_together() {
+        let mut budget = Budget::default();
+        for pattern in ["((a{1000}){1000}){1000}", &"a".repeat(LONGEST + 1), &"(".repeat(10_000)] {
+            assert!(posix(pattern.as_bytes(), &mut budget).is_err());
+        }
+        assert!(glob_within("?".repeat(LONGEST).as_bytes(), false, &mut budget).is_err());
+        let mut built = 0;
+        while posix(b".{500}", &mut budget).is_ok() {
+            built += 1;
+        }
+        assert!((10..1000).contains(&built), "{built}");
+        assert!(posix(b"a.b", &mut Budget::default()).is_ok());
+    }
+
+    /// The C library's own idea of globs, which is what Falco asks.
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn globs_agree_with_the_c_library() {
+        let letters = b"ab-]![^*?\\.";
+        let word = |mut n: usize| {
+            let mut word = Vec::new();
+            while n > 0 {
+                word.push(letters[(n - 1) % letters.len()]);
+                n = (n - 1) / letters.len();
+            }
+            word
+        };
+        let values: Vec<Vec<u8>> = [
+            "", "a", "b", "-", "]", "[", "ab", "a-", "!", "^a", "[a", "[]", "*", "\\", "aab", "[a-", ".b",
+            "[!", "[^a",
+        ]
+        .iter()
+        .map(|value| value.as_bytes().to_vec())
+        .collect();
+        let mut differences = Vec::new();
+        for n in 0..6_000 {
+            let pattern = word(n * 31 % 200_000);
+            // Collating symbols and classes of equivalents are not known here.
+            if pattern.windows(2).any(|pair| pair == b"[.") {
+                continue;
+            }
+            let regex = glob(&pattern, false);
+            for value in &values {
+                let c = |bytes: &[u8]| std::ffi::CString::new(bytes).unwrap();
+                let (of, text) = (c(&pattern), c(value));
+                // SAFETY: two strings that end in NUL and live until the call returns.
+                let theirs = unsafe { libc::fnmatch(of.as_ptr(), text.as_ptr(), 0) } == 0;
+                // A range that runs backwards is no pattern for us, and matches nothing for them.
+                let ours = regex.as_ref().is_ok_and(|regex| regex.is_match(value));
+                if theirs != ours {
+                    differences.push(format!("{of:?} {text:?} {theirs}"));
+                }
+            }
+        }
+        assert!(
+            differences.is_empty(),
+            "{} {:?}",
+            differences.len(),
+            &differences[..differences.len().min(20)]
+        );
     }
 
     #[test]
@@ -414,7 +618,7 @@ mod tests {
             (&[], "/", false),
             (&["/foo/"], "/foo", true),
         ] {
-            let set = PathSet::new(patterns.iter().map(|p| p.as_bytes())).unwrap();
+            let set = PathSet::new(patterns.iter().map(|p| p.as_bytes()), &mut Budget::default()).unwrap();
             assert_eq!(set.matches(path.as_bytes()), matches, "{patterns:?} {path}");
         }
     }

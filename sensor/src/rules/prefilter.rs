@@ -13,7 +13,7 @@ use super::fields::Field;
 use super::matcher::{Bytes, Matcher, Number, Order};
 
 /// The events that are filtered.
-const EVENTS: [&str; 4] = ["open", "openat", "openat2", "creat"];
+pub const EVENTS: [&str; 4] = ["open", "openat", "openat2", "creat"];
 /// More alternatives than this are as good as none.
 const MAX: usize = 64;
 
@@ -62,6 +62,11 @@ impl Prefilter {
             Needs::OneOf(alternatives) => Some((*name, alternatives.as_slice())),
         })
     }
+}
+
+/// True when any event of the name may match the condition, as far as the kernel can tell.
+pub fn is_open(cond: &Cond, name: &str) -> bool {
+    event_types::by_name(name).is_some_and(|event| needs(cond, event) == Needs::Any)
 }
 
 fn needs(cond: &Cond, event: EventType) -> Needs {

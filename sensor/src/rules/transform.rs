@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::ast::{Argument, Function, Operand, Transform};
 use super::event::{Event, Value};
-use super::fields::{FieldRef, FieldType, Flags};
+use super::fields::{Field, FieldRef, FieldType, Flags};
 
 /// What an operand yields, as far as operators care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,9 +157,8 @@ fn argument(
         Argument::Operand(Operand::Transform(inner)) => check(inner, resolve),
         Argument::Operand(Operand::Field(text)) => {
             let field = resolve(text).map_err(Err)?;
-            if field.field.info().flags.has(Flags::LEFT_ONLY) && !field.is_list() && field.is_any()
-                || field.kind() == FieldType::Dynamic
-            {
+            let left_only = field.field.info().flags.has(Flags::LEFT_ONLY) && !field.is_list();
+            if left_only || field.field == Field::EvtType {
                 return Err(Ok(format!("field '{field}' cannot be the argument of a transformer")));
             }
             let yields = if field.is_list() { Yields::List } else { Yields::One(field.kind()) };

@@ -1,98 +1,320 @@
-//! `falconet rules check`: load rule files and tell every error and warning.
+//! `falconet rules check`: load rule files and tell every error, warning and lint.
 
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 
-use super::read;
+use super::sarif;
 use crate::cli::exit::{Class, Failure};
-use crate::rules::diagnostic::{Code, Diagnostic, FileReport};
-use crate::rules::{Options, RuleSet, load, stock};
+use crate::cli::ruleset::captured;
+use crate::cli::say;
+use crate::config::Config;
+use crate::rules::diagnostic::{Diagnostic, FileReport};
+use crate::rules::lint::{self, Finding, LINTS, Level};
+use crate::rules::{Loaded, Options, Source, files, load, stock};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Rule files; later ones may refer to earlier ones. Without any, the rules that come with falconet.
+    /// Rule files and directories; later files may refer to earlier ones. Without any, those of the configuration, or the
+    /// rules that come with falconet.
     files: Vec<PathBuf>,
     /// How to report.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
+    /// Configuration file whose rule options count.
+    #[arg(short = 'c', value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one option, e.g. `rule_matching=first`; repeatable.
+    #[arg(short = 'o', long = "option", value_name = "KEY=VALUE")]
+    options: Vec<String>,
+    /// Fail for a lint, for one of Falco's warnings (`LOAD_UNUSED_MACRO`), or for all `warnings`; repeatable.
+    #[arg(long, value_name = "LINT")]
+    deny: Vec<String>,
+    /// Neither tell nor fail for a lint or one of Falco's warnings; repeatable.
+    #[arg(long, value_name = "LINT")]
+    allow: Vec<String>,
+    /// List the lints and end.
+    #[arg(long)]
+    list_lints: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people, as `falco -V` prints.
+    /// For people.
     Text,
-    /// Falco's `falco_load_results`.
+    /// Falco's `falco_load_results`: errors and warnings, no lints.
     Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+}
+
+/// What is denied and what is allowed.
+struct Policy<'a> {
+    deny: &'a [String],
+    allow: &'a [String],
+}
+
+/// The word that denies every warning.
+const WARNINGS: &str = "warnings";
+
+impl Policy<'_> {
+    fn check(&self) -> Result<(), Failure> {
+        let groups = self.deny.iter().filter(|name| *name != WARNINGS);
+        for name in groups.chain(self.allow) {
+            let is_code = name.starts_with("LOAD_") && !name.starts_with("LOAD_ERR_");
+            if !is_code && lint::by_id(name).is_none() {
+                let meant = lint::suggest(name).map(|meant| format!(" (did you mean '{meant}'?)"));
+                let error = anyhow!("no lint '{name}'{}; --list-lints lists them", meant.unwrap_or_default());
+                return Err(Failure::new(Class::Usage, error));
+            }
+        }
+        Ok(())
+    }
+
+    fn denies(&self, id: &str, level: Level) -> bool {
+        let all = level == Level::Warning && self.deny.iter().any(|name| name == WARNINGS);
+        self.deny.iter().any(|name| name == id) || (all && !self.allows(id))
+    }
+
+    fn allows(&self, id: &str) -> bool {
+        self.allow.iter().any(|name| name == id)
+    }
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let mut sources = if args.files.is_empty() { stock() } else { Vec::new() };
-    let mut unreadable = None;
-    for path in &args.files {
-        match read(path) {
-            Ok(source) => sources.push(source),
-            Err(error) => {
-                unreadable = Some(unread(path, &error));
-                break;
-            }
-        }
+    let mut out = String::new();
+    let verdict = check(args, &mut out);
+    say(&out);
+    verdict
+}
+
+fn check(args: &Args, out: &mut String) -> Result<(), Failure> {
+    if args.list_lints {
+        out.push_str(&list());
+        return Ok(());
     }
-    let mut loaded = load(&sources, &Options::default());
+    let policy = Policy { deny: &args.deny, allow: &args.allow };
+    policy.check()?;
+    let config =
+        Config::of(args.config.clone(), &args.options).map_err(|error| Failure::new(Class::Config, error))?;
+    let options = Options { captured: Some(captured()), ..config.sensor.rule_options() };
+    let paths = if args.files.is_empty() { &config.sensor.rules_files } else { &args.files };
+    let (sources, unreadable) = if paths.is_empty() { (stock(), None) } else { read(paths) };
+    let mut loaded = load(&sources, &options);
     if let Some(report) = unreadable
         && loaded.files.iter().all(FileReport::is_ok)
     {
         loaded.files.push(report);
         loaded.rules = None;
     }
+    for file in &mut loaded.files {
+        file.warnings.retain(|warning| !policy.allows(warning.code.as_str()));
+    }
+    let mut findings = loaded.rules.as_ref().map_or_else(Vec::new, |rules| lint::run(&sources, rules));
+    findings.retain(|finding| !policy.allows(finding.lint.id));
     match args.output {
-        Format::Json => println!("{}", loaded.json()),
-        Format::Text => {
-            for file in &loaded.files {
-                print!("{file}");
+        Format::Json => out.push_str(&format!("{}\n", loaded.json())),
+        Format::Sarif => {
+            let base = std::env::current_dir().unwrap_or_default();
+            let entries = entries(&loaded, &findings, &policy);
+            out.push_str(&format!("{:#}\n", sarif::document(&entries, &base)));
+        }
+        Format::Text => out.push_str(&text(&loaded, &findings, &policy)),
+    }
+    verdict(&loaded, &findings, &policy)
+}
+
+/// Reads the files; a file that cannot be read ends the reading, with the report about it.
+fn read(paths: &[PathBuf]) -> (Vec<Source>, Option<FileReport>) {
+    let mut sources = Vec::new();
+    for path in paths {
+        let expanded = match files::expand(path) {
+            Ok(expanded) if expanded.is_empty() => {
+                return (sources, Some(unread(path, "no .yaml file in it")));
             }
-            for note in loaded.rules.iter().flat_map(RuleSet::notes) {
-                println!("note: {note}");
+            Ok(expanded) => expanded,
+            Err(error) => return (sources, Some(unread(path, &error.to_string()))),
+        };
+        for file in expanded {
+            match files::source(&file) {
+                Ok(source) => sources.push(source),
+                Err(error) => return (sources, Some(unread(&file, &error.to_string()))),
             }
         }
     }
-    match loaded.files.iter().find(|file| !file.is_ok()) {
-        None => Ok(()),
-        Some(file) => Err(Failure::new(Class::Failed, anyhow::anyhow!("{} does not load", file.name))),
-    }
+    (sources, None)
 }
 
 /// The report about a file that cannot be read.
-fn unread(path: &Path, error: &std::io::Error) -> FileReport {
+fn unread(path: &Path, why: &str) -> FileReport {
     let name = path.display().to_string();
-    let diagnostic = Diagnostic::unread(Code::FileRead, &name, error.to_string());
-    FileReport { name, errors: vec![diagnostic], warnings: Vec::new() }
+    let diagnostic = Diagnostic::unread(&name, why.to_owned());
+    FileReport { name, errors: vec![diagnostic], ..FileReport::default() }
+}
+
+fn verdict(loaded: &Loaded, findings: &[Finding], policy: &Policy<'_>) -> Result<(), Failure> {
+    if let Some(file) = loaded.files.iter().find(|file| !file.is_ok()) {
+        return Err(Failure::new(Class::Failed, anyhow!("{} does not load", file.name)));
+    }
+    let warnings = loaded.files.iter().flat_map(|file| &file.warnings);
+    let denied = warnings.filter(|warning| policy.denies(warning.code.as_str(), Level::Warning)).count()
+        + findings.iter().filter(|finding| policy.denies(finding.lint.id, finding.lint.level)).count();
+    match denied {
+        0 => Ok(()),
+        denied => Err(Failure::new(Class::Failed, anyhow!("{denied} finding(s) that --deny names"))),
+    }
+}
+
+fn entries<'d>(loaded: &'d Loaded, findings: &'d [Finding], policy: &Policy<'_>) -> Vec<sarif::Entry<'d>> {
+    let mut entries = Vec::new();
+    for file in &loaded.files {
+        let coded = |diagnostic: &'d Diagnostic, level| sarif::Entry {
+            id: diagnostic.code.as_str(),
+            about: diagnostic.code.description(),
+            level,
+            diagnostic,
+        };
+        entries.extend(file.errors.iter().map(|error| coded(error, "error")));
+        entries.extend(file.warnings.iter().map(|warning| {
+            let denied = policy.denies(warning.code.as_str(), Level::Warning);
+            coded(warning, if denied { "error" } else { "warning" })
+        }));
+    }
+    entries.extend(findings.iter().map(|finding| {
+        let denied = policy.denies(finding.lint.id, finding.lint.level);
+        sarif::Entry {
+            id: finding.lint.id,
+            about: finding.lint.why,
+            level: if denied { "error" } else { finding.lint.level.as_str() },
+            diagnostic: &finding.diagnostic,
+        }
+    }));
+    entries
+}
+
+fn text(loaded: &Loaded, findings: &[Finding], policy: &Policy<'_>) -> String {
+    let mut text = String::new();
+    for file in &loaded.files {
+        text.push_str(&file.to_string());
+        let own = findings.iter().filter(|finding| finding.diagnostic.file == file.name);
+        text.extend(own.map(|finding| shown(finding, policy)));
+    }
+    let count = |level| findings.iter().filter(|finding| finding.lint.level == level).count();
+    let (warnings, notes) = (count(Level::Warning), count(Level::Note));
+    if let Some(rules) = &loaded.rules {
+        let of_falco: usize = loaded.files.iter().map(|file| file.warnings.len()).sum();
+        text.push_str(&format!(
+            "{} in {}: {}, {}, {}\n",
+            counted(rules.rules().len(), "rule"),
+            counted(loaded.files.len(), "file"),
+            counted(of_falco, "warning"),
+            counted(warnings, "lint"),
+            counted(notes, "note"),
+        ));
+    }
+    text
+}
+
+fn shown(finding: &Finding, policy: &Policy<'_>) -> String {
+    let at = &finding.diagnostic;
+    let denied = policy.denies(finding.lint.id, finding.lint.level);
+    let level = if denied { "denied" } else { finding.lint.level.as_str() };
+    let mut text =
+        format!("{}:{}:{}: {level}: {} [{}]\n", at.file, at.line, at.column, at.message, finding.lint.id);
+    for item in at.context.iter().filter(|item| !item.name.is_empty()) {
+        text.push_str(&format!("  in {} {:?}\n", item.kind, item.name));
+    }
+    if !at.snippet.is_empty() {
+        let marker = format!("{}{}", " ".repeat(at.caret.0), "^".repeat(at.caret.1));
+        text.push_str(&format!("  | {}\n  | {marker}\n", at.snippet));
+    }
+    text.push_str(&format!("  {}\n", finding.lint.remedy));
+    text
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+fn list() -> String {
+    let one = |lint: &&lint::Lint| {
+        format!("{} ({})\n  {}\n  {}\n", lint.id, lint.level.as_str(), lint.why, lint.remedy)
+    };
+    LINTS.iter().map(one).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const GOOD: &str = "- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type=unlink\n";
+
+    fn args(files: &[&PathBuf], output: Format) -> Args {
+        Args {
+            files: files.iter().map(|path| (*path).clone()).collect(),
+            output,
+            config: None,
+            options: Vec::new(),
+            deny: Vec::new(),
+            allow: Vec::new(),
+            list_lints: false,
+        }
+    }
+
     #[test]
     fn ends_with_its_verdict() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, text).unwrap();
             path
         };
-        let good = write(
-            "good.yaml",
-            "- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type=open\n",
-        );
+        let good = write("good/good.yaml", GOOD);
+        write("good/good.cases.yaml", "rules: []\n");
         let bad = write("bad.yaml", "- rule: r\n");
-        let check = |files: &[&PathBuf], output| {
-            run(&Args { files: files.iter().map(|path| (*path).clone()).collect(), output })
-        };
+        let check = |files: &[&PathBuf], output| super::check(&args(files, output), &mut String::new());
         assert!(check(&[&good], Format::Text).is_ok());
+        assert!(check(&[&folder.path().join("good")], Format::Sarif).is_ok());
         assert!(check(&[], Format::Json).is_ok());
         assert_eq!(check(&[&good, &bad], Format::Json).unwrap_err().class, Class::Failed);
         let missing = folder.path().join("missing.yaml");
         assert_eq!(check(&[&good, &missing], Format::Text).unwrap_err().class, Class::Failed);
+    }
+
+    #[test]
+    fn lints_fail_when_they_are_denied() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        std::fs::write(&path, GOOD.replace("unlink", "unlink and fd.name=/x")).unwrap();
+        let check = |deny: &[&str], allow: &[&str]| {
+            let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+            let args = Args { deny: words(deny), allow: words(allow), ..args(&[&path], Format::Text) };
+            super::check(&args, &mut String::new()).err().map(|failure| failure.class)
+        };
+        assert_eq!(check(&[], &[]), None);
+        assert_eq!(check(&["no-descriptor"], &[]), Some(Class::Failed));
+        assert_eq!(check(&["warnings"], &[]), Some(Class::Failed));
+        assert_eq!(check(&["warnings"], &["no-descriptor"]), None);
+        assert_eq!(check(&["shadowed-rule"], &[]), None);
+        assert_eq!(check(&["no-descripter"], &[]), Some(Class::Usage));
+    }
+
+    #[test]
+    fn a_finding_shows_its_place() {
+        let text_of = GOOD.replace("unlink", "unlink and fd.name=/x");
+        let sources = [Source::new("a.yaml", text_of)];
+        let loaded = load(&sources, &Options::default());
+        let findings = lint::run(&sources, loaded.rules.as_ref().unwrap());
+        let text = text(&loaded, &findings, &Policy { deny: &[], allow: &[] });
+        assert!(
+            text.contains(
+                "a.yaml:5:34: warning: fd.name is missing: unlink has no descriptor [no-descriptor]\n  in rule \"r\"\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("  |                                  ^^^^^^^^^^\n"), "{text}");
     }
 }

@@ -3,14 +3,13 @@
 
 mod check;
 mod junit;
+mod sarif;
 mod test;
-
-use std::path::Path;
+mod why;
 
 use clap::Subcommand;
 
 use super::exit::Failure;
-use crate::rules::Source;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -31,12 +30,4 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
     }
-}
-
-/// A file of rules or of test cases.
-fn read(path: &Path) -> std::io::Result<Source> {
-    let text = std::fs::read(path)?;
-    let text = String::from_utf8(text)
-        .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "the file is not UTF-8"))?;
-    Ok(Source::new(path.display().to_string(), text))
 }

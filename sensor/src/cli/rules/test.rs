@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use clap::ValueEnum;
 
-use super::junit;
+use super::{junit, why};
 use crate::cli::exit::{Class, Failure};
 use crate::cli::ruleset::captured;
+use crate::cli::say;
 use crate::config::Config;
+use crate::rules::files::FilesError;
 use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, files, load};
 
 #[derive(clap::Args)]
@@ -106,10 +108,18 @@ impl Suite {
 /// The cases of each rule that can fire, over all files.
 #[derive(Default)]
 struct Coverage {
-    rules: BTreeMap<String, (bool, bool)>,
+    /// By name: where it is, whether a case fires it, whether one is silent.
+    rules: BTreeMap<String, (String, bool, bool)>,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let mut out = String::new();
+    let verdict = judge(args, &mut out);
+    say(&out);
+    verdict
+}
+
+fn judge(args: &Args, out: &mut String) -> Result<(), Failure> {
     let mut coverage = Coverage::default();
     let mut report = Report { suites: Vec::new() };
     for path in find(&args.files)? {
@@ -119,8 +129,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         report.suites.push(coverage.suite());
     }
     match args.output {
-        Format::Text => print!("{}", text(&report)),
-        Format::Junit => print!("{}", junit::document(&report)),
+        Format::Text => out.push_str(&text(&report)),
+        Format::Junit => out.push_str(&junit::document(&report)),
     }
     let count = report.count();
     if count.unjudged > 0 {
@@ -190,7 +200,7 @@ fn suite(path: &Path, options: &[String], coverage: &mut Coverage) -> Suite {
             (tests, ready.notes)
         }
         Err(error) => {
-            let outcome = Outcome::Unjudged(format!("{error:#}"));
+            let outcome = Outcome::Unjudged(error.to_string());
             let test = Test { name: "load".to_owned(), line: None, outcome, took: started.elapsed() };
             (vec![test], Vec::new())
         }
@@ -199,7 +209,10 @@ fn suite(path: &Path, options: &[String], coverage: &mut Coverage) -> Suite {
 }
 
 fn prepare(path: &Path, options: &[String]) -> anyhow::Result<Ready> {
-    let source = files::source(path)?;
+    let source = files::source(path).map_err(|error| match error {
+        FilesError::Read { source, .. } => anyhow!("cannot read {}: {source}", path.display()),
+        other => other.into(),
+    })?;
     let file = cases::parse(&source)?;
     if file.rules.is_empty() {
         return Err(anyhow!("{}: it names no rule files: add `rules: [FILE]`", path.display()));
@@ -252,23 +265,28 @@ fn test(rules: &RuleSet, scratch: &mut Scratch, case: &cases::Case) -> Test {
 }
 
 /// The failure and why it came so.
-fn told(_rules: &RuleSet, _case: &cases::Case, failure: &cases::Failure) -> String {
-    failure.message.clone()
+fn told(rules: &RuleSet, case: &cases::Case, failure: &cases::Failure) -> String {
+    let rule = failure.rule.as_ref().and_then(|name| rules.rules().iter().find(|rule| rule.name == *name));
+    let mut lines = vec![failure.message.clone()];
+    lines.extend(rule.iter().flat_map(|rule| why::lines(&rules.trace(*rule, &case.event))));
+    lines.join("\n")
 }
 
 impl Coverage {
     fn add(&mut self, ready: &Ready) {
         for rule in ready.rules.rules().iter().filter(|rule| rule.status.fires()) {
-            self.rules.entry(rule.name.clone()).or_default();
+            let place = ready.rules.place(rule);
+            let place = place.map(|place| format!(" ({}:{})", place.file, place.line)).unwrap_or_default();
+            self.rules.entry(rule.name.clone()).or_insert((place, false, false));
         }
         for case in &ready.file.cases {
             for name in &case.fires {
-                if let Some((fires, _)) = self.rules.get_mut(name) {
+                if let Some((_, fires, _)) = self.rules.get_mut(name) {
                     *fires = true;
                 }
             }
             for name in &case.silent {
-                if let Some((_, silent)) = self.rules.get_mut(name) {
+                if let Some((_, _, silent)) = self.rules.get_mut(name) {
                     *silent = true;
                 }
             }
@@ -276,7 +294,7 @@ impl Coverage {
     }
 
     fn suite(&self) -> Suite {
-        let test = |(name, (fires, silent)): (&String, &(bool, bool))| {
+        let test = |(name, (place, fires, silent)): (&String, &(String, bool, bool))| {
             let missing = match (fires, silent) {
                 (true, true) => None,
                 (true, false) => Some("no case in which it is silent"),
@@ -284,7 +302,7 @@ impl Coverage {
                 (false, false) => Some("no case at all"),
             };
             let outcome = missing.map_or(Outcome::Passed, |missing| {
-                Outcome::Failed(vec![format!("rule {name:?} has {missing}")])
+                Outcome::Failed(vec![format!("rule {name:?}{place} has {missing}")])
             });
             Test { name: name.clone(), line: None, outcome, took: Duration::ZERO }
         };
@@ -354,7 +372,7 @@ mod tests {
         fn run(&self, files: &[&str], require_both: bool) -> Option<Class> {
             let files = files.iter().map(|name| self.0.path().join(name)).collect();
             let args = Args { files, output: Format::Text, require_both, options: Vec::new() };
-            run(&args).err().map(|failure| failure.class)
+            judge(&args, &mut String::new()).err().map(|failure| failure.class)
         }
 
         fn suite(&self, name: &str) -> String {
@@ -393,7 +411,7 @@ mod tests {
             ("r.yaml", RULE),
             (
                 "a.cases.yaml",
-                "rules: [r.yaml]\ncases:\n- {name: n, event: {evt.type: open, evt.arg: {x: 1}}, silent: [r]}\n",
+                "rules: [r.yaml]\ncases:\n- {name: n, event: {evt.type: open, evt.arg: {newpath: a}}, silent: [r]}\n",
             ),
             ("b.cases.yaml", "rules:\n- none.yaml\ncases: []\n"),
             ("c.cases.yaml", "cases: []\n"),
@@ -402,15 +420,13 @@ mod tests {
         let text = folder.suite("a.cases.yaml");
         assert!(
             text.starts_with(
-                "a.cases.yaml: FAILED, 0 of 1 passed\n  a.cases.yaml:3: n\n    rule \"r\" fired\n"
+                "a.cases.yaml: FAILED, 0 of 1 passed\n  a.cases.yaml:3: n\n    rule \"r\" fired\n      true: evt.type = open; evt.type is \"open\""
             ),
             "{text}"
         );
-        assert!(
-            text.contains(
-                "  note: a.cases.yaml:3: this event has no parameter 'x' in reality; it has fd, name"
-            )
-        );
+        assert!(text.contains(
+            "  note: a.cases.yaml:3: this event has no parameter 'newpath' in reality; it has fd, name"
+        ));
         assert!(text.ends_with("\n0 passed, 1 failed\n"));
         let text = folder.suite("b.cases.yaml");
         assert!(text.starts_with("b.cases.yaml: NOT TESTED, 0 of 1 passed\n  b.cases.yaml:2: cannot read the rules file none.yaml"), "{text}");

@@ -54,6 +54,12 @@ pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
         }
         Field::EvtFailed => event.result().map(|r| Value::Bool(r < 0)),
         Field::EvtCount => Some(Value::Uint(1)),
+        Field::EvtLatency
+        | Field::EvtLatencyS
+        | Field::EvtLatencyNs
+        | Field::EvtLatencyQuantized
+        | Field::EvtWaitLatency => Some(Value::Uint(0)),
+        Field::EvtLatencyHuman => text("0ns"),
         Field::EvtAbspath => abspath(event, &field.arg),
         Field::EvtIsOpenRead => Some(Value::Bool(opened(event).is_some_and(|o| flags(o) & 1 != 0))),
         Field::EvtIsOpenWrite => Some(Value::Bool(opened(event).is_some_and(|o| flags(o) & 2 != 0))),

@@ -122,7 +122,14 @@ pub fn judge(rules: &RuleSet, scratch: &mut Scratch, case: &Case) -> Vec<Failure
 /// The rules that fire on the event.
 fn fired<'r>(rules: &'r RuleSet, scratch: &mut Scratch, event: &CaseEvent) -> Vec<&'r Rule> {
     let mut fired = Vec::new();
-    rules.evaluate(scratch, event, |rule| fired.push(rule));
+    if event.is_untyped() {
+        // Rules are found by the type of the event; one without a type is judged by each condition itself.
+        let judged = rules.rules().iter().filter(|rule| rule.status.fires());
+        fired.extend(judged.filter(|rule| rules.trace(rule, event).fires));
+        fired.truncate(if rules.matching() == Matching::First { 1 } else { usize::MAX });
+    } else {
+        rules.evaluate(scratch, event, |rule| fired.push(rule));
+    }
     fired
 }
 
@@ -302,6 +309,7 @@ mod tests {
             ("{evt.type: open, proc.args: ''}", "proc.args exists and proc.args = ''"),
             ("{evt.type: container, evt.dir: '>'}", "evt.type = container"),
             ("{evt.type: open, fd.sip.name: a.example}", "fd.sip.name = a.example"),
+            ("{proc.name: x}", "proc.name = x and not evt.type = open"),
         ] {
             assert!(fires(condition, &event_of(fields)), "{fields}: {condition}");
         }
@@ -319,6 +327,7 @@ mod tests {
             ("{evt.type: open, evt.arg: {flags: x}}", "evt.rawarg.flags exists or evt.args exists"),
             ("{evt.type: open, proc.args: '-c id'}", "proc.args[0] exists"),
             ("{evt.type: open, proc.cmdline: a b}", "proc.name exists or proc.args exists"),
+            ("{proc.name: x}", "evt.type = open or evt.type != open or evt.type exists"),
             ("{evt.type: open}", "container.id exists or proc.name != x or fd.port != 1"),
             ("{evt.type: connect, fd.sip: 1.2.3.4}", "fd.cip exists or fd.rip exists or fd.port exists"),
         ] {

@@ -7,7 +7,7 @@ use super::super::event::EventType;
 use super::super::event_types;
 use super::super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Flags};
 use super::super::load::Source;
-use super::super::matcher;
+use super::super::services;
 use super::super::suggest;
 use super::super::yaml::{self, Node, Yaml};
 use super::event::{CaseEvent, Owned, UNTYPED, Written};
@@ -72,8 +72,8 @@ struct Entry<'n> {
 
 impl Reader<'_> {
     fn document(&self) -> Result<Node, CaseError> {
-        let documents =
-            yaml::documents(&self.source.text).map_err(|error| self.error(error.at, error.message))?;
+        let documents = yaml::documents(&self.source.text, yaml::Twice::Refused)
+            .map_err(|error| self.error(error.at, error.message))?;
         let mut documents = documents.into_iter().filter(|document| !document.is_null());
         let Some(first) = documents.next() else { return Err(self.error(0, "the file is empty")) };
         match documents.next() {
@@ -309,7 +309,7 @@ impl Reader<'_> {
                 Owned::Ip(text.trim().parse().map_err(|_| wrong("an IP address"))?)
             }
             FieldType::Port => {
-                let port = matcher::port(text.trim());
+                let port = services::port(text.trim());
                 Owned::Uint(port.map(u64::from).ok_or_else(|| wrong("a port number or a known service"))?)
             }
             FieldType::Int16 | FieldType::Int32 | FieldType::Int64 | FieldType::Double => Owned::Int(

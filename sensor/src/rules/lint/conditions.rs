@@ -1,0 +1,248 @@
+//! Conditions, or parts of them, whose outcome no event can change; and comparisons that can only be meant otherwise.
+
+use super::super::ast::Op;
+use super::super::fields::{Field, FieldRef};
+use super::facts::{self, Conflict, Facts};
+use super::formula::{Leaf, Node, Part};
+use super::{Context, Level, Lint, Report, Subject, events, values};
+
+pub static NEVER_TRUE: Lint = Lint {
+    id: "never-true",
+    level: Level::Warning,
+    why: "A condition, or an alternative of it, that excludes itself never lets a rule fire.",
+    remedy: "Look at the parts that exclude each other: an `and` that should be an `or`, or another event type.",
+};
+
+pub static ALWAYS_TRUE: Lint = Lint {
+    id: "always-true",
+    level: Level::Warning,
+    why: "A part that is true of every event restricts nothing.",
+    remedy: "Take it out, or write what was meant: `f != a or f != b` is usually meant as `not f in (a, b)`.",
+};
+
+pub static IMPOSSIBLE_VALUE: Lint = Lint {
+    id: "impossible-value",
+    level: Level::Warning,
+    why: "The field never has the value, so the comparison decides nothing.",
+    remedy: "Write the value as the field has it.",
+};
+
+pub static EMPTY_LIST: Lint = Lint {
+    id: "empty-list",
+    level: Level::Warning,
+    why: "`in ()` is true of nothing.",
+    remedy: "Put values into the parentheses, or the name of a list.",
+};
+
+pub static EMPTY_TEXT: Lint = Lint {
+    id: "empty-text",
+    level: Level::Warning,
+    why: "Every text contains, begins with and ends with the empty one.",
+    remedy: "Write the text that is meant; `f exists` asks whether there is a value, `f = \"\"` whether it is empty.",
+};
+
+pub static NA_COMPARISON: Lint = Lint {
+    id: "na-comparison",
+    level: Level::Warning,
+    why: "`<NA>` is what an output prints for a missing value; no comparison with a missing value is true, not even `!=`.",
+    remedy: "Ask `f exists` or `not f exists`.",
+};
+
+/// Fields that have the text `<NA>` where a name is not known.
+const NA_FIELDS: [Field; 8] = [
+    Field::UserName,
+    Field::UserLoginname,
+    Field::GroupName,
+    Field::FdL4proto,
+    Field::ProcName,
+    Field::ProcExe,
+    Field::EvtArg,
+    Field::EvtArgs,
+];
+
+pub fn run(context: &Context<'_>, report: &mut Report) {
+    for subject in &context.subjects {
+        let facts = Facts::new(false);
+        let whole = &subject.formula;
+        match facts.with(whole, true).conflict() {
+            Some(conflict) => {
+                if let Some(why) = told(&conflict) {
+                    let message = format!("the condition can never be true: {why}");
+                    report.part(&NEVER_TRUE, subject, whole, message);
+                }
+                let mut visitor = Visitor { context, subject, report, dead: true, negated: false };
+                visitor.part(whole, &facts, false);
+            }
+            None => {
+                Visitor { context, subject, report, dead: false, negated: false }.part(whole, &facts, false)
+            }
+        }
+    }
+}
+
+/// The conflict in words; `None` for one that is told at the comparison itself.
+fn told(conflict: &Conflict) -> Option<String> {
+    Some(match conflict {
+        Conflict::Pair(a, b) => format!("`{}` excludes `{}`", short(a), short(b)),
+        Conflict::Field(parts) => format!("no value passes `{}`", short(parts)),
+        Conflict::Types(part, before) => {
+            format!("`{}` leaves no event type, for the rest allows {before} only", short(part))
+        }
+        Conflict::Without(a, b) => {
+            format!("`{}` asks for a parameter that events of `{}` do not have", short(a), short(b))
+        }
+        Conflict::Alternatives => "the rest of it excludes every alternative".to_owned(),
+        Conflict::Impossible(..) | Conflict::Parameter(_) | Conflict::Empty(_) => return None,
+    })
+}
+
+/// A comparison that may name long lists.
+fn short(text: &str) -> String {
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+struct Visitor<'v, 'r> {
+    context: &'v Context<'r>,
+    subject: &'v Subject<'r>,
+    report: &'v mut Report,
+    /// The whole was told to be never true: its parts need not be.
+    dead: bool,
+    /// Below a `not`, where a part that the rest excludes is superfluous, but no mistake.
+    negated: bool,
+}
+
+impl Visitor<'_, '_> {
+    /// Looks at a part that matters only where `facts` hold. `optional`: in a macro, beside alternatives.
+    fn part<'p>(&mut self, part: &'p Part, facts: &Facts<'p>, optional: bool) {
+        match &part.node {
+            Node::And(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    let mut beside = facts.clone();
+                    for (other, sibling) in items.iter().enumerate() {
+                        if other != at {
+                            beside.add(sibling, true);
+                        }
+                    }
+                    // Where the others cannot be together, nothing is to be said about this one.
+                    if self.dead || beside.clone().conflict().is_none() {
+                        self.part(item, &beside, optional);
+                    }
+                }
+            }
+            Node::Or(items) => {
+                if part.own && self.always(part) {
+                    return;
+                }
+                for item in items {
+                    if !self.never(item, facts, "this alternative can never be true") {
+                        self.part(item, facts, optional || !item.own);
+                    }
+                }
+            }
+            Node::Not(inner) => {
+                let before = std::mem::replace(&mut self.negated, true);
+                let is_leaf = matches!(inner.node, Node::Leaf(_));
+                if is_leaf || !self.never(inner, facts, "what is negated here can never be true") {
+                    self.part(inner, facts, optional);
+                }
+                self.negated = before;
+            }
+            Node::Leaf(leaf) => {
+                events::leaf(self.subject, part, leaf, facts, optional, self.report);
+                if part.own && !self.is_macro_use(part) {
+                    self.leaf(part, leaf);
+                }
+            }
+        }
+    }
+
+    /// A macro whose condition is one comparison is looked at where it is defined.
+    fn is_macro_use(&self, part: &Part) -> bool {
+        let text = part.span.and_then(|span| self.context.text(span.at)).unwrap_or_default();
+        let word = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        word > 0 && !text[word..].starts_with(['.', '('])
+    }
+
+    /// Reports a part of the own text that the facts exclude; true when it is excluded.
+    fn never<'p>(&mut self, part: &'p Part, facts: &Facts<'p>, message: &str) -> bool {
+        let alone = Facts::new(false);
+        let beside = if self.negated { &alone } else { facts };
+        let Some(conflict) = beside.with(part, true).conflict() else { return false };
+        let why = told(&conflict);
+        if let (true, false, Some(why)) = (part.own, self.dead, &why) {
+            self.report.part(&NEVER_TRUE, self.subject, part, format!("{message}: {why}"));
+        }
+        why.is_some()
+    }
+
+    /// Reports a part that is true whatever the event.
+    fn always(&mut self, part: &Part) -> bool {
+        let Some(conflict) = Facts::new(false).with(part, false).conflict() else { return false };
+        let why = match &conflict {
+            Conflict::Pair(a, b) | Conflict::Impossible(a, b) => format!("either `not ({a})` or `not ({b})`"),
+            Conflict::Field(parts) => format!("no value makes `{parts}` hold, which is what it would take"),
+            _ => "one of its alternatives always holds".to_owned(),
+        };
+        self.report.part(&ALWAYS_TRUE, self.subject, part, format!("this is always true: {why}"));
+        true
+    }
+
+    fn leaf(&mut self, part: &Part, leaf: &Leaf) {
+        let Some(field) = &leaf.field else { return };
+        self.impossible(part, leaf, field);
+        let values = leaf.values();
+        let op = leaf.check.op;
+        if values.is_empty() && op.is_list() && self.is_written_empty(part) {
+            self.report.part(&EMPTY_LIST, self.subject, part, format!("`{}` is true of nothing", leaf.key));
+        }
+        let is_search = matches!(op, Op::Contains | Op::Icontains | Op::Startswith | Op::Endswith);
+        if is_search && values.iter().any(|value| value.bytes.is_empty()) {
+            let message = format!("`{}` is true of every value of {field}", leaf.key);
+            self.report.part(&EMPTY_TEXT, self.subject, part, message);
+        }
+        if values.iter().any(|value| value.bytes == b"<NA>") && !NA_FIELDS.contains(&field.field) {
+            let message = format!("{field} never is the text <NA>; a missing value compares as false");
+            self.report.part(&NA_COMPARISON, self.subject, part, message);
+        }
+    }
+
+    fn impossible(&mut self, part: &Part, leaf: &Leaf, field: &FieldRef) {
+        // Most values that are told one by one.
+        const SHOWN: usize = 3;
+        let as_equal = if leaf.check.op == Op::Ne { Op::Eq } else { leaf.check.op };
+        let of = |bytes: &[u8]| values::impossible(field, as_equal, bytes).map(|why| (bytes.to_vec(), why));
+        let dead: Vec<(Vec<u8>, String)> =
+            leaf.values().iter().filter_map(|value| of(&value.bytes)).collect();
+        let Some((_, why)) = dead.first() else { return };
+        let shown: Vec<String> = dead
+            .iter()
+            .take(SHOWN)
+            .map(|(value, _)| format!("{:?}", String::from_utf8_lossy(value)))
+            .collect();
+        let rest = dead.len().saturating_sub(SHOWN);
+        let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        let effect = match (leaf.check.op, dead.len() == leaf.values().len()) {
+            (Op::Ne, _) => "; this is true of every value",
+            (_, true) => "; this is never true",
+            _ => "",
+        };
+        let message = format!("{field} never is {}{more}: {why}{effect}", shown.join(", "));
+        self.report.part(&IMPOSSIBLE_VALUE, self.subject, part, message);
+    }
+
+    /// The parentheses are empty in the file: no list stands there that has no items yet.
+    fn is_written_empty(&self, part: &Part) -> bool {
+        let Some(span) = part.span else { return false };
+        let text = self.context.text(span.at).and_then(|text| text.get(..span.len)).unwrap_or_default();
+        text.chars().filter(|c| !c.is_whitespace()).collect::<String>().ends_with("()")
+    }
+}
+
+/// Names of facts for other lints.
+pub fn type_names(facts: &Facts<'_>) -> String {
+    facts::names(&facts.types)
+}

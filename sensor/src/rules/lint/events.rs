@@ -1,0 +1,223 @@
+//! Comparisons that ask an event for what it does not have: parameters and descriptors, by its type.
+
+use super::super::event_types;
+use super::super::fields::{Class, Field, FieldArg, FieldRef};
+use super::super::suggest;
+use super::conditions::type_names;
+use super::facts::Facts;
+use super::formula::{Leaf, Part};
+use super::{Level, Lint, Report, Subject};
+
+pub static MISSING_PARAMETER: Lint = Lint {
+    id: "missing-parameter",
+    level: Level::Warning,
+    why: "A parameter that the event does not have is missing, so every comparison with it is false.",
+    remedy: "Use a parameter of the event, or restrict the rule to the events that have this one.",
+};
+
+pub static DIRECTORY_DESCRIPTOR: Lint = Lint {
+    id: "directory-descriptor",
+    level: Level::Warning,
+    why: "The descriptor of unlinkat, mkdirat and their kin is the directory that the path starts from, not the target.",
+    remedy: "Compare the parameter that has the path (`evt.arg.name`, `evt.arg.path`), or `fs.path.name`.",
+};
+
+pub static NO_DESCRIPTOR: Lint = Lint {
+    id: "no-descriptor",
+    level: Level::Warning,
+    why: "fd.* fields are missing in events that neither make nor use a descriptor, so every comparison with them is false.",
+    remedy: "Compare the parameter that has the path (`evt.arg.path`, `evt.arg.name`), or `fs.path.name`.",
+};
+
+/// Events whose descriptor is a directory beside the path that they are about.
+const DIRECTORY_EVENTS: &[&str] =
+    &["unlinkat", "mkdirat", "fchmodat", "fchownat", "symlinkat", "mknodat", "newfstatat"];
+
+/// Events without a descriptor.
+const NO_DESCRIPTOR_EVENTS: &[&str] = &[
+    "access",
+    "brk",
+    "capset",
+    "chdir",
+    "chmod",
+    "chown",
+    "chroot",
+    "clone",
+    "clone3",
+    "close_range",
+    "container",
+    "container_removed",
+    "delete_module",
+    "execve",
+    "execveat",
+    "fork",
+    "fstat64",
+    "futex",
+    "getcwd",
+    "getegid",
+    "geteuid",
+    "getgid",
+    "getpeername",
+    "getresgid",
+    "getresuid",
+    "getrlimit",
+    "getsockname",
+    "getuid",
+    "init_module",
+    "keyctl",
+    "kill",
+    "lchown",
+    "link",
+    "linkat",
+    "lstat",
+    "lstat64",
+    "mkdir",
+    "mknod",
+    "mlock",
+    "mlock2",
+    "mlockall",
+    "mount",
+    "mprotect",
+    "munlock",
+    "munlockall",
+    "munmap",
+    "nanosleep",
+    "prctl",
+    "prlimit",
+    "process_vm_readv",
+    "process_vm_writev",
+    "procexit",
+    "ptrace",
+    "quotactl",
+    "rename",
+    "renameat",
+    "renameat2",
+    "rmdir",
+    "seccomp",
+    "semctl",
+    "semget",
+    "semop",
+    "setgid",
+    "setpgid",
+    "setregid",
+    "setresgid",
+    "setresuid",
+    "setreuid",
+    "setrlimit",
+    "setsid",
+    "setuid",
+    "stat",
+    "stat64",
+    "symlink",
+    "tgkill",
+    "tkill",
+    "umount",
+    "umount2",
+    "unlink",
+    "unshare",
+    "vfork",
+];
+
+/// Fields that name the file of the descriptor.
+const NAMES: [Field; 4] = [Field::FdName, Field::FdDirectory, Field::FdFilename, Field::FdNameraw];
+
+/// Looks at a comparison where `facts` hold.
+pub fn leaf(
+    subject: &Subject<'_>,
+    part: &Part,
+    leaf: &Leaf,
+    facts: &Facts<'_>,
+    optional: bool,
+    report: &mut Report,
+) {
+    // A comparison in a macro beside alternatives may be there for other events.
+    if optional && !part.own {
+        return;
+    }
+    let Some(field) = &leaf.field else { return };
+    let via = if part.own { "" } else { ", which this macro compares," };
+    if let (Some(present), FieldArg::Key(name)) = (&leaf.present, &field.arg)
+        && !present.iter().zip(&facts.types).any(|(has, possible)| *has && *possible)
+    {
+        let name = String::from_utf8_lossy(name);
+        let message = match known(facts) {
+            Some(params) => {
+                let meant = suggest::nearest(&name, params.iter().copied());
+                let meant = meant.map(|meant| format!(" (did you mean '{meant}'?)")).unwrap_or_default();
+                let types = type_names(facts);
+                format!("{field}{via} is missing: {types} has {}{meant}", params.join(", "))
+            }
+            None => format!("{field}{via} is missing: no event that is possible here has it"),
+        };
+        report.part(&MISSING_PARAMETER, subject, part, message);
+    }
+    if field.field.info().class == Class::Fd && only(facts, NO_DESCRIPTOR_EVENTS) {
+        let message = format!("{field}{via} is missing: {} has no descriptor", type_names(facts));
+        report.part(&NO_DESCRIPTOR, subject, part, message);
+    } else if is_name(field) && only(facts, DIRECTORY_EVENTS) {
+        let message = format!(
+            "{field}{via} is about the directory that the path of {} starts from, not about the target",
+            type_names(facts)
+        );
+        report.part(&DIRECTORY_DESCRIPTOR, subject, part, message);
+    }
+}
+
+fn is_name(field: &FieldRef) -> bool {
+    NAMES.contains(&field.field)
+}
+
+/// Some event type is possible, and none that is not in the list.
+fn only(facts: &Facts<'_>, names: &[&str]) -> bool {
+    let mut possible = event_types::all()
+        .zip(&facts.types)
+        .filter(|(_, possible)| **possible)
+        .map(|((_, info), _)| info.name);
+    let mut some = false;
+    possible.all(|name| {
+        some = true;
+        names.contains(&name)
+    }) && some
+}
+
+/// The parameters, when there is one event type only.
+fn known(facts: &Facts<'_>) -> Option<&'static [&'static str]> {
+    let mut possible = event_types::all().zip(&facts.types).filter(|(_, possible)| **possible);
+    let ((_, info), _) = possible.next()?;
+    (possible.next().is_none() && !info.params.is_empty()).then_some(info.params)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::super::upstream_tests::shared;
+    use super::*;
+
+    #[test]
+    fn the_events_are_those_of_the_table() {
+        let test = "the_events_are_those_of_the_table";
+        let Some(table) = shared("spec/event-params.tsv") else {
+            println!("skipped: {test}: shared/spec is not here");
+            return;
+        };
+        let (mut uses, mut all) = (BTreeSet::new(), BTreeSet::new());
+        for line in table.lines().skip(1) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let [_, name, "exit", _, flags, ..] = columns.as_slice() else { continue };
+            all.insert(*name);
+            if ["CREATES_FD", "USES_FD", "DESTROYS_FD"].iter().any(|flag| flags.contains(flag)) {
+                uses.insert(*name);
+            }
+        }
+        for name in NO_DESCRIPTOR_EVENTS.iter().filter(|name| all.contains(*name)) {
+            assert!(!uses.contains(name), "{name} has a descriptor");
+        }
+        for name in DIRECTORY_EVENTS {
+            assert!(uses.contains(name), "{name} has no descriptor");
+        }
+        for name in NO_DESCRIPTOR_EVENTS.iter().chain(DIRECTORY_EVENTS) {
+            assert!(event_types::by_name(name).is_some(), "{name} is no event");
+        }
+    }
+}

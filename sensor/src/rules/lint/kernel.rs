@@ -1,0 +1,91 @@
+//! What this sensor makes of a rule: events that it has to take out of the kernel for one rule only, and rules that wait for
+//! what it cannot see.
+
+use super::super::check::Cond;
+use super::super::fields::Field;
+use super::super::load::Status;
+use super::super::prefilter;
+use super::formula::{Node, Part};
+use super::{Context, Level, Lint, Report};
+
+pub static WIDE_OPEN: Lint = Lint {
+    id: "wide-open",
+    level: Level::Note,
+    why: "The kernel drops opens that no rule can match; a rule that any open may match makes it send all of them.",
+    remedy: "Ask how the path begins (`fd.name startswith`, `in`, `=`; `fd.directory`) or for the access (`evt.is_open_write=true`).",
+};
+
+pub static INACTIVE_RULE: Lint = Lint {
+    id: "inactive-rule",
+    level: Level::Warning,
+    why: "The rule needs a field or an event that this sensor cannot see yet, so it cannot fire as it is meant to.",
+    remedy: "`falconet fields` tells which fields are filled; use one of those where it says the same.",
+};
+
+/// Fields by which the kernel filters.
+const FILTERS: [Field; 5] =
+    [Field::FdName, Field::FdDirectory, Field::FdNum, Field::EvtIsOpenRead, Field::EvtIsOpenWrite];
+
+pub fn run(context: &Context<'_>, report: &mut Report) {
+    for subject in &context.subjects {
+        let Some(rule) = subject.rule else { continue };
+        if let Status::Inactive(why) | Status::Limited(why) = &rule.status {
+            let word = if rule.status.fires() { "limited" } else { "inactive" };
+            let part = unfilled(&subject.formula).unwrap_or(&subject.formula);
+            report.part(&INACTIVE_RULE, subject, part, format!("the rule is {word}: {why}"));
+        }
+        if !rule.status.fires() {
+            continue;
+        }
+        let open: Vec<&str> =
+            prefilter::EVENTS.into_iter().filter(|name| prefilter::is_open(&rule.kept.cond, name)).collect();
+        let Some(first) = open.first() else { continue };
+        let part = culprit(&subject.formula, first);
+        let why = match &part.node {
+            Node::Leaf(leaf) => format!("`{}` says nothing that the kernel can look at", leaf.key),
+            Node::Not(_) => "a negation says nothing that the kernel can look at".to_owned(),
+            _ => "this asks neither how the path begins nor for the access".to_owned(),
+        };
+        report.part(&WIDE_OPEN, subject, part, format!("any {} may match: {why}", open.join(", ")));
+    }
+}
+
+/// The first comparison with a field that cannot be filled.
+fn unfilled(part: &Part) -> Option<&Part> {
+    match &part.node {
+        Node::And(items) | Node::Or(items) => items.iter().find_map(unfilled),
+        Node::Not(inner) => unfilled(inner),
+        Node::Leaf(leaf) => leaf.fields().any(|field| !field.field.info().filled).then_some(part),
+    }
+}
+
+/// The part that keeps the kernel from filtering events called `name`.
+fn culprit<'p>(part: &'p Part, name: &str) -> &'p Part {
+    let is_open = |part: &Part| prefilter::is_open(&condition(part), name);
+    match &part.node {
+        Node::Or(items) => items.iter().find(|item| is_open(item)).map_or(part, |item| culprit(item, name)),
+        // All parts let any event through; the one that looks at what the kernel knows was meant to do better.
+        Node::And(items) => {
+            items.iter().find(|item| looks_at_filters(item)).map_or(part, |item| culprit(item, name))
+        }
+        Node::Not(_) | Node::Leaf(_) => part,
+    }
+}
+
+fn looks_at_filters(part: &Part) -> bool {
+    match &part.node {
+        Node::And(items) | Node::Or(items) => items.iter().any(looks_at_filters),
+        Node::Not(inner) => looks_at_filters(inner),
+        Node::Leaf(leaf) => leaf.fields().any(|field| FILTERS.contains(&field.field)),
+    }
+}
+
+fn condition(part: &Part) -> Cond {
+    let all = |items: &[Part]| items.iter().map(condition).collect();
+    match &part.node {
+        Node::And(items) => Cond::And(all(items)),
+        Node::Or(items) => Cond::Or(all(items)),
+        Node::Not(inner) => Cond::Not(Box::new(condition(inner))),
+        Node::Leaf(leaf) => leaf.cond.clone(),
+    }
+}

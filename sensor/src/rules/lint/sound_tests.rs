@@ -1,0 +1,145 @@
+//! Random conditions against many events: what a lint claims, no event disproves.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::super::cases::{self, CaseEvent};
+use super::super::{Options, Scratch, load};
+use super::*;
+
+const LEAVES: &[&str] = &[
+    "evt.type = open",
+    "evt.type in (open, unlink)",
+    "evt.type != unlink",
+    "evt.type = container",
+    "evt.arg.name = x",
+    "evt.arg.path startswith x",
+    "evt.dir = <",
+    "proc.name = a",
+    "proc.name != a",
+    "proc.name in (a, ab)",
+    "proc.name in (b, '')",
+    "proc.name startswith a",
+    "proc.name startswith ab",
+    "proc.name endswith b",
+    "proc.name contains b",
+    "proc.name icontains B",
+    "proc.name glob 'a*'",
+    "proc.name pmatch (a)",
+    "proc.name exists",
+    "proc.name startswith oneof (a, ab)",
+    "proc.name = systemd-journald",
+    "proc.aname = a",
+    "proc.aname in (a, b)",
+    "proc.aname != a",
+    "proc.aname exists",
+    "proc.aname[1] = a",
+    "fd.num = 1",
+    "fd.num != 1",
+    "fd.num < 1",
+    "fd.num <= 1",
+    "fd.num > 0",
+    "fd.num >= 2",
+    "fd.num in (0, 2)",
+    "fd.num exists",
+    "evt.failed = true",
+    "evt.failed = false",
+    "evt.failed != true",
+    "fd.ip = 1.1.1.1",
+    "fd.ip != 1.1.1.1",
+    "fd.ip in (1.1.1.1, 2.2.2.2)",
+    "fd.sip = 1.1.1.1",
+    "fd.net in (1.0.0.0/8)",
+    "fd.types in (file)",
+    "fd.types intersects (file, ipv4)",
+    "toupper(proc.name) = A",
+    "evt.num = 0",
+    "evt.num >= 0",
+];
+
+/// Events over a few values of each field, missing ones among them.
+static EVENTS: LazyLock<Vec<CaseEvent>> = LazyLock::new(|| {
+    let types = [
+        "evt.type: open, evt.arg: {name: x}",
+        "evt.type: open",
+        "evt.type: unlink, evt.arg: {path: xy}",
+        "evt.type: container",
+    ];
+    let names =
+        ["", "proc.name: a", "proc.name: ab", "proc.name: b", "proc.name: ''", "proc.name: systemd-journal"];
+    let ancestors = ["", "proc.aname: [a]", "proc.aname: [b, a]", "proc.aname: [c]"];
+    let numbers = ["", "fd.num: 0", "fd.num: 1", "fd.num: 2", "fd.num: -1"];
+    let others = [
+        "",
+        "evt.failed: true, fd.sip: 1.1.1.1",
+        "evt.failed: false, fd.cip: 2.2.2.2, fd.sip: 1.1.1.1, fd.types: [file]",
+        "fd.cip: 2.2.2.2, fd.sip: 3.3.3.3, fd.types: [file, ipv4]",
+        "fd.sip: 2.2.2.2, fd.types: [ipv4]",
+    ];
+    let mut events = Vec::new();
+    for kind in types {
+        for name in names {
+            for ancestor in ancestors {
+                for number in numbers {
+                    for other in others {
+                        let fields: Vec<&str> = [kind, name, ancestor, number, other]
+                            .into_iter()
+                            .filter(|field| !field.is_empty())
+                            .collect();
+                        let text = format!("{{{}}}", fields.join(", "));
+                        events.push(cases::event(&Source::new("e", text)).unwrap());
+                    }
+                }
+            }
+        }
+    }
+    events
+});
+
+fn condition() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(LEAVES).prop_map(str::to_owned);
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let some = prop::collection::vec(inner.clone(), 2..4);
+        prop_oneof![
+            3 => some.clone().prop_map(|items| format!("({})", items.join(" and "))),
+            2 => some.prop_map(|items| format!("({})", items.join(" or "))),
+            1 => inner.prop_map(|item| format!("not ({item})")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_event_disproves_a_lint(first in condition(), second in condition(), both in any::<bool>()) {
+        let second = if both { format!("({first}) and ({second})") } else { second };
+        let rule = |name: &str, condition: &str| {
+            format!("- rule: {name}\n  desc: d\n  output: o\n  priority: INFO\n  condition: >\n    {condition}\n")
+        };
+        let text = [rule("first", &first), rule("second", &second)].concat();
+        let sources = [Source::new("t.yaml", text.clone())];
+        let rules = load(&sources, &Options { every_field: true, ..Options::default() }).rules.unwrap();
+        let found = run(&sources, &rules);
+        let claims = |lint: &Lint, name: &str, message: &str| {
+            found.iter().any(|finding| {
+                finding.lint == lint
+                    && finding.diagnostic.message.starts_with(message)
+                    && finding.diagnostic.context.iter().any(|item| item.name == name)
+            })
+        };
+        let never = ["first", "second"].map(|name| claims(&conditions::NEVER_TRUE, name, "the condition"));
+        let shadowed = claims(&shadow::SHADOWED_RULE, "second", "rule \"first\"");
+        // What the second rule adds to the first can only narrow it: that must be seen, or why it never fires.
+        let told = found.iter().any(|finding| finding.diagnostic.context.iter().any(|item| item.name == "second"));
+        prop_assert!(!both || told || text.contains("evt.num"), "not shadowed: {text}");
+        let mut scratch = Scratch::default();
+        for event in &*EVENTS {
+            let mut fired = [false; 2];
+            rules.evaluate(&mut scratch, event, |rule| fired[usize::from(rule.name == "second")] = true);
+            prop_assert!(!(never[0] && fired[0]) && !(never[1] && fired[1]), "never true, but {event:?}: {text}");
+            prop_assert!(!shadowed || !fired[1] || fired[0], "shadowed, but {event:?}: {text}");
+        }
+    }
+}

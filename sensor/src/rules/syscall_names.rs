@@ -1,0 +1,52 @@
+//! Names of system calls that have no event of their own in Falco's table, of all architectures: rules may name them
+//! (`evt.type = getpid`), and share the generic event.
+
+/// The names, separated by white space.
+pub const NAMES: &str = "
+_llseek _newselect _sysctl acct add_key adjtimex adjtimex_time32 afs_syscall alarm arch_prctl arm_fadvise64_64
+arm_sync_file_range atomic_barrier atomic_cmpxchg_32 bdflush break cachectl cacheflush cachestat capget
+chown16 chown32 clock_adjtime clock_adjtime32 clock_adjtime64 clock_getres clock_getres_time32
+clock_getres_time64 clock_gettime clock_gettime32 clock_gettime64 clock_nanosleep clock_nanosleep_time32
+clock_nanosleep_time64 clock_settime clock_settime32 clock_settime64 create_module epoll_ctl epoll_ctl_old
+epoll_pwait epoll_pwait2 epoll_wait_old execv exit exit_group faccessat faccessat2 fadvise fadvise64
+fadvise64_64 fallocate fanotify_init fanotify_mark fchmodat2 fchown16 fchown32 fcntl64 fdatasync fgetxattr
+file_get_attr file_set_attr flistxattr fremovexattr fsetxattr fsmount fsopen fspick fstatat fstatat64 fstatfs
+fstatfs64 fsync ftime ftruncate ftruncate64 futex_requeue futex_time32 futex_time64 futex_wait futex_waitv
+futex_wake futimesat futimesat_time32 get_kernel_syms get_mempolicy get_robust_list get_thread_area getcpu
+getdomainname getegid16 getegid32 geteuid16 geteuid32 getgid16 getgid32 getgroups getgroups16 getgroups32
+getitimer getpagesize getpgid getpgrp getpid getpmsg getppid getpriority getrandom getresgid16 getresgid32
+getresuid16 getresuid32 getrusage getsid gettid gettimeofday getuid16 getuid32 getxattr getxattrat gtty idle
+inotify_add_watch inotify_rm_watch io_cancel io_destroy io_getevents io_getevents_time32 io_pgetevents
+io_pgetevents_time64 io_setup io_submit ioperm iopl ioprio_get ioprio_set ipc kcmp kern_features
+kexec_file_load kexec_load landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown16 lchown32
+lgetxattr listmount listxattr listxattrat llistxattr lock lookup_dcookie lremovexattr lsetxattr
+lsm_get_self_attr lsm_list_modules lsm_set_self_attr madvise map_shadow_stack mbind membarrier memfd_secret
+memory_ordering migrate_pages mincore modify_ldt mount_setattr move_mount move_pages mpx mq_getsetattr
+mq_notify mq_open mq_timedreceive mq_timedreceive_time32 mq_timedreceive_time64 mq_timedsend
+mq_timedsend_time32 mq_timedsend_time64 mq_unlink mremap mseal msgctl msgget msgrcv msgsnd msync multiplexer
+name_to_handle_at nanosleep_time32 newfstat newlstat newstat newuname nfsservctl nice old_getrlimit old_mmap
+old_readdir old_select oldfstat oldlstat oldolduname oldstat oldumount olduname oldwait4 open_tree
+open_tree_attr pause pciconfig_iobase pciconfig_read pciconfig_write perf_event_open perfctr personality
+pidfd_send_signal pivot_root pkey_alloc pkey_free pkey_mprotect ppoll_time32 ppoll_time64 pread64 preadv2
+prlimit64 process_madvise process_mrelease prof profil pselect6 pselect6_time32 pselect6_time64 putpmsg
+pwrite64 pwritev2 query_module quotactl_fd readahead readdir readlink readlinkat reboot recvmmsg_time32
+recvmmsg_time64 remap_file_pages removexattr removexattrat request_key restart_syscall rseq rt_sigaction
+rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time32
+rt_sigtimedwait_time64 rt_tgsigqueueinfo rtas s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write
+s390_runtime_instr s390_sthyi sched_get_affinity sched_get_priority_max sched_get_priority_min
+sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
+sched_rr_get_interval_time32 sched_rr_get_interval_time64 sched_set_affinity sched_setaffinity sched_setattr
+sched_setparam sched_setscheduler sched_yield security semtimedop semtimedop_time64 sendfile64 set_mempolicy
+set_mempolicy_home_node set_robust_list set_thread_area set_tid_address setdomainname setfsgid setfsgid16
+setfsgid32 setfsuid setfsuid16 setfsuid32 setgid16 setgid32 setgroups setgroups16 setgroups32 sethostname
+setitimer setpriority setregid16 setregid32 setresgid16 setresgid32 setresuid16 setresuid32 setreuid16
+setreuid32 settimeofday setuid16 setuid32 setxattr setxattrat sgetmask shmat shmctl shmdt shmget sigaction
+sigaltstack signal sigpending sigprocmask sigreturn sigsuspend socketcall spu_create spu_run ssetmask statfs
+statfs64 statmount statx stime stime32 stty subpage_prot swapcontext swapoff swapon switch_endian sync
+sync_file_range sync_file_range2 syncfs sys_debug_setcontext sys_setaltroot syscall sysfs sysinfo syslog
+sysmips tee time time32 timer_create timer_delete timer_getoverrun timer_gettime timer_gettime32
+timer_gettime64 timer_settime timer_settime32 timer_settime64 timerfd timerfd_gettime timerfd_gettime32
+timerfd_gettime64 timerfd_settime timerfd_settime32 timerfd_settime64 times truncate truncate64 tuxcall
+ugetrlimit ulimit umask uname uselib ustat utime utime32 utimensat utimensat_time32 utimensat_time64 utimes
+utimes_time32 utrap_install vhangup vm86 vm86old vmsplice vserver wait4 waitid waitpid
+";
