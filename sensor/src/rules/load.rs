@@ -10,7 +10,8 @@ use super::Priority;
 use super::check::{self, Cond, Findings};
 use super::codes;
 use super::collector::{self, Collector};
-use super::compile::{self, Compiler, Program};
+use super::compile::{self, Program};
+use super::counters::{Counters, Judged};
 use super::diagnostic::{Code, Complaint, Diagnostic, FileReport, Schema};
 use super::evaluate::{self, Scratch};
 use super::event::{Event, EventType};
@@ -111,6 +112,14 @@ pub struct Rule {
     pub status: Status,
     /// The condition for those who want to see it.
     pub(super) kept: Kept,
+    counters: Counters,
+}
+
+impl Rule {
+    /// What the rule has cost and yielded since it was loaded.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
 }
 
 /// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
@@ -123,6 +132,7 @@ pub struct RuleSet {
     matching: Matching,
     requirements: Requirements,
     pub(super) sources: Sources,
+    judged: Arc<Judged>,
 }
 
 impl RuleSet {
@@ -153,7 +163,7 @@ impl RuleSet {
 
     /// True when some rule can fire on events of the type.
     pub fn can_fire(&self, event: EventType) -> bool {
-        self.program.plan(event).is_some_and(|plan| !plan.entries.is_empty())
+        !self.program.groups_of(event).is_empty()
     }
 
     /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
@@ -164,8 +174,15 @@ impl RuleSet {
         event: &E,
         mut on_match: impl FnMut(&'s Rule),
     ) {
-        self.program.evaluate(self.id, scratch, event, |rule| {
+        self.judged.count(event.event_type());
+        let sample = |rule: u32, ns: u64| {
             if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.sample(ns);
+            }
+        };
+        self.program.evaluate(self.id, scratch, event, sample, |rule| {
+            if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.fired();
                 on_match(rule);
             }
             self.matching == Matching::All
@@ -247,7 +264,7 @@ fn build(
     warnings: &mut Vec<Complaint>,
 ) -> Result<RuleSet, Complaint> {
     let resolver = Resolver::new(collector)?;
-    let mut compiler = Compiler::default();
+    let judged = Arc::new(Judged::new(event_types::count()));
     let mut prefilter = Prefilter::default();
     let mut sharing = Sharing::default();
     let mut rules = Vec::new();
@@ -255,11 +272,10 @@ fn build(
     for definition in collector.rules.iter().filter(|definition| definition.source_known()) {
         let around = |complaint: Complaint| complaint.within("rule", &definition.name, definition.place.at);
         let mut said = Vec::new();
-        match rule(definition, &resolver, options, &mut budget, &mut said) {
+        match rule(definition, &resolver, options, &judged, &mut budget, &mut said) {
             Ok(mut rule) => {
                 sharing.share(&mut rule.kept.cond);
                 if rule.status.fires() {
-                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &rule.kept.cond);
                     prefilter.add(&rule.kept.cond);
                 }
                 rules.push(rule);
@@ -277,14 +293,19 @@ fn build(
         warnings.extend(said.into_iter().map(around));
     }
     warnings.extend(resolver.unused(collector));
+    let firing = rules.iter().enumerate().filter(|(_, rule)| rule.status.fires());
+    let conditions: Vec<(u32, &Cond)> =
+        firing.map(|(number, rule)| (u32::try_from(number).unwrap_or(u32::MAX), &rule.kept.cond)).collect();
+    let program = compile::program(&conditions);
     Ok(RuleSet {
         id: evaluate::next_id(),
         rules,
-        program: compiler.finish(),
+        program,
         prefilter,
         matching: options.matching,
         requirements: collector.requirements.clone(),
         sources: resolver.sources(collector, Arc::clone(texts)),
+        judged,
     })
 }
 
@@ -299,6 +320,7 @@ fn rule(
     definition: &collector::Rule,
     resolver: &Resolver<'_>,
     options: &Options,
+    judged: &Arc<Judged>,
     budget: &mut Budget,
     warnings: &mut Vec<Complaint>,
 ) -> Result<Rule, Complaint> {
@@ -349,6 +371,7 @@ fn rule(
         extra,
         status,
         kept: Kept::new(written, cond, exceptions, definition.place.at),
+        counters: Counters::new(types.into(), Arc::clone(judged)),
     })
 }
 

@@ -2,14 +2,17 @@
 
 use std::fmt::Write;
 
+use bumpalo::Bump;
+
 use super::ast::Operand;
 use super::check::{self, Findings};
+use super::compute::Computed;
 use super::diagnostic::{Code, Complaint};
 use super::event::{Event, Value};
 use super::fields::{Field, FieldError, FieldRef, Flags};
 use super::parse;
 use super::text::Text;
-use super::transform::{self, Compute, Computed};
+use super::transform::{self, Compute};
 
 /// What stands for a missing value.
 const MISSING: &str = "<NA>";
@@ -179,7 +182,7 @@ impl Template {
                     *width
                 }
                 Segment::Transform { compute, width } => {
-                    match compute.run(event) {
+                    match compute.run(event, &Bump::new()) {
                         None => out.push_str(MISSING),
                         Some(Computed::List(items)) => {
                             out.push('(');
@@ -191,7 +194,7 @@ impl Template {
                             }
                             out.push(')');
                         }
-                        Some(one) => one.value().map_or((), |value| print(value, out)),
+                        Some(Computed::One(value)) => print(value, out),
                     }
                     *width
                 }
