@@ -1,8 +1,9 @@
-//! `falconet rules`: check rule files and run their test cases, without root and without a kernel. One file per
-//! subcommand.
+//! `falconet rules`: check rule files and run their test cases, without root and without a kernel; ask the running sensor about
+//! its rules.
 
 mod check;
 mod junit;
+mod running;
 mod sarif;
 mod test;
 mod why;
@@ -23,11 +24,20 @@ enum Command {
     Check(check::Args),
     /// Run files of test cases: which events must make which rules fire.
     Test(test::Args),
+    /// Tell what happens around a rule in the running sensor: matches, and near misses with the comparison that failed.
+    Watch(running::WatchArgs),
+    /// The rules that the running sensor uses, and what they have counted.
+    Status(running::StatusArgs),
+    /// Make the running sensor load its rules again, and tell what came of it.
+    Reload(running::ReloadArgs),
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
+        Command::Watch(args) => running::watch(args),
+        Command::Status(args) => running::status(args),
+        Command::Reload(args) => running::reload(args),
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod facts;
 mod live;
 mod query;
+mod rules;
 mod session;
 mod system;
 
@@ -17,6 +18,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use alerts::PriorityName;
 pub use error::ApiError;
 
 use super::{App, guard};
@@ -43,6 +45,8 @@ fn routes() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(counts::timeline))
         .routes(routes!(live::live))
         .routes(routes!(query::help))
+        .routes(routes!(rules::all))
+        .routes(routes!(rules::one))
         .routes(routes!(system::status))
         .routes(routes!(system::test));
     (open, guarded)

@@ -10,6 +10,9 @@ export type Counts = Schemas["Counts"];
 export type Group = Schemas["GroupName"];
 export type Timeline = Schemas["Timeline"];
 export type Status = Schemas["SystemStatus"];
+export type Rules = Schemas["Rules"];
+export type RuleRow = Schemas["RuleRow"];
+export type RuleDetail = Schemas["RuleDetail"];
 export type Batch = Schemas["Batch"];
 export type QueryHelp = Schemas["QueryHelp"];
 
@@ -69,6 +72,9 @@ export const api = {
     take(client.GET("/api/v1/timeline", { params: { query: { query, buckets } }, signal })),
   help: (text: string, cursor: number, signal?: AbortSignal) =>
     take(client.GET("/api/v1/query", { params: { query: { text, cursor } }, signal })),
+  rules: (signal?: AbortSignal) => take(client.GET("/api/v1/rules", { signal })),
+  rule: (name: string, signal?: AbortSignal) =>
+    take(client.GET("/api/v1/rules/one", { params: { query: { name } }, signal })),
   status: (signal?: AbortSignal) => take(client.GET("/api/v1/status", { signal })),
   test: () => take(client.POST("/api/v1/test")),
 };
