@@ -5,7 +5,10 @@ use falconet::alert::Alert;
 use falconet::alert::json::utc;
 use falconet::rules::{Options, Priority, Source, cases, load};
 use falconet::ui::StatusSource;
-use falconet::ui::status::{Loss, OutputStatus, SensorStatus, Status, Watching};
+use falconet::ui::api::PriorityName;
+use falconet::ui::status::{
+    FailedLoad, Loss, OutputStatus, RuleDetail, RuleRow, RuleState, Rules, SensorStatus, Status, Watching,
+};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 use uuid::Uuid;
@@ -441,4 +444,68 @@ impl StatusSource for MadeUpStatus {
             ],
         }
     }
+
+    fn rules(&self) -> Option<Rules> {
+        Some(Rules {
+            rules: rules(),
+            origin: "2 files".into(),
+            loaded: utc(self.started),
+            loads: 3,
+            failures: 1,
+            failed: Some(FailedLoad {
+                time: utc(self.started + 60 * SECOND),
+                reason: "/etc/falconet/rules.d/own.yaml:12:16: unknown field \"proc.nam\"; did you mean \"proc.name\"?".into(),
+                diagnostics: Some(
+                    "/etc/falconet/rules.d/own.yaml:12:16: unknown field \"proc.nam\"; did you mean \"proc.name\"?\n  in rule \"Own\"\n  \
+                     | condition: proc.nam = sh\n  |            ^^^^^^^^\n  LOAD_ERR_COMPILE_CONDITION (Error compiling condition)"
+                        .into(),
+                ),
+            }),
+        })
+    }
+
+    fn rule(&self, name: &str) -> Option<RuleDetail> {
+        let row = rules().into_iter().find(|rule| rule.name == name)?;
+        Some(RuleDetail {
+            condition: "spawned_process and container\nand shell_procs".into(),
+            effective: "evt.type in (execve, execveat) and container.id != host and proc.name in (bash, dash, sh, zsh)".into(),
+            place: Some("/etc/falconet/rules.d/shell.yaml:31".into()),
+            event_types: vec!["execve".into(), "execveat".into()],
+            unfiltered: vec!["execve".into(), "execveat".into()],
+            row,
+        })
+    }
+}
+
+/// The rules that the alerts are made up of, in every state.
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn rules() -> Vec<RuleRow> {
+    let row = |(n, kind): (usize, &Kind)| {
+        let n = n as u64;
+        let (status, reason) = match n % 7 {
+            4 => (
+                RuleState::Limited,
+                Some(
+                    "comparisons of proc.is_exe_upper_layer count as false, for this sensor cannot fill them yet",
+                ),
+            ),
+            5 => (RuleState::Inactive, Some("it needs ka.verb, which this sensor cannot fill yet")),
+            6 => (RuleState::Disabled, None),
+            _ => (RuleState::Active, None),
+        };
+        let runs = matches!(status, RuleState::Active | RuleState::Limited);
+        RuleRow {
+            name: kind.rule.into(),
+            priority: PriorityName::from(kind.priority),
+            source: "syscall".into(),
+            tags: kind.tags.iter().map(|tag| (*tag).into()).collect(),
+            desc: format!("{}, which is rarely meant well.", kind.sentence),
+            status,
+            reason: reason.map(Into::into),
+            matched: if runs { 1201 / (n + 1) } else { 0 },
+            evaluated: if runs { 48_220_119 / (n + 1) } else { 0 },
+            ns_per_event: (runs && n != 3).then(|| 3.7 + n as f64 * 11.3),
+        }
+    };
+    KINDS.iter().enumerate().map(row).collect()
 }

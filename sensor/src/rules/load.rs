@@ -125,6 +125,13 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// The event types on which the rule can fire, or could if it were active.
+    pub fn event_types(&self) -> Vec<EventType> {
+        compile::possible_types(&self.kept.cond)
+    }
+}
+
 /// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
 #[derive(Debug)]
 pub struct RuleSet {

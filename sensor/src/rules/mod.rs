@@ -63,6 +63,7 @@ pub use options::{Matching, Options};
 pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
+pub use suggest::nearest;
 pub use trace::Trace;
 
 #[cfg(test)]

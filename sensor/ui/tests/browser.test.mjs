@@ -10,6 +10,7 @@ const rows = (page) => page.locator("[role=row]");
 const query = (page) => new URL(page.url()).searchParams.get("q");
 const param = (page, name) => new URL(page.url()).searchParams.get(name);
 const LIST = "/alerts?q=since%3A24h";
+const RULES = "/rules?q=since%3A24h";
 
 test("log in, see, log out", async () => {
   const { page, finish } = await open("few", "/", { login: false });
@@ -37,6 +38,8 @@ for (const theme of ["light", "dark"]) {
         ["few", "/alerts?q=nonsense", "Nothing matches"],
         ["few", "/alerts?q=what:ever", "not understood"],
         ["few", "/alerts?q=hostile", "Critical"],
+        ["many", RULES, "can fire"],
+        ["many", `${RULES}&rule=Terminal+shell+in+container`, "As it is judged"],
       ];
       for (const [server, path, text] of screens) {
         const { page, finish } = await open(server, path, { size, theme });
@@ -198,6 +201,30 @@ test("dragging over the chart zooms in, Back zooms out", async () => {
   assert.ok(hours > 2 && hours < 3, `${hours} hours of 24 were dragged over`);
   await page.goBack();
   assert.equal(query(page), "since:24h");
+  await finish();
+});
+
+test("rules: found, opened, ordered, and from there to their alerts", async () => {
+  const { page, finish } = await open("many", RULES);
+  const names = () => page.locator("tbody .name").allInnerTexts();
+  await page.getByRole("alert", { name: "The last load failed" }).getByText("LOAD_ERR_COMPILE_CONDITION").waitFor();
+  const all = await names();
+  await page.getByRole("searchbox", { name: "Search rules" }).fill("shell EXECUTION");
+  assert.deepEqual((await names()).map((name) => name.trim().split("\n").at(-1)), ["Terminal shell in container"]);
+  await page.getByRole("link", { name: "Terminal shell in container" }).click();
+  const panel = page.getByRole("complementary", { name: "Rule" });
+  await panel.getByText("and shell_procs").waitFor();
+  assert.equal(param(page, "rule"), "Terminal shell in container");
+  await page.getByRole("searchbox", { name: "Search rules" }).fill("");
+  await page.getByRole("button", { name: "Alerts", exact: true }).click();
+  assert.notDeepEqual(await names(), all);
+  await page.keyboard.press("Escape");
+  await panel.waitFor({ state: "detached" });
+  await page.locator("tbody .alerts a").first().click();
+  await rows(page).first().waitFor();
+  assert.match(query(page), /^since:24h rule:/);
+  await page.goBack();
+  await page.getByText("can fire").waitFor();
   await finish();
 });
 

@@ -1,5 +1,5 @@
-//! `falconet rules`: check rule files and run their test cases, without root and without a kernel. One file per
-//! subcommand.
+//! `falconet rules`: check rule files and run their test cases, without root and without a kernel; ask the running sensor about
+//! its rules.
 
 mod alert_event;
 mod check;
@@ -7,6 +7,7 @@ mod explain;
 mod junit;
 mod list;
 mod paint;
+mod running;
 mod sarif;
 mod show;
 mod test;
@@ -35,6 +36,12 @@ enum Command {
     Explain(explain::Args),
     /// Run files of test cases: which events must make which rules fire.
     Test(test::Args),
+    /// Tell what happens around a rule in the running sensor: matches, and near misses with the comparison that failed.
+    Watch(running::WatchArgs),
+    /// The rules that the running sensor uses, and what they have counted.
+    Status(running::StatusArgs),
+    /// Make the running sensor load its rules again, and tell what came of it.
+    Reload(running::ReloadArgs),
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -44,5 +51,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Command::Show(args) => show::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(args),
+        Command::Watch(args) => running::watch(args),
+        Command::Status(args) => running::status(args),
+        Command::Reload(args) => running::reload(args),
     }
 }

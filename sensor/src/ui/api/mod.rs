@@ -9,6 +9,7 @@ mod facts;
 mod fields;
 mod live;
 mod query;
+mod rules;
 mod session;
 mod system;
 
@@ -19,6 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use alerts::PriorityName;
 pub use error::ApiError;
 
 use super::{App, guard};
@@ -46,6 +48,8 @@ fn routes() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(live::live))
         .routes(routes!(query::help))
         .routes(routes!(fields::fields))
+        .routes(routes!(rules::all))
+        .routes(routes!(rules::one))
         .routes(routes!(system::status))
         .routes(routes!(system::test));
     (open, guarded)

@@ -10,6 +10,9 @@ export type Counts = Schemas["Counts"];
 export type Group = Schemas["GroupName"];
 export type Timeline = Schemas["Timeline"];
 export type Status = Schemas["SystemStatus"];
+export type Rules = Schemas["Rules"];
+export type RuleRow = Schemas["RuleRow"];
+export type RuleDetail = Schemas["RuleDetail"];
 export type Batch = Schemas["Batch"];
 export type QueryHelp = Schemas["QueryHelp"];
 export type ConditionPart = Schemas["ConditionPart"];
@@ -72,6 +75,9 @@ export const api = {
   help: (text: string, cursor: number, signal?: AbortSignal) =>
     take(client.GET("/api/v1/query", { params: { query: { text, cursor } }, signal })),
   fields: () => take(client.GET("/api/v1/fields")),
+  rules: (signal?: AbortSignal) => take(client.GET("/api/v1/rules", { signal })),
+  rule: (name: string, signal?: AbortSignal) =>
+    take(client.GET("/api/v1/rules/one", { params: { query: { name } }, signal })),
   status: (signal?: AbortSignal) => take(client.GET("/api/v1/status", { signal })),
   test: () => take(client.POST("/api/v1/test")),
 };
