@@ -121,7 +121,7 @@ pub fn source(path: &Path) -> Result<Source, FilesError> {
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + error.as_bytes()[..at].split(|byte| *byte == b'\n').skip(1).count();
         fail(io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8")))
     })?;
     Ok(Source::new(path.display().to_string(), text))

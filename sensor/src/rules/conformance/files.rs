@@ -243,15 +243,14 @@ fn warnings(case: &Case, loaded: &Loaded) -> Result<(), String> {
     };
     let mut left = found.clone();
     for told in expected {
-        match left.iter().position(|diagnostic| tells(told, diagnostic).is_ok()) {
-            Some(at) => drop(left.remove(at)),
-            None => {
-                let list: Vec<String> = found
-                    .iter()
-                    .map(|d| format!("{d}\n  ({})", tells(told, d).err().unwrap_or_default()))
-                    .collect();
-                return Err(format!("no warning is {told:?}, but\n{}", list.join("\n")));
-            }
+        if let Some(at) = left.iter().position(|diagnostic| tells(told, diagnostic).is_ok()) {
+            left.remove(at);
+        } else {
+            let list: Vec<String> = found
+                .iter()
+                .map(|d| format!("{d}\n  ({})", tells(told, d).err().unwrap_or_default()))
+                .collect();
+            return Err(format!("no warning is {told:?}, but\n{}", list.join("\n")));
         }
     }
     let left: Vec<String> = left.iter().map(ToString::to_string).collect();
