@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
+use crate::rules::domains::DOMAINS;
 use crate::rules::{RuleSet, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
@@ -80,6 +81,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let stats = Arc::new(Stats::default());
     overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
     let judge = judge(&config, rules, layout, hostname.clone(), log.clone(), stats.clone(), &mut phases)?;
+    DOMAINS.keep_resolved().map_err(|e| {
+        Failure::new(Class::Unavailable, anyhow!("the thread that resolves domain names: {e}"))
+    })?;
     let engine = start_engine(lanes, judge, &probe, stats.clone())?;
     let counted = probe.counters().clone();
     let reloader = Reloader {
@@ -139,6 +143,9 @@ pub(super) fn load_rules(
     let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
     let loaded = ruleset::load(config, &sources);
     for report in &loaded.files {
+        if let Schema::Failed(_) = report.schema {
+            Phases::note(report.schema_line());
+        }
         for warning in &report.warnings {
             Phases::note(warning);
         }

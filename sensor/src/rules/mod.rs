@@ -1,6 +1,6 @@
 //! Falco's rule language. The stages in the order in which a rule passes through them:
 //!
-//! `load` (files, reports) -> `yaml` -> `collector` (definition, append, override; `exceptions`) -> `resolve` (lists,
+//! `load` (files, reports) -> [`crate::yaml`] -> `collector` (definition, append, override; `exceptions`) -> `resolve` (lists,
 //! macros) -> `parse` -> `check` (types, operators, literals) -> `compile` (one program for all rules) -> `evaluate`;
 //! `output` compiles what an alert says. `tree` and `trace` show a condition to people, by itself and for one event.
 
@@ -10,13 +10,20 @@ mod check;
 mod codes;
 mod collector;
 mod compile;
+mod compute;
+mod counters;
+pub mod describe;
 pub mod diagnostic;
+pub mod domains;
 mod evaluate;
 pub mod event;
 pub mod event_types;
 mod exceptions;
+mod families;
 pub mod fields;
 pub mod files;
+mod fnmatch;
+mod graph;
 pub mod lint;
 mod literals;
 mod load;
@@ -24,6 +31,7 @@ mod lookup;
 mod matcher;
 pub mod options;
 pub mod output;
+mod overrides;
 mod params;
 mod parse;
 mod pattern;
@@ -31,8 +39,9 @@ mod plan;
 pub mod prefilter;
 mod priority;
 mod reader;
-mod requirements;
+pub mod requirements;
 mod resolve;
+mod schema;
 mod services;
 mod stack;
 pub mod stock;
@@ -42,9 +51,10 @@ mod text;
 pub mod trace;
 mod transform;
 pub mod tree;
+mod values;
 pub mod watch;
-mod yaml;
 
+pub use counters::{Counters, SAMPLED};
 pub use evaluate::Scratch;
 pub use event::{Event, EventType, Value};
 pub use fields::{Field, FieldArg, FieldRef};

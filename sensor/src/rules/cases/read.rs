@@ -9,9 +9,9 @@ use super::super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Fla
 use super::super::load::Source;
 use super::super::services;
 use super::super::suggest;
-use super::super::yaml::{self, Node, Yaml};
 use super::event::{CaseEvent, Owned, UNTYPED, Written};
 use super::{Case, CaseError, CaseFile, Named, Remark};
+use crate::yaml::{self, Node, Yaml};
 
 /// Farthest ancestor that can be written; deeper than any process tree.
 const FARTHEST: u32 = 1024;
@@ -72,8 +72,8 @@ struct Entry<'n> {
 
 impl Reader<'_> {
     fn document(&self) -> Result<Node, CaseError> {
-        let documents =
-            yaml::documents(&self.source.text).map_err(|error| self.error(error.at, error.message))?;
+        let documents = yaml::documents(&self.source.text, yaml::Twice::Refused)
+            .map_err(|error| self.error(error.at, error.message))?;
         let mut documents = documents.into_iter().filter(|document| !document.is_null());
         let Some(first) = documents.next() else { return Err(self.error(0, "the file is empty")) };
         match documents.next() {
@@ -333,9 +333,9 @@ impl Reader<'_> {
 
 /// A field that does not exist, with what was meant.
 fn told(error: &FieldError) -> String {
-    match error {
-        FieldError::Unknown { suggestion: Some(meant), .. } => format!("{error} (did you mean '{meant}'?)"),
-        _ => error.to_string(),
+    match error.suggestion() {
+        Some(meant) => format!("{error} (did you mean '{meant}'?)"),
+        None => error.to_string(),
     }
 }
 

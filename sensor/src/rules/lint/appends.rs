@@ -7,8 +7,8 @@ use super::super::ast::Expr;
 use super::super::parse;
 use super::super::reader::File;
 use super::super::text::Text;
-use super::super::yaml::{self, Node, Yaml};
 use super::{Context, Level, Lint, Report};
+use crate::yaml::{self, Node, Twice, Yaml};
 
 pub static AND_AFTER_OR: Lint = Lint {
     id: "append-and-after-or",
@@ -31,7 +31,7 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
     let mut known = Known::new();
     for (number, source) in (0u32..).zip(context.sources) {
         let file = File { number, text: &source.text };
-        for document in yaml::documents(&source.text).unwrap_or_default() {
+        for document in yaml::documents(&source.text, Twice::First).unwrap_or_default() {
             let Yaml::Seq(items) = &document.yaml else { continue };
             for item in items {
                 for kind in ["macro", "rule"] {
