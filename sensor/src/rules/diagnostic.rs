@@ -496,9 +496,7 @@ mod tests {
     #[test]
     fn the_json_is_falcos() {
         let text = "- rule: r\n  desc: d\n  output: o\n  priority: info\n  condition: evt.type=open and proc.nmae=x\n";
-        let position = |name: &str, line: usize, column: usize, offset: usize| {
-            serde_json::json!({"name": name, "line": line, "column": column, "offset": offset})
-        };
+        let position = |name: &str, line: usize, column: usize, offset: usize| serde_json::json!({"name": name, "line": line, "column": column, "offset": offset});
         let expression = "\"evt.type=open and...\"";
         assert_eq!(
             report(text).json(),
@@ -531,9 +529,8 @@ mod tests {
     fn a_long_line_is_cut_around_the_mistake() {
         let many = vec!["proc.name=x"; 100].join(" or ");
         let condition = format!("evt.type=open and ({many} or proc.nmae=é or {many})");
-        let report = report(&format!(
-            "- {{rule: r, desc: d, output: o, priority: INFO, condition: '{condition}'}}\n"
-        ));
+        let report =
+            report(&format!("- {{rule: r, desc: d, output: o, priority: INFO, condition: '{condition}'}}\n"));
         let error = &report.errors[0];
         let (at, len) = error.caret;
         let snippet: Vec<char> = error.snippet.chars().collect();
@@ -548,7 +545,9 @@ mod tests {
 
     #[test]
     fn the_text_tells_what_was_meant_and_what_the_schema_misses() {
-        let shown = report("- rule: r\n  desc: d\n  output: o\n  priority: warnng\n  condition: evt.type=open\n").to_string();
+        let shown =
+            report("- rule: r\n  desc: d\n  output: o\n  priority: warnng\n  condition: evt.type=open\n")
+                .to_string();
         for part in [
             "f.yaml: Invalid\n   f.yaml | schema validation: failed\n      line 4: [0].priority is none of",
             "1 Errors:\nf.yaml:4:13: Invalid priority (did you mean 'Warning'?)\nIn rules content: (f.yaml:1:1)\n    \
