@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::{Arc, LazyLock};
 
 use falconet::capture::format::{self, Frame, Header, Watched};
+use falconet::capture::player::Only;
 use falconet::capture::{Player, Reader, read, write};
 use falconet::engine::raise::TextOptions;
 use falconet::rules::fields::{FIELDS, Flags};
@@ -82,7 +83,7 @@ static HEADER: LazyLock<Header> = LazyLock::new(|| Header {
 });
 
 fn player(header: &Header) -> Player {
-    Player::new(header, RULES.clone(), TextOptions::default())
+    Player::new(header, RULES.clone(), TextOptions::default(), Only::default())
 }
 
 /// Records: for each one a byte for its kind, two for its length, and its bytes as they are, but for kind and length in the

@@ -152,7 +152,7 @@ pub(super) fn load_rules(
     let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
     let loaded = ruleset::load(config, &sources);
     for report in &loaded.files {
-        if let Schema::Failed(_) = report.schema {
+        if let crate::rules::diagnostic::Schema::Failed(_) = report.schema {
             Phases::note(report.schema_line());
         }
         for warning in &report.warnings {

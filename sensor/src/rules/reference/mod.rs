@@ -130,6 +130,19 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
     if unfilled(check) {
         return false;
     }
+    if let (Some(modifier), Right::List(values)) = (check.modifier, &check.right) {
+        let one = |value: &super::ast::Value| Check {
+            modifier: None,
+            right: Right::Value(value.clone()),
+            ..check.clone()
+        };
+        let true_of = values.iter().filter(|value| leaf(&one(value), event)).count();
+        return match modifier {
+            Modifier::Any => true_of >= 1,
+            Modifier::One => true_of == 1,
+            Modifier::All => !values.is_empty() && true_of == values.len(),
+        };
+    }
     let Some(left) = operand(&check.left, event) else { return false };
     if check.op == Op::Exists {
         return true;
@@ -138,7 +151,11 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
         Operand::Field(text) => {
             let field = field(text);
             let either = matches!(field.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto);
-            (kind_of(field.kind()), either, field.field == Field::FdNet && check.op == Op::In)
+            (
+                kind_of(field.kind()),
+                either,
+                field.field == Field::FdNet && matches!(check.op, Op::In | Op::Intersects),
+            )
         }
         Operand::Transform(transform) if transform.function == Function::Len => (Kind::Number, false, false),
         Operand::Transform(_) => (Kind::Bytes, false, false),
@@ -157,12 +174,7 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
         Right::List(values) => Box::new(move |left| {
             let values = if first_only { &values[..values.len().min(1)] } else { values };
             let op = if check.op == Op::Intersects || check.op == Op::In { Op::Eq } else { check.op };
-            let true_of = values.iter().filter(|value| compare(kind, left, op, &value.bytes)).count();
-            match check.modifier {
-                None | Some(Modifier::Any) => true_of >= 1,
-                Some(Modifier::One) => true_of == 1,
-                Some(Modifier::All) => !values.is_empty() && true_of == values.len(),
-            }
+            values.iter().any(|value| compare(kind, left, op, &value.bytes))
         }),
     };
     match left {
