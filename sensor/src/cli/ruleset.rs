@@ -11,14 +11,15 @@ use crate::rules::prefilter::Need;
 use crate::rules::{self, Loaded, RuleSet, Source};
 
 /// Keys of the configuration that count at a reload.
-pub const KEYS: [&str; 5] = ["rules_files", "rules", "rule_matching", "priority", "append_output"];
+pub const KEYS: [&str; 6] =
+    ["rules_files", "rules_file", "rules", "rule_matching", "priority", "append_output"];
 
 /// The configured rule files, or ours.
 pub fn read(config: &Config) -> Result<Vec<Source>, FilesError> {
     if config.sensor.rules_files.is_empty() {
         Ok(rules::stock())
     } else {
-        rules::files::read(&config.sensor.rules_files)
+        rules::files::configured(&config.sensor.rules_files)
     }
 }
 

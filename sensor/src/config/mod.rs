@@ -57,7 +57,9 @@ impl std::fmt::Debug for Given {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SensorConfig {
-    /// Rule files and directories, in order. Without any, the stock rules.
+    /// Rule files and directories, in order; those that are not there are passed over. Without any, the stock rules. Falco's
+    /// older name for it is `rules_file`.
+    #[serde(alias = "rules_file", deserialize_with = "one_or_many")]
     pub rules_files: Vec<PathBuf>,
     /// Enables and disables, in order, e.g. `- disable: {rule: "Terminal*"}`.
     pub rules: Vec<Selection>,
@@ -128,6 +130,20 @@ impl SensorConfig {
             ..crate::rules::Options::default()
         }
     }
+}
+
+/// A path, or a list of them.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a path or a list of paths")]
+    enum OneOrMany {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(path) => vec![path],
+        OneOrMany::Many(paths) => paths,
+    })
 }
 
 fn priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
@@ -207,6 +223,11 @@ impl<'a> Parts<'a> {
             let message = format!("unknown field `{key}`, expected one of {}", list.join(", "));
             return Err(error::value_error(file, &document.places, key, &message));
         }
+        let both = ["rules_files", "rules_file"];
+        if both.iter().all(|key| object.contains_key(*key)) {
+            let message = "`rules_files` and `rules_file` are two names of one key; keep one of them";
+            return Err(error::value_error(file, &document.places, both[1], message));
+        }
         // A key without a value is as good as absent.
         let keys = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
         Ok(Self { file, places: document.places, keys })
@@ -256,6 +277,15 @@ mod tests {
     }
 
     #[test]
+    fn rule_files_have_an_old_name_and_may_be_one() {
+        for text in
+            ["rules_file: /a.yaml", "rules_file: [/a.yaml]", "rules_files: /a.yaml", "rules_files: [/a.yaml]"]
+        {
+            assert_eq!(read(text).unwrap().sensor.rules_files, [PathBuf::from("/a.yaml")], "{text}");
+        }
+    }
+
+    #[test]
     fn the_example_shows_the_defaults() {
         let text = include_str!("../../../docs/falconet.example.yaml");
         let example = read(text).unwrap();
@@ -277,6 +307,11 @@ mod tests {
             ("priority: high", "falconet.yaml:1:1: priority: unknown priority \"high\""),
             ("buffer_mib: 0", "not between 1 and 512"),
             ("rule_matching: fist", "unknown value; did you mean `first`?"),
+            (
+                "rules_files: [a]\nrules_file: [b]",
+                "falconet.yaml:2:1: rules_file: `rules_files` and `rules_file` are two",
+            ),
+            ("rules_file: {a: b}", "falconet.yaml:1:1: rules_file: expected a path or a list of paths"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");

@@ -140,12 +140,9 @@ fn resolve(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Compla
 
 /// The warning about a deprecated field.
 pub fn deprecated(field: &FieldRef, span: Span) -> Complaint {
-    let mut complaint = Complaint::new(
-        Code::DeprecatedItem,
-        span.at,
-        format!("usage of deprecated field '{field}' has been detected"),
-    )
-    .spanning(span.len);
+    let mut complaint =
+        Complaint::new(Code::DeprecatedItem, span.at, format!("usage of deprecated field '{field}'"))
+            .spanning(span.len);
     complaint.deprecated_field = Some(field.to_string());
     complaint
 }

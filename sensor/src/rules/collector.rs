@@ -3,15 +3,16 @@
 //! A name keeps the position of its first definition (`index`); `visible` is the position of the latest definition or
 //! append, which decides what its text may refer to.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 
 use super::Priority;
 use super::diagnostic::{Code, Complaint};
 use super::exceptions::{self, Exception};
 use super::options::Options;
+use super::overrides::Change;
 use super::reader::File;
-use super::requirements;
+use super::requirements::Requirements;
 use super::text::{Origin, Text};
 use super::yaml::{Node, Yaml};
 
@@ -26,7 +27,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct List {
     pub name: String,
-    pub items: Vec<String>,
+    pub items: Vec<Text>,
     pub place: Place,
 }
 
@@ -34,6 +35,8 @@ pub struct List {
 pub struct Macro {
     pub name: String,
     pub condition: Text,
+    /// Where the condition stands, by Falco's account: that of the definition.
+    pub condition_at: Origin,
     pub place: Place,
 }
 
@@ -50,8 +53,21 @@ pub struct Rule {
     pub warn_evttypes: bool,
     pub skip_if_unknown_filter: bool,
     pub exceptions: Vec<Exception>,
+    /// Where condition and output stand, by Falco's account: those of the definition.
+    pub condition_at: Origin,
+    pub output_at: Origin,
     pub place: Place,
 }
+
+impl Rule {
+    /// False for a rule whose source no event has: it is kept for what later items say about it, and never compiled.
+    pub fn source_known(&self) -> bool {
+        self.source == SYSCALL
+    }
+}
+
+/// The source of all events here, and of a rule that names none.
+const SYSCALL: &str = "syscall";
 
 /// Items of one kind in order of definition, found by name.
 #[derive(Debug, Clone)]
@@ -90,8 +106,7 @@ pub struct Collector {
     pub lists: Items<List>,
     pub macros: Items<Macro>,
     pub rules: Items<Rule>,
-    /// Rules left out because of their source; later appends to them are passed over.
-    skipped: HashSet<String>,
+    pub requirements: Requirements,
     sequence: usize,
 }
 
@@ -133,24 +148,6 @@ const REPLACEABLE: &[&str] = &[
     "capture_duration",
 ];
 
-/// What `append` and `override` of an item ask for.
-struct Change<'n> {
-    append: Vec<&'n str>,
-    replace: Vec<&'n str>,
-    /// Written as the old `append: true`.
-    legacy: bool,
-}
-
-impl Change<'_> {
-    fn appends(&self, key: &str) -> bool {
-        self.append.contains(&key)
-    }
-
-    fn none(&self) -> bool {
-        self.append.is_empty() && self.replace.is_empty() && !self.legacy
-    }
-}
-
 impl Collector {
     /// Takes in every item of a file; stops at the first error.
     pub fn read(
@@ -183,37 +180,32 @@ impl Collector {
         options: &Options,
         warnings: &mut Vec<Complaint>,
     ) -> Result<(), Complaint> {
+        let at = file.origin(item);
         if !matches!(item.yaml, Yaml::Map(_)) {
             let message = "Unexpected element type. Each element should be a yaml associative array.";
-            return Err(file.invalid(item, message));
+            return Err(file.invalid(item, message).within("rules content item", "", at));
         }
         if item.get("required_engine_version").is_some() {
-            return requirements::engine_version(file, item, options)
-                .map_err(|c| c.within("required_engine_version", ""));
+            return self.requirements.engine(file, item, options, warnings);
         }
-        if let Some(entries) = item.get("required_plugin_versions") {
-            return requirements::plugin_versions(file, entries, options)
-                .map_err(|c| c.within("required plugin versions", ""));
+        if item.get("required_plugin_versions").is_some() {
+            return self.requirements.plugins(file, item, warnings);
         }
-        for (kind, keys) in [("list", LIST_KEYS), ("macro", MACRO_KEYS), ("rule", RULE_KEYS)] {
-            if item.get(kind).is_none() {
-                continue;
-            }
-            let name = file.required_scalar(item, kind).map_err(|c| c.within(kind, ""))?;
-            let first = warnings.len();
-            file.unknown_keys(item, keys, warnings);
-            let read = match kind {
-                "list" => self.list(file, item, name, warnings),
-                "macro" => self.macro_(file, item, name, warnings),
-                _ => self.rule(file, item, name, warnings),
-            };
-            for warning in &mut warnings[first..] {
-                *warning = warning.clone().within(kind, name);
-            }
-            return read.map_err(|complaint| complaint.within(kind, name));
-        }
-        warnings.push(Complaint::new(Code::UnknownItem, file.origin(item), "Unknown top level item"));
-        Ok(())
+        let kinds = [("list", LIST_KEYS), ("macro", MACRO_KEYS), ("rule", RULE_KEYS)];
+        let Some((kind, keys)) = kinds.into_iter().find(|(kind, _)| item.get(kind).is_some()) else {
+            warnings.push(unknown_item(file, item));
+            return Ok(());
+        };
+        let name = file.required_scalar(item, kind).map_err(|c| c.within(kind, "", at))?;
+        let mut said = Vec::new();
+        file.unknown_keys(item, keys, &mut said);
+        let read = match kind {
+            "list" => self.list(file, item, name, &mut said),
+            "macro" => self.macro_(file, item, name, &mut said),
+            _ => self.rule(file, item, name, &mut said),
+        };
+        warnings.extend(said.into_iter().map(|complaint| complaint.within(kind, name, at)));
+        read.map_err(|complaint| complaint.within(kind, name, at))
     }
 
     /// The place of a definition; keeps the index of an earlier one.
@@ -230,23 +222,27 @@ impl Collector {
         name: &str,
         warnings: &mut Vec<Complaint>,
     ) -> Result<(), Complaint> {
-        if name.contains(|c: char| c.is_ascii_whitespace() || "()\"'=,".contains(c)) {
-            let message = format!("List has an invalid name '{name}'");
-            warnings.push(Complaint::new(Code::InvalidListName, file.origin(item), message));
+        // Falco's own words; the blanks are those of its regular expressions.
+        if name.contains(|c: char| c.is_ascii_whitespace() || "\u{b}()\"'=,".contains(c)) {
+            let message = "List has an invalid name. List names should match a regular expression: \
+                           ([^()\"'[:space:]=,]+)";
+            let at = item.get("list").unwrap_or(item);
+            warnings
+                .push(Complaint::new(Code::InvalidListName, file.origin(at), message).spanning(name.len()));
         }
-        let change = change(file, item, &["items"], &["items"], warnings)?;
-        let items = file.scalars(file.required(item, "items")?)?;
-        let items: Vec<String> = items.into_iter().map(|(_, text)| text.to_owned()).collect();
+        let items = file.scalars(item, "items")?;
+        let items: Vec<Text> = items.into_iter().map(|(node, text)| file.text(node, text)).collect();
+        let change = Change::read(file, item, &["items"], &["items"], warnings)?;
         let earlier = self.lists.get_mut(name).map(|list| list.place);
         let place = self.place(file.origin(item), earlier);
-        if !change.appends("items") {
+        if !change.legacy && !change.appends("items") {
             self.lists.set(name, List { name: name.to_owned(), items, place });
             return Ok(());
         }
         let Some(list) = self.lists.get_mut(name) else {
             let message =
                 "List uses 'append' or 'override.items: append' but no list by that name already exists";
-            return Err(Complaint::new(Code::Validate, file.origin(item), message));
+            return Err(self.missing(file, item, "list", name, message));
         };
         list.items.extend(items);
         list.place.visible = place.visible;
@@ -263,20 +259,24 @@ impl Collector {
         let valid = name.starts_with(|c: char| c.is_ascii_alphabetic())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !valid {
-            let message = format!("Macro has an invalid name '{name}'");
-            warnings.push(Complaint::new(Code::InvalidMacroName, file.origin(item), message));
+            let message = "Macro has an invalid name. Macro names should match a regular expression: \
+                           ([a-zA-Z]+[a-zA-Z0-9_]*)";
+            let at = item.get("macro").unwrap_or(item);
+            warnings
+                .push(Complaint::new(Code::InvalidMacroName, file.origin(at), message).spanning(name.len()));
         }
-        let change = change(file, item, &["condition"], &["condition"], warnings)?;
         let condition = file.required_text(item, "condition")?;
+        let condition_at = file.origin(item.get("condition").unwrap_or(item));
+        let change = Change::read(file, item, &["condition"], &["condition"], warnings)?;
         let earlier = self.macros.get_mut(name).map(|entry| entry.place);
         let place = self.place(file.origin(item), earlier);
-        if !change.appends("condition") {
-            self.macros.set(name, Macro { name: name.to_owned(), condition, place });
+        if !change.legacy && !change.appends("condition") {
+            self.macros.set(name, Macro { name: name.to_owned(), condition, condition_at, place });
             return Ok(());
         }
         let Some(entry) = self.macros.get_mut(name) else {
             let message = "Macro uses 'append' or 'override.condition: append' but no macro by that name already exists";
-            return Err(Complaint::new(Code::Validate, file.origin(item), message));
+            return Err(self.missing(file, item, "macro", name, message));
         };
         append(&mut entry.condition, &condition);
         entry.place.visible = place.visible;
@@ -290,12 +290,14 @@ impl Collector {
         name: &str,
         warnings: &mut Vec<Complaint>,
     ) -> Result<(), Complaint> {
-        let change = change(file, item, APPENDABLE, REPLACEABLE, warnings)?;
-        if change.legacy || !change.none() {
-            return self.change_rule(file, item, name, &change, warnings);
+        let change = Change::read(file, item, APPENDABLE, REPLACEABLE, warnings)?;
+        if change.overrides() {
+            return self.override_rule(file, item, name, &change, warnings);
         }
-        let parts = ["condition", "output", "desc", "priority"];
-        if item.get("enabled").is_some() && parts.iter().all(|key| item.get(key).is_none()) {
+        if change.legacy {
+            return self.append_to_rule(file, item, name, warnings);
+        }
+        if ["condition", "output", "desc", "priority"].iter().all(|key| item.get(key).is_none()) {
             return self.toggle(file, item, name, warnings);
         }
         self.define(file, item, name, warnings)
@@ -308,18 +310,17 @@ impl Collector {
         name: &str,
         warnings: &mut Vec<Complaint>,
     ) -> Result<(), Complaint> {
+        file.required(item, "enabled")?;
         let enabled = file.boolean(item, "enabled")?.unwrap_or(true);
-        let message = "The standalone 'enabled' key usage is deprecated. The correct approach requires also specifying \
-                       an 'override' entry, i.e. 'enabled: replace'";
-        warnings.push(Complaint::new(Code::DeprecatedItem, file.origin(item), message));
-        match self.rules.get_mut(name) {
-            Some(rule) => rule.enabled = enabled,
-            None if self.skipped.contains(name) => {}
-            None => {
-                let message = "Rule has 'enabled' key but no rule by that name already exists";
-                return Err(Complaint::new(Code::Validate, file.origin(item), message));
-            }
-        }
+        let message = "The standalone 'enabled' key usage is deprecated. The correct approach requires also a 'replace' \
+                       entry under the 'override' key (i.e. 'enabled: replace').";
+        let at = item.get("enabled").unwrap_or(item);
+        warnings.push(Complaint::new(Code::DeprecatedItem, file.origin(at), message));
+        let Some(rule) = self.rules.get_mut(name) else {
+            let message = "Rule has 'enabled' key but no rule by that name already exists";
+            return Err(self.missing(file, item, "rule", name, message));
+        };
+        rule.enabled = enabled;
         Ok(())
     }
 
@@ -330,39 +331,24 @@ impl Collector {
         name: &str,
         warnings: &mut Vec<Complaint>,
     ) -> Result<(), Complaint> {
-        let source = match item.get("source").filter(|node| !node.is_null()) {
-            Some(node) => match node.text() {
-                Some("") => "syscall",
-                Some(text) => text,
-                None => return Err(file.invalid(node, "Value is not a scalar value")),
-            },
-            None => "syscall",
-        };
         let condition = file.required_text(item, "condition")?;
-        let output = file.required_text(item, "output")?;
+        let output = file.required_text(item, "output")?.trimmed();
         let desc = file.required_scalar(item, "desc")?.to_owned();
         let priority = priority(file, item)?;
-        let mut rule_exceptions = Vec::new();
-        if let Some(node) = item.get("exceptions") {
-            exceptions::read(file, node, false, &mut rule_exceptions, warnings)?;
-        }
-        let earlier = self.rules.get_mut(name).map(|rule| (rule.place, rule.source.clone()));
-        if let Some((_, before)) = &earlier
-            && item.get("source").is_some()
-            && before != source
-        {
-            let message = "Rule has been re-defined with a different source";
-            return Err(Complaint::new(Code::Validate, file.origin(item), message));
-        }
-        if source != "syscall" {
-            let at = item.get("source").map_or(file.origin(item), |node| file.origin(node));
-            warnings.push(Complaint::new(
-                Code::UnknownSource,
-                at,
-                format!("Unknown source {source}, skipping"),
-            ));
-            self.skipped.insert(name.to_owned());
-            return Ok(());
+        let source = source(file, item)?;
+        let enabled = file.boolean(item, "enabled")?.unwrap_or(true);
+        recording(file, item)?;
+        let warn_evttypes = file.boolean(item, "warn_evttypes")?.unwrap_or(true);
+        let skip_if_unknown_filter = file.boolean(item, "skip-if-unknown-filter")?.unwrap_or(false);
+        let tags = tags(file, item)?;
+        let written = exceptions::read(file, item, false, warnings)?;
+        let earlier = self.same_source(file, item, name, source)?;
+        let source = source.unwrap_or(SYSCALL);
+        if source != SYSCALL {
+            let at = item.get("source").unwrap_or(item);
+            let message = format!("Unknown source {source}, skipping");
+            warnings
+                .push(Complaint::new(Code::UnknownSource, file.origin(at), message).spanning(source.len()));
         }
         let rule = Rule {
             name: name.to_owned(),
@@ -371,19 +357,67 @@ impl Collector {
             desc,
             priority,
             source: source.to_owned(),
-            enabled: file.boolean(item, "enabled")?.unwrap_or(true),
-            tags: tags(file, item)?,
-            warn_evttypes: file.boolean(item, "warn_evttypes")?.unwrap_or(true),
-            skip_if_unknown_filter: file.boolean(item, "skip-if-unknown-filter")?.unwrap_or(false),
-            exceptions: rule_exceptions,
-            place: self.place(file.origin(item), earlier.map(|(place, _)| place)),
+            enabled,
+            tags,
+            warn_evttypes,
+            skip_if_unknown_filter,
+            exceptions: exceptions::define(written, source == SYSCALL)?,
+            condition_at: file.origin(item.get("condition").unwrap_or(item)),
+            output_at: file.origin(item.get("output").unwrap_or(item)),
+            place: self.place(file.origin(item), earlier),
         };
-        self.skipped.remove(name);
         self.rules.set(name, rule);
         Ok(())
     }
 
-    fn change_rule(
+    /// An earlier rule of the name must have the source that the item states, if it states one. The place of the rule.
+    fn same_source(
+        &mut self,
+        file: File<'_>,
+        item: &Node,
+        name: &str,
+        source: Option<&str>,
+    ) -> Result<Option<Place>, Complaint> {
+        let Some(earlier) = self.rules.get_mut(name) else { return Ok(None) };
+        if source.is_some_and(|source| source != earlier.source) {
+            let at = item.get("source").unwrap_or(item);
+            let message = "Rule has been re-defined with a different source";
+            return Err(Complaint::new(Code::Validate, file.origin(at), message));
+        }
+        Ok(Some(earlier.place))
+    }
+
+    /// `append: true`.
+    fn append_to_rule(
+        &mut self,
+        file: File<'_>,
+        item: &Node,
+        name: &str,
+        warnings: &mut Vec<Complaint>,
+    ) -> Result<(), Complaint> {
+        let condition = item.get("condition").map(|_| file.required_text(item, "condition")).transpose()?;
+        let written = exceptions::read(file, item, true, warnings)?;
+        let source = source(file, item)?;
+        self.same_source(file, item, name, source)?;
+        let place = self.place(file.origin(item), None);
+        let Some(rule) = self.rules.get_mut(name) else {
+            return Err(self.missing(file, item, "rule", name, NO_RULE_TO_APPEND_TO));
+        };
+        if condition.is_none() && item.get("exceptions").is_none() {
+            let message = "Appended rule must have exceptions or condition property";
+            return Err(Complaint::new(Code::Validate, file.origin(item), message));
+        }
+        if let Some(condition) = condition {
+            append(&mut rule.condition, &condition);
+        }
+        let known = rule.source_known();
+        exceptions::append(written, known, &mut rule.exceptions)?;
+        rule.place.visible = place.visible;
+        Ok(())
+    }
+
+    /// `override`: what is appended, then what is replaced.
+    fn override_rule(
         &mut self,
         file: File<'_>,
         item: &Node,
@@ -391,55 +425,98 @@ impl Collector {
         change: &Change<'_>,
         warnings: &mut Vec<Complaint>,
     ) -> Result<(), Complaint> {
-        if self.skipped.contains(name) {
-            return Ok(());
-        }
-        let visible = self.place(file.origin(item), None).visible;
+        let source = source(file, item)?;
+        self.same_source(file, item, name, source)?;
+        let place = self.place(file.origin(item), None);
+        Change::defined(file, item, &change.append, "append")?;
+        Change::defined(file, item, &change.replace, "replace")?;
         let Some(rule) = self.rules.get_mut(name) else {
-            let message = match (change.append.first(), change.replace.first()) {
-                (None, Some(key)) => format!(
-                    "An 'override.{key}: replace' to a rule was requested but no rule by that name already exists"
-                ),
-                (Some(key), _) if !change.legacy => format!(
-                    "Rule uses 'append' or 'override.{key}: append' but no rule by that name already exists"
-                ),
-                _ => "Rule uses 'append' or 'override.condition: append' but no rule by that name already exists"
-                    .to_owned(),
-            };
-            return Err(Complaint::new(Code::Validate, file.origin(item), message));
+            let message = if change.append.is_empty() { NO_RULE_TO_REPLACE } else { NO_RULE_TO_APPEND_TO };
+            return Err(self.missing(file, item, "rule", name, message));
         };
-        rule.place.visible = visible;
-        for key in &change.append {
-            match *key {
-                "condition" => append(&mut rule.condition, &file.required_text(item, key)?),
-                "output" => append(&mut rule.output, &file.required_text(item, key)?),
-                "desc" => {
-                    rule.desc.push(' ');
-                    rule.desc.push_str(file.required_scalar(item, key)?);
-                }
-                "tags" => rule.tags.extend(tags(file, item)?),
-                _ => exceptions::read(file, file.required(item, key)?, true, &mut rule.exceptions, warnings)?,
+        rule.place.visible = place.visible;
+        for entry in &change.append {
+            rule.append(file, item, entry.key, warnings)?;
+        }
+        for entry in &change.replace {
+            rule.replace(file, item, entry.key, warnings)?;
+        }
+        change.expected(file, item, APPENDABLE, REPLACEABLE)
+    }
+
+    /// The complaint that there is nothing yet of the name.
+    fn missing(&self, file: File<'_>, item: &Node, kind: &str, name: &str, message: &str) -> Complaint {
+        let near = match kind {
+            "list" => super::suggest::nearest(name, self.lists.iter().map(|list| list.name.as_str())),
+            "macro" => super::suggest::nearest(name, self.macros.iter().map(|entry| entry.name.as_str())),
+            _ => super::suggest::nearest(name, self.rules.iter().map(|rule| rule.name.as_str())),
+        };
+        let node = item.get(kind).unwrap_or(item);
+        Complaint::new(Code::Validate, file.origin(node), message).spanning(name.len()).suggesting(near)
+    }
+}
+
+const NO_RULE_TO_APPEND_TO: &str =
+    "Rule uses 'append' or 'override.<key>: append' but no rule by that name already exists";
+const NO_RULE_TO_REPLACE: &str =
+    "An 'override.<key>: replace' to a rule was requested but no rule by that name already exists";
+
+impl Rule {
+    /// Appends the value of `key` in `item`.
+    fn append(
+        &mut self,
+        file: File<'_>,
+        item: &Node,
+        key: &str,
+        warnings: &mut Vec<Complaint>,
+    ) -> Result<(), Complaint> {
+        match key {
+            "condition" => append(&mut self.condition, &file.required_text(item, key)?),
+            "output" => append(&mut self.output, &file.required_text(item, key)?),
+            "desc" => {
+                self.desc.push(' ');
+                self.desc.push_str(file.required_scalar(item, key)?);
+            }
+            "tags" => self.tags.extend(tags(file, item)?),
+            _ => {
+                let written = exceptions::read(file, item, true, warnings)?;
+                let known = self.source_known();
+                exceptions::append(written, known, &mut self.exceptions)?;
             }
         }
-        for key in &change.replace {
-            match *key {
-                "condition" => rule.condition = file.required_text(item, key)?,
-                "output" => rule.output = file.required_text(item, key)?,
-                "desc" => file.required_scalar(item, key)?.clone_into(&mut rule.desc),
-                "priority" => rule.priority = priority(file, item)?,
-                "tags" => rule.tags = tags(file, item)?,
-                "exceptions" => {
-                    rule.exceptions.clear();
-                    exceptions::read(file, file.required(item, key)?, false, &mut rule.exceptions, warnings)?;
-                }
-                "enabled" => rule.enabled = file.boolean(item, key)?.unwrap_or(true),
-                "warn_evttypes" => rule.warn_evttypes = file.boolean(item, key)?.unwrap_or(true),
-                "skip-if-unknown-filter" => {
-                    rule.skip_if_unknown_filter = file.boolean(item, key)?.unwrap_or(false);
-                }
-                // Recordings are not made.
-                _ => {}
+        Ok(())
+    }
+
+    /// Replaces `key` by its value in `item`.
+    fn replace(
+        &mut self,
+        file: File<'_>,
+        item: &Node,
+        key: &str,
+        warnings: &mut Vec<Complaint>,
+    ) -> Result<(), Complaint> {
+        match key {
+            "condition" => {
+                self.condition = file.required_text(item, key)?;
+                self.condition_at = file.origin(file.required(item, key)?);
             }
+            "output" => {
+                self.output = file.required_text(item, key)?;
+                self.output_at = file.origin(file.required(item, key)?);
+            }
+            "desc" => file.required_scalar(item, key)?.clone_into(&mut self.desc),
+            "priority" => self.priority = priority(file, item)?,
+            "tags" => self.tags = tags(file, item)?,
+            "exceptions" => {
+                let written = exceptions::read(file, item, false, warnings)?;
+                self.exceptions = exceptions::define(written, self.source_known())?;
+            }
+            "enabled" => self.enabled = file.boolean(item, key)?.unwrap_or(true),
+            "warn_evttypes" => self.warn_evttypes = file.boolean(item, key)?.unwrap_or(true),
+            "skip-if-unknown-filter" => {
+                self.skip_if_unknown_filter = file.boolean(item, key)?.unwrap_or(false);
+            }
+            _ => recording(file, item)?,
         }
         Ok(())
     }
@@ -450,94 +527,61 @@ fn append(text: &mut Text, more: &Text) {
     text.push(more);
 }
 
+fn unknown_item(file: File<'_>, item: &Node) -> Complaint {
+    let mut near = None;
+    let mut at = item;
+    if let Yaml::Map(pairs) = &item.yaml {
+        let kinds = ["required_engine_version", "required_plugin_versions", "list", "macro", "rule"];
+        for (key, _) in pairs {
+            if let Some(kind) = key.text().and_then(|key| super::suggest::nearest(key, kinds)) {
+                (near, at) = (Some(kind), key);
+                break;
+            }
+        }
+    }
+    Complaint::new(Code::UnknownItem, file.origin(at), "Unknown top level item").suggesting(near).within(
+        "rules content item",
+        "",
+        file.origin(item),
+    )
+}
+
+/// The source that an item states; an empty one counts as none.
+fn source<'n>(file: File<'_>, item: &'n Node) -> Result<Option<&'n str>, Complaint> {
+    match item.get("source") {
+        None => Ok(None),
+        Some(node) if node.text() == Some("") => Ok(None),
+        Some(_) => file.required_scalar(item, "source").map(Some),
+    }
+}
+
+/// Recordings are not made; what is said about them must still be of the right type.
+fn recording(file: File<'_>, item: &Node) -> Result<(), Complaint> {
+    file.boolean(item, "capture")?;
+    file.number(item, "capture_duration")?;
+    Ok(())
+}
+
 fn priority(file: File<'_>, item: &Node) -> Result<Priority, Complaint> {
     let node = file.required(item, "priority")?;
-    let text = file.scalar(node)?;
+    let text = file.scalar(node, "priority")?;
     Priority::from_str(text).map_err(|_| {
         let names = Priority::ALL.map(Priority::as_str);
         let lower = text.to_ascii_lowercase();
         let near = names
             .into_iter()
             .find(|name| super::suggest::nearest(&lower, [name.to_ascii_lowercase().as_str()]).is_some());
-        file.invalid(node, "Invalid priority").spanning(text.len()).suggesting(near)
+        file.invalid(node, "Invalid priority").spanning(text.len()).suggesting(near).within(
+            "rule priority",
+            "",
+            file.origin(node),
+        )
     })
 }
 
 fn tags(file: File<'_>, item: &Node) -> Result<BTreeSet<String>, Complaint> {
-    let Some(node) = item.get("tags").filter(|node| !node.is_null()) else { return Ok(BTreeSet::new()) };
-    Ok(file.scalars(node)?.into_iter().map(|(_, text)| text.to_owned()).collect())
-}
-
-/// Reads `append` and `override` and checks that they fit each other and the keys that are there.
-fn change<'n>(
-    file: File<'_>,
-    item: &'n Node,
-    appendable: &'static [&'static str],
-    replaceable: &'static [&'static str],
-    warnings: &mut Vec<Complaint>,
-) -> Result<Change<'n>, Complaint> {
-    let legacy = file.boolean(item, "append")?.unwrap_or(false);
-    let mut change = Change { append: Vec::new(), replace: Vec::new(), legacy };
-    let entries = item.get("override").filter(|node| !node.is_null());
-    let Some(node) = entries else {
-        if legacy {
-            let message = "'append' key is deprecated. Add an 'append' entry (e.g. 'condition: append') under 'override' \
-                           instead.";
-            warnings.push(Complaint::new(Code::DeprecatedItem, file.origin(item), message));
-            let keys = ["condition", "exceptions", "items"];
-            change.append = keys.into_iter().filter(|key| item.get(key).is_some()).collect();
-            if change.append.is_empty() && item.get("rule").is_some() {
-                let message = "Appended rule must have exceptions or condition property";
-                return Err(file.invalid(item, message));
-            }
-        }
-        return Ok(change);
-    };
-    if legacy {
-        let message = "Keys 'override' and 'append: true' cannot be used together. Add an 'append' entry (e.g. \
-                       'condition: append') under 'override' instead.";
-        return Err(file.invalid(node, message));
+    if item.get("tags").is_none() {
+        return Ok(BTreeSet::new());
     }
-    let Yaml::Map(pairs) = &node.yaml else {
-        return Err(file.invalid(node, "Value of 'override' is not a mapping").within("overrides", ""));
-    };
-    for (key, operation) in pairs {
-        let name = file.scalar(key)?;
-        let (list, word) = match operation.text() {
-            Some("append") => (&mut change.append, "append"),
-            Some("replace") => (&mut change.replace, "replace"),
-            _ => {
-                let message = format!(
-                    "Invalid override operation for key '{name}'. Allowed values are: append replace"
-                );
-                return Err(file.invalid(operation, message).within("overrides", ""));
-            }
-        };
-        let allowed = if word == "append" { appendable } else { replaceable };
-        if !allowed.contains(&name) {
-            let message = if word == "append" {
-                format!("Key '{name}' cannot be appended to, use 'replace' instead")
-            } else {
-                format!("Key '{name}' cannot be replaced")
-            };
-            return Err(file.invalid(key, message).within("overrides", ""));
-        }
-        if item.get(name).is_none() {
-            let message =
-                format!("An {word} override for '{name}' was specified but '{name}' is not defined");
-            return Err(file.invalid(key, message).within("overrides", ""));
-        }
-        list.push(name);
-    }
-    let Yaml::Map(keys) = &item.yaml else { return Ok(change) };
-    for (key, _) in keys {
-        let Some(name) = key.text() else { continue };
-        let meant = change.append.contains(&name) || change.replace.contains(&name);
-        if (appendable.contains(&name) || replaceable.contains(&name)) && !meant {
-            let message =
-                format!("Unexpected key '{name}': no corresponding entry under 'override' is defined.");
-            return Err(file.invalid(key, message).spanning(name.len()));
-        }
-    }
-    Ok(change)
+    Ok(file.scalars(item, "tags")?.into_iter().map(|(_, text)| text.to_owned()).collect())
 }

@@ -1,9 +1,9 @@
 //! Checked conditions into one program for all rules.
 //!
-//! For every event type there is a list of the rules that can fire on it, each with its condition as far as the type does
-//! not decide it already. Conditions are nodes of one graph in which equal parts are one node, whichever rule they stand
-//! in; a node that several refer to is evaluated at most once per event. Tests of one field for equality (and
-//! for prefixes) are gathered, so that one look-up answers them all.
+//! First all tests are gathered: those of one field that one look-up can answer become questions to it ([`super::families`]).
+//! Then each condition is put together as nodes of one graph ([`super::graph`]), once for each way in which the event's type
+//! decides part of it. Rules that can fire on the same event types are planned together ([`super::plan`]). What is left is
+//! written into flat arrays. Nothing here is recursive over a condition, so one may be as deep as the parser lets it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,88 +11,204 @@ use std::sync::Arc;
 use super::check::{Cond, Pred, Test, TypeSet};
 use super::event::EventType;
 use super::event_types;
+use super::families::{self, Families, Formula};
 use super::fields::FieldRef;
+use super::graph::{FALSE, Graph, NodeId, Part};
 use super::lookup::Lookup;
-use super::matcher::{Bytes, Matcher};
-use super::plan::Plan;
-
-/// Index of a node.
-pub type NodeId = u32;
-
-/// The node that is always false, and the one that is always true.
-const FALSE: NodeId = 0;
-const TRUE: NodeId = 1;
+use super::plan::{Group, Plans};
 
 /// No memo slot.
 pub const NO_SLOT: u32 = u32::MAX;
 
-/// A part of a condition.
-#[derive(Debug)]
+/// Nodes that stand deeper below a conjunct are decided before it, so that deciding needs little stack.
+const DEEPEST: u32 = 48;
+
+/// A part of a condition, as the evaluation sees it.
+#[derive(Debug, Clone, Copy)]
 pub enum Node {
     Const(bool),
+    /// Range of [`Program::children`].
     And {
-        items: Box<[NodeId]>,
+        from: u32,
+        to: u32,
         slot: u32,
     },
     Or {
-        items: Box<[NodeId]>,
+        from: u32,
+        to: u32,
         slot: u32,
     },
     Not(NodeId),
+    /// Test of [`Program::tests`].
     Test {
-        pred: Arc<Pred>,
+        test: u32,
         slot: u32,
     },
-    /// Bit `bit` of the answer of look-up `lookup`.
-    Member {
+    /// The look-up's one answer lies in one range.
+    Within {
         lookup: u32,
-        bit: u32,
+        from: u32,
+        to: u32,
+    },
+    /// The look-up's one answer lies in ranges of [`Program::ranges`].
+    Among {
+        lookup: u32,
+        from: u32,
+        to: u32,
+    },
+    /// One of the look-up's answers lies in ranges of [`Program::ranges`].
+    Several {
+        lookup: u32,
+        from: u32,
+        to: u32,
     },
 }
 
-/// A rule that can fire on an event type, and what is left to decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A rule that can fire on some event types, and what is left to decide once its group is reached.
+#[derive(Debug, Clone, Copy)]
 pub struct Entry {
     /// Position in [`super::RuleSet::rules`].
     pub rule: u32,
-    pub root: NodeId,
+    /// Range of [`Program::children`]: what must all be true.
+    pub from: u32,
+    pub to: u32,
+    /// Range of [`Program::children`]: what to decide before, lest deciding goes too deep.
+    pub before: (u32, u32),
+}
+
+/// A field that is asked for, and whether by several.
+#[derive(Debug)]
+pub struct Source {
+    pub field: FieldRef,
+    pub keep: bool,
+}
+
+/// A look-up at work.
+#[derive(Debug)]
+pub struct Asked {
+    pub source: u32,
+    /// The values that [`super::Event::any`] gives.
+    pub any: bool,
+    pub several: bool,
+    pub lookup: Lookup,
 }
 
 /// The compiled conditions.
 #[derive(Debug, Default)]
 pub struct Program {
     pub nodes: Vec<Node>,
+    pub children: Vec<NodeId>,
+    pub ranges: Vec<(u32, u32)>,
+    /// A test and, where it is about one value of a field, which.
+    pub tests: Vec<(Arc<Pred>, Option<u32>)>,
+    pub sources: Vec<Source>,
+    pub lookups: Vec<Asked>,
+    pub groups: Vec<Group>,
+    pub entries: Vec<Entry>,
     /// Memo slots in use.
     pub slots: usize,
-    /// By number of the event type: which of `plans`.
-    pub by_type: Vec<u32>,
-    pub plans: Vec<Plan>,
-    pub lookups: Vec<(FieldRef, Lookup)>,
+    /// By number of the event type: the groups to go through.
+    by_type: Vec<Vec<(u32, u32)>>,
 }
 
-#[derive(PartialEq, Eq, Hash)]
-enum Key {
-    And(Vec<NodeId>),
-    Or(Vec<NodeId>),
-    Not(NodeId),
-    Test(String),
+/// A step of a condition in postfix form.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Const(bool),
+    /// A set of types, by position in [`Code::sets`].
+    Types(usize),
+    /// A test, by position among the leaves.
+    Test(u32),
+    Not,
+    And(usize),
+    Or(usize),
 }
 
-/// Builds a [`Program`] rule by rule.
-pub struct Compiler {
-    nodes: Vec<Node>,
-    costs: Vec<u32>,
-    known: HashMap<Key, NodeId, foldhash::fast::RandomState>,
-    by_type: Vec<Vec<Entry>>,
+/// A condition without recursion.
+#[derive(Debug, Default)]
+struct Code<'c> {
+    steps: Vec<Step>,
+    sets: Vec<&'c TypeSet>,
 }
 
-impl Default for Compiler {
-    fn default() -> Self {
-        Self {
-            nodes: vec![Node::Const(false), Node::Const(true)],
-            costs: vec![0, 0],
-            known: HashMap::default(),
-            by_type: (0..event_types::count()).map(|_| Vec::new()).collect(),
+enum Visit<'c> {
+    /// The condition, and the conjunction or disjunction directly around it.
+    Enter(&'c Cond, Option<usize>),
+    Leave(usize),
+    Not,
+}
+
+impl<'c> Code<'c> {
+    fn new(cond: &'c Cond, leaf: &mut dyn FnMut(&'c Arc<Pred>) -> u32) -> Self {
+        let mut code = Self::default();
+        // Open conjunctions and disjunctions: which of both, and the number of parts.
+        let mut joins: Vec<(bool, usize)> = Vec::new();
+        let mut todo = vec![Visit::Enter(cond, None)];
+        while let Some(visit) = todo.pop() {
+            let (cond, around) = match visit {
+                Visit::Enter(cond, around) => (cond, around),
+                Visit::Not => {
+                    code.steps.push(Step::Not);
+                    continue;
+                }
+                Visit::Leave(join) => {
+                    let (and, parts) = joins[join];
+                    code.steps.push(if and { Step::And(parts) } else { Step::Or(parts) });
+                    continue;
+                }
+            };
+            match cond {
+                Cond::Const(value) => code.steps.push(Step::Const(*value)),
+                Cond::Unfilled(_) => code.steps.push(Step::Const(false)),
+                Cond::Types(set) => {
+                    let known = code.sets.iter().position(|known| **known == **set);
+                    let at = known.unwrap_or_else(|| {
+                        code.sets.push(set);
+                        code.sets.len() - 1
+                    });
+                    code.steps.push(Step::Types(at));
+                }
+                Cond::Test(pred) => code.steps.push(Step::Test(leaf(pred))),
+                Cond::Not(inner) => {
+                    todo.push(Visit::Not);
+                    todo.push(Visit::Enter(inner, None));
+                }
+                Cond::And(items) | Cond::Or(items) => {
+                    let and = matches!(cond, Cond::And(_));
+                    let join = match around {
+                        // A part of the same kind goes up into the one around it.
+                        Some(join) if joins[join].0 == and => {
+                            joins[join].1 = joins[join].1 + items.len() - 1;
+                            join
+                        }
+                        _ => {
+                            joins.push((and, items.len()));
+                            todo.push(Visit::Leave(joins.len() - 1));
+                            joins.len() - 1
+                        }
+                    };
+                    todo.extend(items.iter().rev().map(|item| Visit::Enter(item, Some(join))));
+                }
+            }
+        }
+        code
+    }
+
+    /// Calls `each` with a type of every group of types that the condition's sets treat alike, and the group.
+    fn signatures(&self, mut each: impl FnMut(EventType, &[EventType])) {
+        let mut groups: Vec<Vec<EventType>> = vec![event_types::all().map(|(event, _)| event).collect()];
+        for set in &self.sets {
+            for at in 0..groups.len() {
+                let (within, without): (Vec<_>, Vec<_>) =
+                    groups[at].iter().partition(|event| set.contains(**event));
+                if !within.is_empty() && !without.is_empty() {
+                    groups[at] = within;
+                    groups.push(without);
+                }
+            }
+        }
+        for group in &groups {
+            each(group[0], group);
         }
     }
 }
@@ -100,212 +216,300 @@ impl Default for Compiler {
 /// Event types on which a condition can be true, whatever else the event holds. Comparisons that the
 /// engine cannot make count as false.
 pub fn possible_types(cond: &Cond) -> Vec<EventType> {
-    Compiler::default().roots(cond).into_iter().map(|(event, _)| event).collect()
+    let code = Code::new(cond, &mut |_| 0);
+    let mut types = Vec::new();
+    code.signatures(|event, group| {
+        // What is known of each part: that it can be false, that it can be true.
+        let mut stack: Vec<(bool, bool)> = Vec::new();
+        let constant = |value: bool| (!value, value);
+        for step in &code.steps {
+            let value = match *step {
+                Step::Const(value) => constant(value),
+                Step::Types(set) => constant(code.sets[set].contains(event)),
+                Step::Test(_) => (true, true),
+                Step::Not => stack.pop().map_or((true, true), |(no, yes)| (yes, no)),
+                Step::And(parts) => {
+                    let parts = stack.split_off(stack.len() - parts);
+                    (parts.iter().any(|(no, _)| *no), parts.iter().all(|(_, yes)| *yes))
+                }
+                Step::Or(parts) => {
+                    let parts = stack.split_off(stack.len() - parts);
+                    (parts.iter().all(|(no, _)| *no), parts.iter().any(|(_, yes)| *yes))
+                }
+            };
+            stack.push(value);
+        }
+        if stack.pop().is_some_and(|(_, yes)| yes) {
+            types.extend_from_slice(group);
+        }
+    });
+    types.sort_unstable();
+    types
+}
+
+/// Compiles the conditions of rules, each with the rule's position in [`super::RuleSet::rules`].
+pub fn program(conditions: &[(u32, &Cond)]) -> Program {
+    let mut leaves: Vec<&Arc<Pred>> = Vec::new();
+    let mut known: HashMap<&str, u32, foldhash::fast::RandomState> = HashMap::default();
+    let codes: Vec<(u32, Code<'_>)> = conditions
+        .iter()
+        .map(|(rule, cond)| {
+            let code = Code::new(cond, &mut |pred| {
+                *known.entry(&pred.key).or_insert_with(|| {
+                    leaves.push(pred);
+                    number(leaves.len() - 1)
+                })
+            });
+            (*rule, code)
+        })
+        .collect();
+
+    let mut families = Families::default();
+    let formulas: Vec<Formula> = leaves.iter().map(|pred| families.formula(&pred.test, pred.cost)).collect();
+    let made = families.make();
+    let mut graph = Graph::new(made.iter().map(|made| made.info).collect());
+    let nodes: Vec<NodeId> = (0u32..)
+        .zip(leaves.iter().zip(&formulas))
+        .map(|(at, (pred, formula))| {
+            #[expect(clippy::cast_precision_loss, reason = "costs are small")]
+            let cost = pred.cost as f32;
+            families::node(formula, &made, &mut graph, &mut |graph| graph.test(at, cost))
+        })
+        .collect();
+    drop(formulas);
+
+    // Rules by the set of types that leave the same rest of their condition.
+    let words = event_types::count().div_ceil(64);
+    let mut bundles: BTreeMap<Vec<u64>, Vec<(u32, NodeId)>> = BTreeMap::new();
+    let mut stack = Vec::new();
+    for (rule, code) in &codes {
+        let mut rests: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
+        code.signatures(|event, group| {
+            let root = fold(code, event, &nodes, &mut graph, &mut stack);
+            if root != FALSE {
+                let set = rests.entry(root).or_insert_with(|| vec![0; words]);
+                for event in group {
+                    set[usize::from(event.0) / 64] |= 1 << (event.0 % 64);
+                }
+            }
+        });
+        for (root, set) in rests {
+            bundles.entry(set).or_default().push((*rule, root));
+        }
+    }
+    drop(codes);
+
+    let tests: Vec<Arc<Pred>> = leaves.into_iter().cloned().collect();
+    let mut infos = Vec::new();
+    let mut lookups: Vec<Lookup> = Vec::new();
+    for made in made {
+        infos.push((made.field, made.any, made.info.several));
+        lookups.push(made.lookup);
+    }
+    let mut plans = Plans::default();
+    let mut by_type = vec![Vec::new(); event_types::count()];
+    for (set, rules) in &bundles {
+        let range = plans.add(rules, &graph, &lookups);
+        for (event, _) in event_types::all() {
+            if set[usize::from(event.0) / 64] >> (event.0 % 64) & 1 == 1 {
+                by_type[usize::from(event.0)].push(range);
+            }
+        }
+    }
+    let mut writer = Writer { graph, program: Program { by_type, ..Program::default() } };
+    let used = writer.write(plans, &tests);
+    for (at, ((field, any, several), mut lookup)) in infos.into_iter().zip(lookups).enumerate() {
+        lookup.seal();
+        let source = writer.source(&field, used[at]);
+        writer.program.lookups.push(Asked { source, any, several, lookup });
+    }
+    writer.program
+}
+
+/// What a type leaves of a condition.
+fn fold(
+    code: &Code<'_>,
+    event: EventType,
+    leaves: &[NodeId],
+    graph: &mut Graph,
+    stack: &mut Vec<NodeId>,
+) -> NodeId {
+    stack.clear();
+    for step in &code.steps {
+        let node = match *step {
+            Step::Const(value) => Graph::constant(value),
+            Step::Types(set) => Graph::constant(code.sets[set].contains(event)),
+            Step::Test(leaf) => leaves[leaf as usize],
+            Step::Not => {
+                let inner = stack.pop().unwrap_or(FALSE);
+                graph.not(inner)
+            }
+            Step::And(parts) | Step::Or(parts) => {
+                let from = stack.len() - parts;
+                let node = graph.join(&stack[from..], matches!(step, Step::And(_)));
+                stack.truncate(from);
+                node
+            }
+        };
+        stack.push(node);
+    }
+    stack.pop().unwrap_or(FALSE)
 }
 
 impl Program {
-    /// The rules that can fire on events of a type.
-    pub fn plan(&self, event: EventType) -> Option<&Plan> {
-        let plan = self.by_type.get(usize::from(event.0))?;
-        self.plans.get(*plan as usize)
+    /// The ranges of groups to go through for events of a type.
+    #[inline]
+    pub fn groups_of(&self, event: EventType) -> &[(u32, u32)] {
+        self.by_type.get(usize::from(event.0)).map_or(&[], Vec::as_slice)
     }
 }
 
-impl Compiler {
-    /// Adds a rule's condition.
-    pub fn add(&mut self, rule: u32, cond: &Cond) {
-        for (event, root) in self.roots(cond) {
-            if let Some(entries) = self.by_type.get_mut(usize::from(event.0)) {
-                entries.push(Entry { rule, root });
-            }
-        }
-    }
+/// Writes what the plans need of the graph into flat arrays.
+struct Writer {
+    graph: Graph,
+    program: Program,
+}
 
-    /// What is left of the condition for each event type on which it can be true.
-    fn roots(&mut self, cond: &Cond) -> Vec<(EventType, NodeId)> {
-        let mut sets = Vec::new();
-        type_sets(cond, &mut sets);
-        // Types that all sets of the condition treat alike leave the same rest.
-        let mut rests: HashMap<Vec<bool>, NodeId> = HashMap::new();
-        let mut roots = Vec::new();
-        for (event, _) in event_types::all() {
-            let signature: Vec<bool> = sets.iter().map(|set| set.contains(event)).collect();
-            let root = *rests.entry(signature).or_insert_with(|| self.fold(cond, event));
-            if root != FALSE {
-                roots.push((event, root));
-            }
+impl Writer {
+    /// Returns which look-ups are used.
+    fn write(&mut self, mut plans: Plans, tests: &[Arc<Pred>]) -> Vec<bool> {
+        let count = self.graph.parts.len();
+        // How often each node is asked for, and which at all; parents have higher numbers than their children.
+        let mut uses = vec![0u32; count];
+        for node in plans.conjuncts.iter().chain(plans.groups.iter().map(|group| &group.guard)) {
+            uses[*node as usize] += 1;
         }
-        roots
-    }
-
-    fn fold(&mut self, cond: &Cond, event: EventType) -> NodeId {
-        match cond {
-            Cond::Const(value) => constant(*value),
-            Cond::Types(set) => constant(set.contains(event)),
-            Cond::Unfilled(_) => FALSE,
-            Cond::Test(pred) => self.test(pred),
-            Cond::Not(inner) => match self.fold(inner, event) {
-                FALSE => TRUE,
-                TRUE => FALSE,
-                inner => match self.nodes[inner as usize] {
-                    Node::Not(twice) => twice,
-                    _ => self.node(Key::Not(inner), Node::Not(inner), self.costs[inner as usize]),
-                },
-            },
-            Cond::And(items) => self.join(items, event, true),
-            Cond::Or(items) => self.join(items, event, false),
-        }
-    }
-
-    /// A conjunction (`and`) or disjunction, flattened, without doubles, cheapest first.
-    fn join(&mut self, items: &[Cond], event: EventType, and: bool) -> NodeId {
-        let (neutral, deciding) = if and { (TRUE, FALSE) } else { (FALSE, TRUE) };
-        let mut parts: Vec<NodeId> = Vec::with_capacity(items.len());
-        for item in items {
-            let part = self.fold(item, event);
-            if part == deciding {
-                return deciding;
-            }
-            let inner: &[NodeId] = match &self.nodes[part as usize] {
-                Node::And { items, .. } if and => items,
-                Node::Or { items, .. } if !and => items,
-                _ => &[part],
-            };
-            for part in inner {
-                if *part != neutral && !parts.contains(part) {
-                    parts.push(*part);
+        for node in (0..count).rev() {
+            if uses[node] > 0 {
+                for child in self.graph.children(number(node)) {
+                    uses[*child as usize] += 1;
                 }
             }
         }
-        parts.sort_by_key(|part| self.costs[*part as usize]);
-        match parts.as_slice() {
-            [] => neutral,
-            [only] => *only,
-            _ => {
-                let cost =
-                    parts.iter().fold(0u32, |sum, part| sum.saturating_add(self.costs[*part as usize]));
-                let items = parts.clone().into_boxed_slice();
-                if and {
-                    self.node(Key::And(parts), Node::And { items, slot: NO_SLOT }, cost)
+        let mut depth = vec![0u32; count];
+        let mut cut = vec![false; count];
+        for node in 0..count {
+            let below = self.graph.children(number(node)).iter();
+            let deepest =
+                below.map(|child| if cut[*child as usize] { 0 } else { depth[*child as usize] + 1 }).max();
+            depth[node] = deepest.unwrap_or(0);
+            cut[node] =
+                depth[node] >= DEEPEST && matches!(self.graph.parts[node], Part::And(_) | Part::Or(_));
+        }
+        let mut used = vec![false; self.graph.lookups.len()];
+        let mut numbers = vec![0u32; count];
+        for node in 0..count {
+            if uses[node] > 0 {
+                self.node(node, uses[node] > 1 || cut[node], &mut numbers, &mut used, tests);
+            }
+        }
+        for group in &mut plans.groups {
+            group.guard = numbers[group.guard as usize];
+            group.keys.iter().for_each(|key| used[key.lookup as usize] = true);
+        }
+        for entry in &plans.entries {
+            let conjuncts = &plans.conjuncts[entry.conjuncts.0 as usize..entry.conjuncts.1 as usize];
+            let before = self.cuts(conjuncts, &cut, &numbers);
+            let from = number(self.program.children.len());
+            self.program.children.extend(conjuncts.iter().map(|node| numbers[*node as usize]));
+            let to = number(self.program.children.len());
+            self.program.entries.push(Entry { rule: entry.rule, from, to, before });
+        }
+        self.program.groups = plans.groups;
+        used
+    }
+
+    fn node(&mut self, node: usize, memo: bool, numbers: &mut [u32], used: &mut [bool], tests: &[Arc<Pred>]) {
+        let program = &mut self.program;
+        let mut slot = || {
+            if !memo {
+                return NO_SLOT;
+            }
+            program.slots += 1;
+            number(program.slots - 1)
+        };
+        let written = match &self.graph.parts[node] {
+            Part::Const(value) => Node::Const(*value),
+            Part::Not(inner) => Node::Not(numbers[*inner as usize]),
+            Part::And(items) | Part::Or(items) => {
+                let slot = slot();
+                let from = number(program.children.len());
+                program.children.extend(items.iter().map(|item| numbers[*item as usize]));
+                let to = number(program.children.len());
+                if matches!(self.graph.parts[node], Part::And(_)) {
+                    Node::And { from, to, slot }
                 } else {
-                    self.node(Key::Or(parts), Node::Or { items, slot: NO_SLOT }, cost)
+                    Node::Or { from, to, slot }
                 }
             }
-        }
-    }
-
-    fn test(&mut self, pred: &Arc<Pred>) -> NodeId {
-        if let Some(node) = self.known.get(&Key::Test(pred.key.clone())) {
-            return *node;
-        }
-        let node = Node::Test { pred: Arc::clone(pred), slot: NO_SLOT };
-        self.node(Key::Test(pred.key.clone()), node, pred.cost)
-    }
-
-    fn node(&mut self, key: Key, node: Node, cost: u32) -> NodeId {
-        let next = NodeId::try_from(self.nodes.len()).unwrap_or(NodeId::MAX);
-        *self.known.entry(key).or_insert_with(|| {
-            self.nodes.push(node);
-            self.costs.push(cost);
-            next
-        })
-    }
-
-    /// Gathers the look-ups and gives memo slots to what is asked for more than once.
-    pub fn finish(mut self) -> Program {
-        let lookups = self.gather();
-        let mut uses = vec![0u32; self.nodes.len()];
-        for node in &self.nodes {
-            match node {
-                Node::And { items, .. } | Node::Or { items, .. } => {
-                    items.iter().for_each(|item| uses[*item as usize] += 1);
-                }
-                Node::Not(inner) => uses[*inner as usize] += 1,
-                _ => {}
+            Part::Test(test) => {
+                let slot = slot();
+                let pred = Arc::clone(&tests[*test as usize]);
+                let source = match &pred.test {
+                    Test::One(field, _) => Some(field.clone()),
+                    _ => None,
+                };
+                let source = source.map(|field| self.source(&field, true));
+                self.program.tests.push((pred, source));
+                Node::Test { test: number(self.program.tests.len() - 1), slot }
             }
-        }
-        for entry in self.by_type.iter().flatten() {
-            uses[entry.root as usize] += 1;
-        }
-        let mut slots = 0;
-        for (node, uses) in self.nodes.iter_mut().zip(uses) {
-            if let Node::And { slot, .. } | Node::Or { slot, .. } | Node::Test { slot, .. } = node
-                && uses > 1
-            {
-                *slot = slots;
-                slots += 1;
-            }
-        }
-        let (fields, lookups): (Vec<FieldRef>, Vec<Lookup>) = lookups.into_iter().unzip();
-        let mut plans = Vec::new();
-        let mut known: HashMap<&[Entry], u32> = HashMap::new();
-        let mut by_type = Vec::new();
-        for entries in &self.by_type {
-            by_type.push(*known.entry(entries).or_insert_with(|| {
-                plans.push(Plan::new(entries, &self.nodes, &self.costs, &lookups));
-                u32::try_from(plans.len() - 1).unwrap_or(u32::MAX)
-            }));
-        }
-        let lookups = fields.into_iter().zip(lookups).collect();
-        Program { nodes: self.nodes, slots: slots as usize, by_type, plans, lookups }
-    }
-
-    /// Replaces tests of one field for equality, and those for prefixes, by shared look-ups.
-    fn gather(&mut self) -> Vec<(FieldRef, Lookup)> {
-        // A single test is done faster by itself.
-        const FEWEST: usize = 2;
-        let mut families: BTreeMap<(String, bool), Vec<usize>> = BTreeMap::new();
-        for (at, node) in self.nodes.iter().enumerate() {
-            if let Node::Test { pred, .. } = node
-                && let Test::One(field, Matcher::Bytes(bytes)) = &pred.test
-            {
-                match bytes {
-                    Bytes::Eq(_) | Bytes::In(_) => {
-                        families.entry((field.to_string(), false)).or_default().push(at);
+            Part::Member(lookup, answers) => {
+                used[*lookup as usize] = true;
+                let lookup = *lookup;
+                let several = self.graph.lookups[lookup as usize].several;
+                match answers.ranges() {
+                    [(from, to)] if !several => Node::Within { lookup, from: *from, to: *to },
+                    ranges => {
+                        let from = number(program.ranges.len());
+                        program.ranges.extend_from_slice(ranges);
+                        let to = number(program.ranges.len());
+                        if several {
+                            Node::Several { lookup, from, to }
+                        } else {
+                            Node::Among { lookup, from, to }
+                        }
                     }
-                    Bytes::StartsWith(_) => families.entry((field.to_string(), true)).or_default().push(at),
-                    _ => {}
                 }
             }
+        };
+        numbers[node] = number(self.program.nodes.len());
+        self.program.nodes.push(written);
+    }
+
+    /// The nodes below that are to be decided first, deepest first.
+    fn cuts(&mut self, conjuncts: &[NodeId], cut: &[bool], numbers: &[u32]) -> (u32, u32) {
+        let from = number(self.program.children.len());
+        let mut found = std::collections::BTreeSet::new();
+        // Conditions that are not deep have no cuts, and most are not.
+        let mut todo: Vec<NodeId> = conjuncts.iter().copied().filter(|_| cut.contains(&true)).collect();
+        let mut seen = std::collections::HashSet::new();
+        while let Some(node) = todo.pop() {
+            if seen.insert(node) {
+                if cut[node as usize] {
+                    found.insert(node);
+                }
+                todo.extend(self.graph.children(node));
+            }
         }
-        let mut lookups = Vec::new();
-        for ((_, prefix), members) in families {
-            if members.len() < FEWEST {
-                continue;
+        self.program.children.extend(found.iter().map(|node| numbers[*node as usize]));
+        (from, number(self.program.children.len()))
+    }
+
+    /// The number of a field's source; one more asks for it when it is `used`.
+    fn source(&mut self, field: &FieldRef, used: bool) -> u32 {
+        match self.program.sources.iter_mut().position(|source| source.field == *field) {
+            Some(at) => {
+                self.program.sources[at].keep |= used;
+                number(at)
             }
-            let mut words: Vec<Vec<Box<[u8]>>> = Vec::new();
-            let mut field = None;
-            for at in &members {
-                let Node::Test { pred, .. } = &self.nodes[*at] else { continue };
-                let Test::One(of, Matcher::Bytes(bytes)) = &pred.test else { continue };
-                field = Some(of.clone());
-                words.push(match bytes {
-                    Bytes::Eq(word) | Bytes::StartsWith(word) => vec![word.clone()],
-                    Bytes::In(set) => set.iter().cloned().collect(),
-                    _ => Vec::new(),
-                });
+            None => {
+                self.program.sources.push(Source { field: field.clone(), keep: false });
+                number(self.program.sources.len() - 1)
             }
-            let Some(field) = field else { continue };
-            let lookup = u32::try_from(lookups.len()).unwrap_or(u32::MAX);
-            for (bit, at) in (0u32..).zip(&members) {
-                self.nodes[*at] = Node::Member { lookup, bit };
-            }
-            lookups.push((field, if prefix { Lookup::prefixes(&words) } else { Lookup::words(&words) }));
         }
-        lookups
     }
 }
 
-const fn constant(value: bool) -> NodeId {
-    if value { TRUE } else { FALSE }
-}
-
-/// The distinct type sets of a condition.
-fn type_sets<'c>(cond: &'c Cond, into: &mut Vec<&'c TypeSet>) {
-    match cond {
-        Cond::Types(set) if !into.contains(&&**set) => into.push(set),
-        Cond::And(items) | Cond::Or(items) => items.iter().for_each(|item| type_sets(item, into)),
-        Cond::Not(inner) => type_sets(inner, into),
-        _ => {}
-    }
+fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -1,16 +1,25 @@
 //! What loading says: errors and warnings with Falco's codes, each pointing at its place in the file.
+//!
+//! A message has two forms. For tools, Falco's: the chain of the items it lies in, each with its place counted from 0 (in
+//! a condition from 1), and Falco's words alone. For people: file, line and column counted from 1 of the very text that is
+//! wrong (the item of a list, the value of an exception, the macro), the text with a marker under it, and what was
+//! probably meant.
 
 use std::fmt;
 
-use super::text::Origin;
+use super::load::Source;
+use super::text::{Origin, Text};
 
 macro_rules! codes {
     ($($variant:ident $code:literal $desc:literal;)*) => {
-        /// Falco's code of an error (`LOAD_ERR_…`) or warning (`LOAD_…`).
+        /// Falco's code of an error (`LOAD_ERR_…`) or warning (`LOAD_…`). Those of extension items are missing: there is
+        /// none here.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $($variant),* }
 
         impl Code {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
             /// The name, as in the JSON report.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $code),* }
@@ -47,17 +56,19 @@ codes! {
     UnknownKey "LOAD_UNKNOWN_KEY" "Unknown key in item definition";
 }
 
-/// What kind of thing a message is about, with its name; Falco's `item_type`.
+/// Something that a place lies in: Falco's `item_type`, its name and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     pub kind: &'static str,
     pub name: String,
+    pub at: Origin,
 }
 
-impl Item {
-    pub fn new(kind: &'static str, name: impl Into<String>) -> Self {
-        Self { kind, name: name.into() }
-    }
+/// The text of a condition as it was parsed, lists and exceptions put in, and the offset in it that a message is about.
+#[derive(Debug, Clone)]
+struct Expression {
+    text: String,
+    at: usize,
 }
 
 /// A message before its place is looked up in the files: what the stages return. Boxed, for it travels up through
@@ -73,7 +84,8 @@ pub struct Inner {
     /// Bytes to underline; 0 or 1 is a single caret.
     pub len: usize,
     /// The items the place lies in, outermost first.
-    pub context: Vec<Item>,
+    context: Vec<Item>,
+    expression: Option<Expression>,
     pub suggestion: Option<String>,
     pub deprecated_field: Option<String>,
 }
@@ -86,6 +98,7 @@ impl Complaint {
             at,
             len: 1,
             context: Vec::new(),
+            expression: None,
             suggestion: None,
             deprecated_field: None,
         }))
@@ -98,6 +111,13 @@ impl Complaint {
         self
     }
 
+    /// Gives it another code.
+    #[must_use]
+    pub fn coded(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
     /// Proposes a name in place of a misspelt one.
     #[must_use]
     pub fn suggesting(mut self, suggestion: Option<impl Into<String>>) -> Self {
@@ -105,10 +125,18 @@ impl Complaint {
         self
     }
 
-    /// Adds an enclosing item.
+    /// Adds the item around it, which begins at `at`.
     #[must_use]
-    pub fn within(mut self, kind: &'static str, name: &str) -> Self {
-        self.context.insert(0, Item::new(kind, name));
+    pub fn within(mut self, kind: &'static str, name: &str, at: Origin) -> Self {
+        self.context.insert(0, Item { kind, name: name.to_owned(), at });
+        self
+    }
+
+    /// The place lies in the condition `text`.
+    #[must_use]
+    pub fn in_expression(mut self, text: &Text) -> Self {
+        let at = text.find(self.at).unwrap_or(0);
+        self.expression = Some(Expression { text: text.as_str().to_owned(), at });
         self
     }
 }
@@ -127,10 +155,105 @@ impl std::ops::DerefMut for Complaint {
     }
 }
 
+/// A link of the chain of items that a message lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Falco's `item_type`.
+    pub kind: &'static str,
+    pub name: String,
+    /// The file; of a condition, its beginning.
+    pub file: String,
+    /// Counted from 0; in a condition from 1.
+    pub line: usize,
+    /// Counted from 0, in characters; in a condition from 1.
+    pub column: usize,
+    pub offset: usize,
+}
+
+impl Location {
+    /// The location as Falco's JSON has it.
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "item_type": self.kind,
+            "item_name": self.name,
+            "position": {
+                "name": self.file, "line": self.line, "column": self.column, "offset": self.offset,
+            },
+        })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind)?;
+        if !self.name.is_empty() {
+            write!(f, " '{}'", self.name)?;
+        }
+        let base = usize::from(self.kind != EXPRESSION);
+        write!(f, ": ({}:{}:{})", self.file, self.line + base, self.column + base)
+    }
+}
+
+const EXPRESSION: &str = "condition expression";
+
+/// Longest snippet, in characters (Falco's length).
+const SNIPPET: usize = 160;
+
+/// The line of a text in which an offset lies.
+struct Excerpt {
+    /// Line and column of the offset, counted from 0, in characters.
+    line: usize,
+    column: usize,
+    offset: usize,
+    /// The line, cut to [`SNIPPET`] around the offset.
+    snippet: String,
+    /// Where in the snippet the offset is, in characters.
+    at: usize,
+}
+
+impl Excerpt {
+    fn of(text: &str, offset: usize) -> Self {
+        let mut offset = offset.min(text.len());
+        while !text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[offset..].find('\n').map_or(text.len(), |at| offset + at);
+        let column = text[start..offset].chars().count();
+        let line = text[start..end].trim_end();
+        let length = line.chars().count();
+        let skip = if length > SNIPPET { column.saturating_sub(SNIPPET / 2).min(length - 1) } else { 0 };
+        let shown = line.chars().skip(skip).take(SNIPPET);
+        let mut snippet: Vec<char> = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if skip > 0 && snippet.len() > 3 {
+            snippet[..3].fill('.');
+        }
+        if length > skip + SNIPPET {
+            snippet[SNIPPET - 3..].fill('.');
+        }
+        Self {
+            line: text[..start].bytes().filter(|b| *b == b'\n').count(),
+            column,
+            offset,
+            snippet: snippet.into_iter().collect(),
+            at: column - skip,
+        }
+    }
+
+    /// The snippet as Falco's JSON has it.
+    fn json(&self) -> String {
+        if self.snippet.is_empty() {
+            return "<No context available>\n".to_owned();
+        }
+        format!("{}\n{}^\n", self.snippet, " ".repeat(self.at))
+    }
+}
+
 /// An error or a warning, complete with its place.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
     pub code: Code,
+    /// In Falco's words.
     pub message: String,
     pub file: String,
     /// Counted from 1.
@@ -143,67 +266,92 @@ pub struct Diagnostic {
     pub snippet: String,
     /// Where in `snippet` the trouble begins and how long it is, in characters.
     pub caret: (usize, usize),
-    pub context: Vec<Item>,
+    /// The items it lies in, outermost first: the file, and so on.
+    pub context: Vec<Location>,
+    /// What was probably meant.
     pub suggestion: Option<String>,
     pub deprecated_field: Option<String>,
+    /// The snippet of the innermost item, as Falco's JSON has it.
+    falco_snippet: String,
 }
 
-/// Longest snippet, in characters (Falco's length).
-const SNIPPET: usize = 160;
-
 impl Diagnostic {
-    /// Looks up the place of a complaint in the text of its file.
-    pub fn new(complaint: Complaint, file: &str, text: &str) -> Self {
+    /// Looks up the place of a complaint in the files.
+    pub fn new(complaint: Complaint, files: &[Source]) -> Self {
         let complaint = *complaint.0;
-        let mut offset = (complaint.at.at as usize).min(text.len());
-        while !text.is_char_boundary(offset) {
-            offset -= 1;
+        let source = |origin: Origin| {
+            let source = files.get(origin.file as usize);
+            source.map_or(("", ""), |source| (source.name.as_str(), source.text.as_str()))
+        };
+        let (file, text) = source(complaint.at);
+        let excerpt = Excerpt::of(text, complaint.at.at as usize);
+        let outermost = complaint.context.first().map_or(complaint.at, |item| item.at);
+        let mut context = vec![Location {
+            kind: "rules content",
+            name: String::new(),
+            file: source(outermost).0.to_owned(),
+            line: 0,
+            column: 0,
+            offset: 0,
+        }];
+        // A message about the file as such has no other item.
+        let mut falco_snippet = excerpt.json();
+        for item in complaint.context {
+            let (file, text) = source(item.at);
+            let place = Excerpt::of(text, item.at.at as usize);
+            falco_snippet = place.json();
+            context.push(Location {
+                kind: item.kind,
+                name: item.name,
+                file: file.to_owned(),
+                line: place.line,
+                column: place.column,
+                offset: place.offset,
+            });
         }
-        let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-        let end = text[offset..].find('\n').map_or(text.len(), |at| offset + at);
-        let before = text[start..offset].chars().count();
-        let line: Vec<char> = text[start..end].trim_end().chars().collect();
-        let skip = if line.len() > SNIPPET { before.saturating_sub(SNIPPET / 2) } else { 0 };
-        let shown = line.iter().skip(skip).take(SNIPPET);
-        let snippet: String = shown.map(|c| if c.is_control() { ' ' } else { *c }).collect();
-        let at = before - skip;
-        let room = snippet.chars().count().saturating_sub(at).max(1);
+        if let Some(expression) = &complaint.expression {
+            let place = Excerpt::of(&expression.text, expression.at);
+            falco_snippet = place.json();
+            context.push(Location {
+                kind: EXPRESSION,
+                name: String::new(),
+                file: beginning(&expression.text),
+                line: place.line + 1,
+                column: place.column + 1,
+                offset: place.offset,
+            });
+        }
+        let room = excerpt.snippet.chars().count().saturating_sub(excerpt.at).max(1);
         Self {
             code: complaint.code,
             message: complaint.message,
             file: file.to_owned(),
-            line: 1 + text[..start].bytes().filter(|b| *b == b'\n').count(),
-            column: before + 1,
-            offset,
-            snippet,
-            caret: (at, complaint.len.clamp(1, room)),
-            context: complaint.context,
+            line: excerpt.line + 1,
+            column: excerpt.column + 1,
+            offset: excerpt.offset,
+            caret: (excerpt.at, complaint.len.clamp(1, room)),
+            snippet: excerpt.snippet,
+            context,
             suggestion: complaint.suggestion,
             deprecated_field: complaint.deprecated_field,
+            falco_snippet,
         }
     }
 
     /// About a file that could not be read, which has no lines to show.
-    pub fn unread(code: Code, file: &str, message: String) -> Self {
-        Self::new(Complaint::new(code, Origin::default(), message), file, "")
+    pub fn unread(file: &str, message: String) -> Self {
+        let sources = [Source::new(file, "")];
+        Self::new(Complaint::new(Code::FileRead, Origin::default(), message), &sources)
     }
 
     /// The entry of Falco's JSON load result.
     pub fn json(&self) -> serde_json::Value {
-        let position = serde_json::json!({
-            "name": self.file, "line": self.line, "column": self.column, "offset": self.offset,
-        });
-        let mut locations = vec![
-            serde_json::json!({"item_type": "rules content", "item_name": "", "position": position.clone()}),
-        ];
-        locations.extend(self.context.iter().map(|item| {
-            serde_json::json!({"item_type": item.kind, "item_name": item.name, "position": position.clone()})
-        }));
+        let locations: Vec<_> = self.context.iter().map(Location::json).collect();
         let mut entry = serde_json::json!({
-            "context": {"locations": locations, "snippet": format!("{}\n{}\n", self.snippet, self.marker())},
+            "context": {"locations": locations, "snippet": self.falco_snippet},
             "code": self.code.as_str(),
             "codedesc": self.code.description(),
-            "message": self.full_message(),
+            "message": self.message,
         });
         if let (Some(field), Some(object)) = (&self.deprecated_field, entry.as_object_mut()) {
             object.insert("deprecated_field".to_owned(), field.clone().into());
@@ -211,11 +359,8 @@ impl Diagnostic {
         entry
     }
 
-    fn marker(&self) -> String {
-        format!("{}{}", " ".repeat(self.caret.0), "^".repeat(self.caret.1))
-    }
-
-    fn full_message(&self) -> String {
+    /// The message, and what was probably meant.
+    pub fn full_message(&self) -> String {
         match &self.suggestion {
             Some(name) => format!("{} (did you mean '{name}'?)", self.message),
             None => self.message.clone(),
@@ -223,15 +368,58 @@ impl Diagnostic {
     }
 }
 
+/// The first characters of a condition, in quotes: what Falco calls it by.
+fn beginning(text: &str) -> String {
+    const LONGEST: usize = 20;
+    let flat = |text: &str| text.replace(['\n', '\r'], " ");
+    if text.chars().count() <= LONGEST {
+        return format!("\"{}\"", flat(text));
+    }
+    let start: String = text.chars().take(LONGEST - 3).collect();
+    format!("\"{}...\"", flat(&start))
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.full_message())?;
-        for item in &self.context {
-            writeln!(f, "  in {} {:?}", item.kind, item.name)?;
+        for (n, location) in self.context.iter().enumerate() {
+            writeln!(f, "{}{location}", if n == 0 { "In " } else { "    " })?;
         }
-        writeln!(f, "  | {}", self.snippet)?;
-        writeln!(f, "  | {}", self.marker())?;
-        write!(f, "  {} ({})", self.code.as_str(), self.code.description())
+        if !self.snippet.is_empty() {
+            let (at, len) = self.caret;
+            writeln!(f, "------\n{}\n{}{}\n------", self.snippet, " ".repeat(at), "^".repeat(len))?;
+        }
+        write!(f, "{} ({}): {}", self.code.as_str(), self.code.description(), self.message)
+    }
+}
+
+/// What the informative check of a file against the schema of rule files said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Schema {
+    /// It was not made: the file could not be read or is no YAML.
+    #[default]
+    None,
+    Ok,
+    /// What does not fit.
+    Failed(Vec<String>),
+}
+
+impl Schema {
+    /// Falco's word for it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ok => "ok",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// What does not fit, one line each.
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::Failed(warnings) => warnings,
+            Self::None | Self::Ok => &[],
+        }
     }
 }
 
@@ -239,6 +427,7 @@ impl fmt::Display for Diagnostic {
 #[derive(Debug, Clone, Default)]
 pub struct FileReport {
     pub name: String,
+    pub schema: Schema,
     pub errors: Vec<Diagnostic>,
     pub warnings: Vec<Diagnostic>,
 }
@@ -249,13 +438,27 @@ impl FileReport {
         self.errors.is_empty()
     }
 
+    /// Falco's words for the outcome.
+    pub fn verdict(&self) -> &'static str {
+        match (self.is_ok(), self.warnings.is_empty()) {
+            (true, true) => "Ok",
+            (true, false) => "Ok, with warnings",
+            (false, _) => "Invalid",
+        }
+    }
+
+    /// Falco's log line about the schema.
+    pub fn schema_line(&self) -> String {
+        format!("{} | schema validation: {}", self.name, self.schema.as_str())
+    }
+
     /// Falco's JSON load result of the file.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "name": self.name,
             "successful": self.is_ok(),
-            "schema_valid": "none",
-            "schema_warnings": [],
+            "schema_valid": self.schema.as_str(),
+            "schema_warnings": self.schema.warnings(),
             "errors": self.errors.iter().map(Diagnostic::json).collect::<Vec<_>>(),
             "warnings": self.warnings.iter().map(Diagnostic::json).collect::<Vec<_>>(),
         })
@@ -264,12 +467,7 @@ impl FileReport {
 
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match (self.is_ok(), self.warnings.is_empty()) {
-            (true, true) => "Ok",
-            (true, false) => "Ok, with warnings",
-            (false, _) => "Invalid",
-        };
-        writeln!(f, "{}: {verdict}", self.name)?;
+        writeln!(f, "{}: {}", self.name, self.verdict())?;
         for (title, list) in [("Errors", &self.errors), ("Warnings", &self.warnings)] {
             if !list.is_empty() {
                 writeln!(f, "{} {title}:", list.len())?;

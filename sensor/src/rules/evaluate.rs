@@ -1,18 +1,21 @@
-//! One event against all rules: those of its type that its plan leaves, one after the other, each part of a condition
-//! that is shared decided once. Nothing is allocated, but by conditions with transformers.
+//! One event against all rules: group by group as planned, each shared part of a condition decided once, each look-up
+//! asked once, each field that several need extracted once. Nothing is allocated once the scratch has grown.
 
-use std::cmp::Ordering;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+use std::time::Instant;
 
-use super::ast::Op;
+use bumpalo::Bump;
+
 use super::check::Test;
-use super::compile::{NO_SLOT, Node, NodeId, Program};
+use super::compile::{Asked, Entry, NO_SLOT, Node, Program, Source};
+use super::compute::{self, Computed};
+use super::counters::SAMPLED;
 use super::event::{Event, Value};
 use super::fields::FieldRef;
-use super::lookup;
-use super::matcher::{self, Order};
-use super::plan::Plan;
-use super::transform::{Compute, Computed};
+use super::graph::{NodeId, TRUE};
+use super::lookup::answers::holds;
+use super::lookup::{ABSENT, FIRST};
+use super::values::Values;
 
 /// Answers of the event under judgement. Keep one per thread and pass it to every call.
 #[derive(Debug, Default)]
@@ -23,146 +26,51 @@ pub struct Scratch {
     stamp: u32,
     /// Stamp and truth of a node, in one number: `stamp * 2 + truth`.
     memo: Vec<u32>,
-    /// Stamp and number of the set that a look-up answered.
-    lookups: Vec<(u32, u32)>,
-    /// Rules still in question, as bits.
-    alive: Vec<u64>,
+    answers: Vec<Answer>,
+    /// Answers of look-ups with several.
+    found: Vec<u32>,
+    values: Values,
+    /// Stamps of entries that were looked at.
+    seen: Vec<u32>,
+    /// Rules that are true of the event.
+    matched: Vec<u32>,
+    /// Room for what transformers compute.
+    bump: Bump,
+    bump_used: bool,
+    /// Events since one was timed.
+    untimed: u64,
+}
+
+/// What a look-up said of the event: one answer, or a range of [`Scratch::found`].
+#[derive(Debug, Clone, Copy, Default)]
+struct Answer {
+    stamp: u32,
+    one: u32,
+    end: u32,
 }
 
 impl Scratch {
-    fn begin(&mut self, program: u64, slots: usize, lookups: usize) {
-        if self.program != program || self.stamp >= u32::MAX / 2 {
-            self.program = program;
+    fn begin(&mut self, id: u64, program: &Program) {
+        if self.program != id || self.stamp >= u32::MAX / 2 {
+            self.program = id;
             self.stamp = 0;
-            self.memo = vec![0; slots];
-            self.lookups = vec![(0, lookup::NONE); lookups];
+            self.memo.clear();
+            self.memo.resize(program.slots, 0);
+            self.answers.clear();
+            self.answers.resize(program.lookups.len(), Answer::default());
+            self.seen.clear();
+            self.seen.resize(program.entries.len(), 0);
+            self.values.clear(program.sources.len());
         }
         self.stamp += 1;
-    }
-}
-
-/// A number for each program of this process, so that a [`Scratch`] knows its own.
-pub fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Atomic::Relaxed)
-}
-
-impl Program {
-    /// Calls `on_match` with the number of each rule that is true of the event, in order, until it returns false.
-    pub fn evaluate<E: Event>(
-        &self,
-        id: u64,
-        scratch: &mut Scratch,
-        event: &E,
-        mut on_match: impl FnMut(u32) -> bool,
-    ) {
-        let Some(plan) = self.plan(event.event_type()) else { return };
-        if plan.entries.is_empty() {
-            return;
-        }
-        scratch.begin(id, self.slots, self.lookups.len());
-        if plan.keyless.is_empty() {
-            for entry in &plan.entries {
-                if self.decide(entry.root, scratch, event) && !on_match(entry.rule) {
-                    return;
-                }
-            }
-            return;
-        }
-        let mut alive = std::mem::take(&mut scratch.alive);
-        if self.narrow(plan, &mut alive, scratch, event) {
-            'words: for (word, bits) in alive.iter().enumerate() {
-                let mut bits = *bits;
-                while bits != 0 {
-                    let at = word * 64 + bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    let Some(entry) = plan.entries.get(at) else { break };
-                    if self.decide(entry.root, scratch, event) && !on_match(entry.rule) {
-                        break 'words;
-                    }
-                }
-            }
-        }
-        scratch.alive = alive;
-    }
-
-    /// Leaves in `alive` the entries that guards and keys do not rule out; false when none is left.
-    fn narrow<E: Event>(&self, plan: &Plan, alive: &mut Vec<u64>, scratch: &mut Scratch, event: &E) -> bool {
-        alive.clear();
-        alive.extend_from_slice(&plan.keyless);
-        for key in &plan.keys {
-            let set = self.answer(key.lookup, scratch, event);
-            for entry in key.enabled.get(set as usize).into_iter().flatten() {
-                alive[*entry as usize / 64] |= 1 << (entry % 64);
-            }
-        }
-        for (node, mask) in &plan.guards {
-            let concerned = alive.iter().zip(mask).any(|(alive, mask)| alive & mask != 0);
-            if concerned && !self.decide(*node, scratch, event) {
-                let mut left = 0;
-                for (alive, mask) in alive.iter_mut().zip(mask) {
-                    *alive &= !mask;
-                    left |= *alive;
-                }
-                if left == 0 {
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    fn decide<E: Event>(&self, node: NodeId, scratch: &mut Scratch, event: &E) -> bool {
-        match &self.nodes[node as usize] {
-            Node::Const(value) => *value,
-            Node::Member { lookup, bit } => self.member(*lookup, *bit, scratch, event),
-            Node::Not(inner) => !self.decide(*inner, scratch, event),
-            Node::Test { pred, slot } => {
-                if let Some(answer) = scratch.known(*slot) {
-                    return answer;
-                }
-                let answer = pred.test.holds(event);
-                scratch.note(*slot, answer)
-            }
-            Node::And { items, slot } => {
-                if let Some(answer) = scratch.known(*slot) {
-                    return answer;
-                }
-                let answer = items.iter().all(|item| self.decide(*item, scratch, event));
-                scratch.note(*slot, answer)
-            }
-            Node::Or { items, slot } => {
-                if let Some(answer) = scratch.known(*slot) {
-                    return answer;
-                }
-                let answer = items.iter().any(|item| self.decide(*item, scratch, event));
-                scratch.note(*slot, answer)
-            }
+        self.found.clear();
+        self.matched.clear();
+        if self.bump_used {
+            self.bump_used = false;
+            self.bump.reset();
         }
     }
 
-    fn member<E: Event>(&self, number: u32, bit: u32, scratch: &mut Scratch, event: &E) -> bool {
-        let set = self.answer(number, scratch, event);
-        self.lookups[number as usize].1.holds(set, bit)
-    }
-
-    /// What a look-up says of the event.
-    fn answer<E: Event>(&self, number: u32, scratch: &mut Scratch, event: &E) -> u32 {
-        let (stamp, set) = scratch.lookups[number as usize];
-        if stamp == scratch.stamp {
-            return set;
-        }
-        let (field, lookup) = &self.lookups[number as usize];
-        let set = match event.get(field) {
-            Some(Value::Str(bytes) | Value::Buf(bytes)) => lookup.find(bytes),
-            _ => lookup::NONE,
-        };
-        scratch.lookups[number as usize] = (scratch.stamp, set);
-        set
-    }
-}
-
-impl Scratch {
     #[inline]
     fn known(&self, slot: u32) -> Option<bool> {
         if slot == NO_SLOT {
@@ -181,9 +89,245 @@ impl Scratch {
     }
 }
 
+/// A number for each program of this process, so that a [`Scratch`] knows its own.
+pub fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Atomic::Relaxed)
+}
+
+impl Program {
+    /// Calls `on_match` with the number of each rule that is true of the event, in order, until it returns false. Of one
+    /// event in [`SAMPLED`], `on_sample` gets the number of each rule that was decided by itself and the nanoseconds
+    /// that it took.
+    pub fn evaluate<E: Event>(
+        &self,
+        id: u64,
+        scratch: &mut Scratch,
+        event: &E,
+        mut on_sample: impl FnMut(u32, u64),
+        mut on_match: impl FnMut(u32) -> bool,
+    ) {
+        let ranges = self.groups_of(event.event_type());
+        if ranges.is_empty() {
+            return;
+        }
+        scratch.begin(id, self);
+        scratch.untimed += 1;
+        let mut run = Run { program: self, scratch, event };
+        if run.scratch.untimed == SAMPLED {
+            run.scratch.untimed = 0;
+            run.all(ranges, |run, entry| {
+                let start = Instant::now();
+                run.entry(entry);
+                on_sample(entry.rule, u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            });
+        } else {
+            run.all(ranges, Run::entry);
+        }
+        let matched = &mut scratch.matched;
+        if matched.len() > 1 {
+            matched.sort_unstable();
+        }
+        for rule in matched {
+            if !on_match(*rule) {
+                return;
+            }
+        }
+    }
+}
+
+/// The evaluation of one event.
+struct Run<'r, 'e, E> {
+    program: &'r Program,
+    scratch: &'r mut Scratch,
+    event: &'e E,
+}
+
+impl<'r, 'e, E: Event> Run<'r, 'e, E> {
+    /// Goes through groups and calls `decide` with every entry that is in question.
+    #[inline]
+    fn all(&mut self, ranges: &[(u32, u32)], mut decide: impl FnMut(&mut Self, &'r Entry)) {
+        let program = self.program;
+        for (from, to) in ranges {
+            let mut at = *from;
+            while at < *to {
+                let group = &program.groups[at as usize];
+                if group.guard != TRUE && !self.decide(group.guard) {
+                    at = group.end;
+                    continue;
+                }
+                at += 1;
+                for key in &group.keys {
+                    let asked = &program.lookups[key.lookup as usize];
+                    let answer = self.answer(key.lookup, asked);
+                    let (mut place, end) = if asked.several { (answer.one, answer.end) } else { (0, 1) };
+                    while place < end {
+                        let one = if asked.several { self.scratch.found[place as usize] } else { answer.one };
+                        place += 1;
+                        if one >= FIRST {
+                            key.candidates(one, |entry| {
+                                let seen = &mut self.scratch.seen[entry as usize];
+                                if std::mem::replace(seen, self.scratch.stamp) != self.scratch.stamp {
+                                    decide(self, &program.entries[entry as usize]);
+                                }
+                            });
+                        }
+                    }
+                }
+                for entry in &program.entries[group.loose.0 as usize..group.loose.1 as usize] {
+                    decide(self, entry);
+                }
+            }
+        }
+    }
+
+    /// Decides one rule.
+    #[inline]
+    fn entry(&mut self, entry: &'r Entry) {
+        let program = self.program;
+        for node in &program.children[entry.before.0 as usize..entry.before.1 as usize] {
+            self.decide(*node);
+        }
+        let conjuncts = &program.children[entry.from as usize..entry.to as usize];
+        if conjuncts.iter().all(|node| self.decide(*node)) {
+            self.scratch.matched.push(entry.rule);
+        }
+    }
+
+    fn decide(&mut self, node: NodeId) -> bool {
+        let program = self.program;
+        match program.nodes[node as usize] {
+            Node::Const(value) => value,
+            Node::Within { lookup, from, to } => {
+                let answer = self.answer(lookup, &program.lookups[lookup as usize]).one;
+                from <= answer && answer < to
+            }
+            Node::Among { lookup, from, to } => {
+                let answer = self.answer(lookup, &program.lookups[lookup as usize]).one;
+                holds(&program.ranges[from as usize..to as usize], answer)
+            }
+            Node::Several { lookup, from, to } => {
+                let answer = self.answer(lookup, &program.lookups[lookup as usize]);
+                let found = &self.scratch.found[answer.one as usize..answer.end as usize];
+                some(found, &program.ranges[from as usize..to as usize])
+            }
+            Node::Not(inner) => !self.decide(inner),
+            Node::Test { test, slot } => {
+                if let Some(answer) = self.scratch.known(slot) {
+                    return answer;
+                }
+                let answer = self.test(test);
+                self.scratch.note(slot, answer)
+            }
+            Node::And { from, to, slot } => {
+                if let Some(answer) = self.scratch.known(slot) {
+                    return answer;
+                }
+                let items = &program.children[from as usize..to as usize];
+                let answer = items.iter().all(|item| self.decide(*item));
+                self.scratch.note(slot, answer)
+            }
+            Node::Or { from, to, slot } => {
+                if let Some(answer) = self.scratch.known(slot) {
+                    return answer;
+                }
+                let items = &program.children[from as usize..to as usize];
+                let answer = items.iter().any(|item| self.decide(*item));
+                self.scratch.note(slot, answer)
+            }
+        }
+    }
+
+    /// What a look-up says of the event.
+    #[inline]
+    fn answer(&mut self, number: u32, asked: &'r Asked) -> Answer {
+        let known = self.scratch.answers[number as usize];
+        if known.stamp == self.scratch.stamp {
+            return known;
+        }
+        self.ask(number, asked)
+    }
+
+    fn ask(&mut self, number: u32, asked: &'r Asked) -> Answer {
+        let stamp = self.scratch.stamp;
+        let answer = if asked.several {
+            let start = self.scratch.found.len();
+            self.ask_all(asked);
+            // Each once, in order.
+            let found = &mut self.scratch.found;
+            found[start..].sort_unstable();
+            let mut end = start;
+            for at in start..found.len() {
+                if at == start || found[at] != found[end - 1] {
+                    found[end] = found[at];
+                    end += 1;
+                }
+            }
+            found.truncate(end);
+            #[expect(clippy::cast_possible_truncation, reason = "an event has far fewer answers")]
+            let (one, end) = (start as u32, end as u32);
+            Answer { stamp, one, end }
+        } else {
+            let one = self.value(asked.source).map_or(ABSENT, |value| asked.lookup.find(value));
+            Answer { stamp, one, end: 0 }
+        };
+        self.scratch.answers[number as usize] = answer;
+        answer
+    }
+
+    fn ask_all(&mut self, asked: &'r Asked) {
+        if !asked.any {
+            let Some(value) = self.value(asked.source) else { return };
+            asked.lookup.find_all(value, |answer| self.scratch.found.push(answer));
+            return;
+        }
+        let field = &self.program.sources[asked.source as usize].field;
+        let found = &mut self.scratch.found;
+        self.event.any(field, &mut |value| {
+            // That there is a value at all.
+            found.push(ABSENT);
+            asked.lookup.find_all(value, |answer| found.push(answer));
+            false
+        });
+    }
+
+    /// The value of a field, extracted once if several ask for it.
+    #[inline]
+    fn value(&mut self, source: u32) -> Option<Value<'e>> {
+        let event = self.event;
+        let Source { field, keep } = &self.program.sources[source as usize];
+        if !keep {
+            return event.get(field);
+        }
+        // SAFETY: the stamp is this event's alone, and `self` borrows the event until it is done.
+        unsafe { self.scratch.values.get(source, self.scratch.stamp, || event.get(field)) }
+    }
+
+    fn test(&mut self, number: u32) -> bool {
+        let (pred, source) = &self.program.tests[number as usize];
+        if let (Test::One(_, matcher), Some(source)) = (&pred.test, source) {
+            let value = self.value(*source);
+            return value.is_some_and(|value| matcher.matches(value));
+        }
+        self.scratch.bump_used = true;
+        pred.test.holds(self.event, &self.scratch.bump)
+    }
+}
+
+/// Whether one of the found answers (each once, in order) lies in the ranges.
+fn some(found: &[u32], ranges: &[(u32, u32)]) -> bool {
+    if ranges.len() < found.len() {
+        return ranges.iter().any(|(from, to)| {
+            let at = found.partition_point(|answer| answer < from);
+            found.get(at).is_some_and(|answer| answer < to)
+        });
+    }
+    found.iter().any(|answer| holds(ranges, *answer))
+}
+
 impl Test {
-    /// Whether the event passes.
-    pub fn holds<E: Event>(&self, event: &E) -> bool {
+    /// Whether the event passes; what is computed on the way lives in `bump`.
+    pub fn holds<E: Event>(&self, event: &E, bump: &Bump) -> bool {
         match self {
             Self::One(field, matcher) => event.get(field).is_some_and(|value| matcher.matches(value)),
             Self::Exists(field) => event.get(field).is_some(),
@@ -191,97 +335,31 @@ impl Test {
             Self::Any(field, matcher) => event.any(field, &mut |value| matcher.matches(value)),
             Self::NoneOf(field, matcher) => seen_and(event, field, &mut |value| !matcher.matches(value)),
             Self::All(field, matcher) => seen_and(event, field, &mut |value| matcher.matches(value)),
-            Self::ComputedExists(compute) => compute.run(event).is_some(),
-            Self::Computed(compute, matcher) => match compute.run(event) {
+            Self::ComputedExists(compute) => compute.run(event, bump).is_some(),
+            Self::Computed(compute, matcher) => match compute.run(event, bump) {
                 None => false,
                 Some(Computed::List(items)) => items.iter().any(|item| matcher.matches(Value::Str(item))),
-                Some(one) => one.value().is_some_and(|value| matcher.matches(value)),
+                Some(Computed::One(value)) => matcher.matches(value),
             },
-            Self::ComputedAll(compute, matcher) => match compute.run(event) {
+            Self::ComputedAll(compute, matcher) => match compute.run(event, bump) {
                 Some(Computed::List(items)) => {
                     !items.is_empty() && items.iter().all(|item| matcher.matches(Value::Str(item)))
                 }
                 _ => false,
             },
-            Self::Pair(left, op, right) => pair(left, *op, right, event),
+            Self::Pair(left, op, right) => compute::pair(left, *op, right, event, bump),
         }
     }
 }
 
 /// There are values and each passes.
-fn seen_and<E: Event>(event: &E, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+pub fn seen_and<E: Event>(event: &E, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
     let mut seen = false;
     let failed = event.any(field, &mut |value| {
         seen = true;
         !test(value)
     });
     seen && !failed
-}
-
-fn pair<E: Event>(left: &Compute, op: Op, right: &Compute, event: &E) -> bool {
-    if let Compute::Field(field) = left
-        && field.is_any()
-    {
-        let Some(right) = right.run(event) else { return false };
-        let Some(right) = right.value() else {
-            let Computed::List(items) = &right else { return false };
-            return event.any(field, &mut |left| match left {
-                Value::Str(bytes) | Value::Buf(bytes) => items.iter().any(|item| item == bytes),
-                _ => false,
-            });
-        };
-        // Of two ends, both must differ; of the ancestors, one must.
-        return if op == Op::Ne && field.all_must_differ() {
-            seen_and(event, field, &mut |left| values(left, op, right))
-        } else {
-            event.any(field, &mut |left| values(left, op, right))
-        };
-    }
-    let (Some(left), Some(right)) = (left.run(event), right.run(event)) else { return false };
-    match (&left, &right) {
-        (Computed::List(left), Computed::List(right)) => {
-            let contains = |item: &Vec<u8>| right.contains(item);
-            if op == Op::In {
-                !left.is_empty() && left.iter().all(contains)
-            } else {
-                left.iter().any(contains)
-            }
-        }
-        (left, Computed::List(right)) => match left.value() {
-            Some(Value::Str(bytes) | Value::Buf(bytes)) => right.iter().any(|item| item == bytes),
-            _ => false,
-        },
-        (left, right) => {
-            let (Some(left), Some(right)) = (left.value(), right.value()) else { return false };
-            values(left, op, right)
-        }
-    }
-}
-
-fn values(left: Value<'_>, op: Op, right: Value<'_>) -> bool {
-    let order = |order: Order| matcher::compare(left, right).is_some_and(|ordering| order.holds(ordering));
-    let bytes = |test: &dyn Fn(&[u8], &[u8]) -> bool| match (left, right) {
-        (Value::Str(a) | Value::Buf(a), Value::Str(b) | Value::Buf(b)) => test(a, b),
-        _ => false,
-    };
-    let find = |a: &[u8], b: &[u8]| memchr::memmem::find(a, b).is_some();
-    match op {
-        Op::Eq => matcher::compare(left, right) == Some(Ordering::Equal),
-        Op::Ne => matcher::compare(left, right).is_some_and(Ordering::is_ne),
-        Op::Lt => order(Order::Lt),
-        Op::Le => order(Order::Le),
-        Op::Gt => order(Order::Gt),
-        Op::Ge => order(Order::Ge),
-        Op::Contains | Op::Bcontains => bytes(&find),
-        Op::Icontains => bytes(&|a, b| find(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())),
-        Op::Startswith | Op::Bstartswith => bytes(&<[u8]>::starts_with),
-        Op::Endswith => bytes(&<[u8]>::ends_with),
-        Op::Glob | Op::Iglob => {
-            bytes(&|a, b| super::pattern::glob(b, op == Op::Iglob).is_ok_and(|pattern| pattern.is_match(a)))
-        }
-        // Refused at load, or without a value on the right.
-        Op::Regex | Op::In | Op::Intersects | Op::Pmatch | Op::Exists => false,
-    }
 }
 
 #[cfg(test)]

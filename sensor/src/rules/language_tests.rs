@@ -463,7 +463,7 @@ fn errors_carry_falcos_codes_and_words() {
         (
             "- rule: l\n  condition: a\n  override: {condition: replace}\n",
             "LOAD_ERR_VALIDATE",
-            "An 'override.condition: replace' to a rule was requested but no rule by that name already exists",
+            "An 'override.<key>: replace' to a rule was requested but no rule by that name already exists",
         ),
         (
             "- rule: l\n  enabled: true\n",
@@ -471,8 +471,8 @@ fn errors_carry_falcos_codes_and_words() {
             "Rule has 'enabled' key but no rule by that name already exists",
         ),
         (
-            "- rule: l\n  append: true\n",
-            "LOAD_ERR_YAML_VALIDATE",
+            &format!("{head}- rule: r\n  append: true\n"),
+            "LOAD_ERR_VALIDATE",
             "Appended rule must have exceptions or condition property",
         ),
         (
@@ -493,7 +493,7 @@ fn errors_carry_falcos_codes_and_words() {
         (
             &format!("{head}- rule: r\n  priority: INFO\n  override: {{priority: twist}}\n"),
             "LOAD_ERR_YAML_VALIDATE",
-            "Invalid override operation for key 'priority'. Allowed values are: append replace",
+            "Invalid override operation for key 'priority': 'twist'. Allowed values are: replace",
         ),
         (
             &format!(
@@ -502,7 +502,11 @@ fn errors_carry_falcos_codes_and_words() {
             "LOAD_ERR_VALIDATE",
             "Rule has been re-defined with a different source",
         ),
-        ("- macro: m\n  condition: m\n", "LOAD_ERR_VALIDATE", "reference loop in macro 'm'"),
+        (
+            "- macro: m\n  condition: evt.type=open\n- macro: m\n  condition: and m\n  append: true\n",
+            "LOAD_ERR_VALIDATE",
+            "reference loop in macro 'm'",
+        ),
         (
             "- macro: a\n  condition: b\n- macro: b\n  condition: evt.num=0\n",
             "LOAD_ERR_VALIDATE",
@@ -614,7 +618,7 @@ fn errors_carry_falcos_codes_and_words() {
         ),
         (
             &format!("{head}  exceptions: [{{name: e, fields: [proc.name], values: [[a, b]]}}]\n"),
-            "LOAD_ERR_YAML_VALIDATE",
+            "LOAD_ERR_VALIDATE",
             "Fields and values lists must have equal length",
         ),
     ] {
@@ -676,14 +680,20 @@ fn an_error_points_into_the_file() {
     assert_eq!(
         shown,
         "0.yaml: Invalid\n1 Errors:\n\
-         0.yaml:8:6: filter_check called with nonexistent field proc.nam (did you mean 'proc.name'?)\n  \
-         in rule \"r\"\n  in rule condition \"\"\n  \
-         |      proc.nam = y)\n  |      ^^^^^^^^\n  \
-         LOAD_ERR_COMPILE_CONDITION (Error compiling condition)\n"
+         0.yaml:8:6: filter_check called with nonexistent field proc.nam (did you mean 'proc.name'?)\n\
+         In rules content: (0.yaml:1:1)\n    rule 'r': (0.yaml:1:3)\n    rule condition: (0.yaml:6:5)\n    \
+         condition expression: (\"evt.type=open and...\":2:2)\n------\n     proc.nam = y)\n     ^^^^^^^^\n------\n\
+         LOAD_ERR_COMPILE_CONDITION (Error compiling condition): filter_check called with nonexistent field proc.nam\n"
     );
     let entry = &loaded.json()["falco_load_results"][0]["errors"][0];
     assert_eq!(entry["code"], "LOAD_ERR_COMPILE_CONDITION");
-    assert_eq!(entry["context"]["locations"][0]["position"]["line"], 8);
+    let places: Vec<_> =
+        entry["context"]["locations"].as_array().unwrap().iter().map(|l| &l["position"]).collect();
+    assert_eq!(*places[0], serde_json::json!({"name": "0.yaml", "line": 0, "column": 0, "offset": 0}));
+    assert_eq!(
+        *places[3],
+        serde_json::json!({"name": "\"evt.type=open and...\"", "line": 2, "column": 2, "offset": 37})
+    );
 }
 
 #[test]

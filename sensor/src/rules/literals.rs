@@ -180,7 +180,7 @@ fn one(op: Op, value: &Literal, findings: &mut Findings) -> Result<Bytes, Compla
         Op::Icontains => {
             let finder = AhoCorasick::builder().ascii_case_insensitive(true).build([&literal]);
             let finder = finder.map_err(|error| refuse(value.span, error.to_string()))?;
-            Bytes::ContainsNoCase(Box::new(finder))
+            Bytes::ContainsNoCase(Box::new(finder), literal)
         }
         Op::Startswith => Bytes::StartsWith(literal),
         Op::Endswith => Bytes::EndsWith(literal),

@@ -10,8 +10,9 @@ use super::Priority;
 use super::check::{self, Cond, Findings};
 use super::codes;
 use super::collector::{self, Collector};
-use super::compile::{self, Compiler, Program};
-use super::diagnostic::{Code, Complaint, Diagnostic, FileReport};
+use super::compile::{self, Program};
+use super::counters::{Counters, Judged};
+use super::diagnostic::{Code, Complaint, Diagnostic, FileReport, Schema};
 use super::domains::Domain;
 use super::evaluate::{self, Scratch};
 use super::event::{Event, EventType};
@@ -21,22 +22,36 @@ use super::output::{self, Extra, Template};
 use super::pattern::Budget;
 use super::prefilter::Prefilter;
 use super::reader::File;
+use super::requirements::Requirements;
 use super::resolve::Resolver;
+use super::schema;
 use super::stack;
 use super::text::{Origin, Text};
 use super::tree::{self, FileText, Kept, Sharing, Sources};
-use super::yaml;
+use super::yaml::{self, Twice};
 
 /// A rules file: its name for messages, and its text.
 #[derive(Debug, Clone)]
 pub struct Source {
     pub name: String,
     pub text: String,
+    /// Why the file could not be read, if it could not.
+    unread: Option<String>,
 }
 
 impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), unread: None }
+    }
+
+    /// A file that could not be read; loading it is an error in its turn.
+    pub fn unread(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { name: name.into(), text: String::new(), unread: Some(why.into()) }
+    }
+
+    /// Why the file could not be read, if it could not.
+    pub fn error(&self) -> Option<&str> {
+        self.unread.as_deref()
     }
 }
 
@@ -45,7 +60,8 @@ impl Source {
 pub struct Loaded {
     /// `None` when a file has an error.
     pub rules: Option<RuleSet>,
-    /// One report per file that was read; the last one has the error, if there is one.
+    /// One report per file that was read; the last one has the error, if there is one. (A plugin that a file requires
+    /// and nobody has is an error of that file.)
     pub files: Vec<FileReport>,
 }
 
@@ -99,6 +115,14 @@ pub struct Rule {
     pub(super) kept: Kept,
     /// Keeps the domain names of the condition resolved.
     _domains: Vec<Arc<Domain>>,
+    counters: Counters,
+}
+
+impl Rule {
+    /// What the rule has cost and yielded since it was loaded.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
 }
 
 /// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
@@ -109,13 +133,20 @@ pub struct RuleSet {
     program: Program,
     prefilter: Prefilter,
     matching: Matching,
+    requirements: Requirements,
     pub(super) sources: Sources,
+    judged: Arc<Judged>,
 }
 
 impl RuleSet {
     /// Every rule in order of definition, also those that cannot fire.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The versions of engine and plugins that the files ask for.
+    pub fn requirements(&self) -> &Requirements {
+        &self.requirements
     }
 
     /// Names of the event types on which some rule can fire: what has to be captured.
@@ -135,7 +166,7 @@ impl RuleSet {
 
     /// True when some rule can fire on events of the type.
     pub fn can_fire(&self, event: EventType) -> bool {
-        self.program.plan(event).is_some_and(|plan| !plan.entries.is_empty())
+        !self.program.groups_of(event).is_empty()
     }
 
     /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
@@ -146,8 +177,15 @@ impl RuleSet {
         event: &E,
         mut on_match: impl FnMut(&'s Rule),
     ) {
-        self.program.evaluate(self.id, scratch, event, |rule| {
+        self.judged.count(event.event_type());
+        let sample = |rule: u32, ns: u64| {
             if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.sample(ns);
+            }
+        };
+        self.program.evaluate(self.id, scratch, event, sample, |rule| {
+            if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.fired();
                 on_match(rule);
             }
             self.matching == Matching::All
@@ -176,47 +214,48 @@ fn load_here(files: &[Source], options: &Options) -> Loaded {
     let texts = tree::texts(files);
     for (number, source) in files.iter().enumerate() {
         let file = File { number: u32::try_from(number).unwrap_or(u32::MAX), text: &source.text };
-        let mut warnings = Vec::new();
-        let outcome = read(file, &mut collector, options, &mut warnings)
-            .and_then(|()| build(&collector, options, &texts, &mut warnings));
         let mut report = FileReport { name: source.name.clone(), ..FileReport::default() };
-        report.warnings = warnings.into_iter().map(|complaint| place(complaint, files)).collect();
-        let failed = match outcome {
-            Ok(built) => {
-                rules = Some(built);
-                false
-            }
-            Err(complaint) => {
-                report.errors.push(place(complaint, files));
-                true
-            }
-        };
+        if let Some(why) = source.error() {
+            report.errors.push(Diagnostic::unread(&source.name, why.to_owned()));
+            reports.push(report);
+            rules = None;
+            break;
+        }
+        let mut warnings = Vec::new();
+        let outcome = read(file, &mut collector, options, &mut report.schema, &mut warnings)
+            .and_then(|()| build(&collector, options, &texts, &mut warnings));
+        report.warnings = warnings.into_iter().map(|complaint| Diagnostic::new(complaint, files)).collect();
+        rules = outcome.map_err(|complaint| report.errors.push(Diagnostic::new(complaint, files))).ok();
         reports.push(report);
-        if failed {
-            return Loaded { rules: None, files: reports };
+        if rules.is_none() {
+            break;
         }
     }
-    let rules = rules.or_else(|| build(&collector, options, &texts, &mut Vec::new()).ok());
-    Loaded { rules, files: reports }
-}
-
-fn place(complaint: Complaint, files: &[Source]) -> Diagnostic {
-    match files.get(complaint.at.file as usize) {
-        Some(source) => Diagnostic::new(complaint, &source.name, &source.text),
-        None => Diagnostic::new(complaint, "", ""),
+    if let Some(complaint) = collector.requirements.unmet(options) {
+        let number = complaint.at.file as usize;
+        if let Some(report) = reports.get_mut(number) {
+            // Whatever else is wrong there may follow from the plugin that is missing.
+            report.errors = vec![Diagnostic::new(complaint, files)];
+        }
+        rules = None;
+    } else if files.is_empty() {
+        rules = build(&collector, options, &texts, &mut Vec::new()).ok();
     }
+    Loaded { rules, files: reports }
 }
 
 fn read(
     file: File<'_>,
     collector: &mut Collector,
     options: &Options,
+    schema: &mut Schema,
     warnings: &mut Vec<Complaint>,
 ) -> Result<(), Complaint> {
-    let documents = yaml::documents(file.text).map_err(|error| {
+    let documents = yaml::documents(file.text, Twice::First).map_err(|error| {
         let at = Origin { file: file.number, at: u32::try_from(error.at).unwrap_or(u32::MAX) };
-        Complaint::new(Code::YamlParse, at, error.message)
+        Complaint::new(Code::YamlParse, at, error.message).within("value for", "", at)
     })?;
+    *schema = schema::check(file.text, &documents);
     collector.read(file, &documents, options, warnings)
 }
 
@@ -228,18 +267,18 @@ fn build(
     warnings: &mut Vec<Complaint>,
 ) -> Result<RuleSet, Complaint> {
     let resolver = Resolver::new(collector)?;
-    let mut compiler = Compiler::default();
+    let judged = Arc::new(Judged::new(event_types::count()));
     let mut prefilter = Prefilter::default();
     let mut sharing = Sharing::default();
     let mut rules = Vec::new();
     let mut budget = Budget::default();
-    for definition in collector.rules.iter() {
+    for definition in collector.rules.iter().filter(|definition| definition.source_known()) {
+        let around = |complaint: Complaint| complaint.within("rule", &definition.name, definition.place.at);
         let mut said = Vec::new();
-        match rule(definition, &resolver, options, &mut budget, &mut said) {
+        match rule(definition, &resolver, options, &judged, &mut budget, &mut said) {
             Ok(mut rule) => {
                 sharing.share(&mut rule.kept.cond);
                 if rule.status.fires() {
-                    compiler.add(u32::try_from(rules.len()).unwrap_or(u32::MAX), &rule.kept.cond);
                     prefilter.add(&rule.kept.cond);
                 }
                 rules.push(rule);
@@ -249,24 +288,33 @@ fn build(
                 complaint.code = Code::UnknownFilter;
                 said.push(complaint);
             }
-            Err(complaint) => return Err(complaint.within("rule", &definition.name)),
+            Err(complaint) => {
+                warnings.extend(said.into_iter().map(around));
+                return Err(around(complaint));
+            }
         }
-        warnings.extend(said.into_iter().map(|complaint| complaint.within("rule", &definition.name)));
+        warnings.extend(said.into_iter().map(around));
     }
     warnings.extend(resolver.unused(collector));
+    let firing = rules.iter().enumerate().filter(|(_, rule)| rule.status.fires());
+    let conditions: Vec<(u32, &Cond)> =
+        firing.map(|(number, rule)| (u32::try_from(number).unwrap_or(u32::MAX), &rule.kept.cond)).collect();
+    let program = compile::program(&conditions);
     Ok(RuleSet {
         id: evaluate::next_id(),
         rules,
-        program: compiler.finish(),
+        program,
         prefilter,
         matching: options.matching,
+        requirements: collector.requirements.clone(),
         sources: resolver.sources(collector, Arc::clone(texts)),
+        judged,
     })
 }
 
 /// True for an error that `skip-if-unknown-filter` forgives.
 fn is_unknown(complaint: &Complaint) -> bool {
-    ["nonexistent field", "unknown event type", "unknown filter:"]
+    ["nonexistent field", "invalid formatting token", "unknown event type", "unknown filter:"]
         .iter()
         .any(|words| complaint.message.contains(words))
 }
@@ -275,30 +323,33 @@ fn rule(
     definition: &collector::Rule,
     resolver: &Resolver<'_>,
     options: &Options,
+    judged: &Arc<Judged>,
     budget: &mut Budget,
     warnings: &mut Vec<Complaint>,
 ) -> Result<Rule, Complaint> {
-    let mut findings =
-        Findings { every_field: options.every_field, budget: std::mem::take(budget), ..Findings::default() };
-    let checked = resolver
-        .rule(definition)
-        .and_then(|(written, expr)| Ok((written, check::condition(&expr, &mut findings)?, expr)));
-    *budget = findings.budget;
-    let domains = findings.domains;
-    warnings.extend(findings.warnings.into_iter().map(|complaint| complaint.within("rule condition", "")));
-    let (written, cond, expr) = checked.map_err(|complaint| complaint.within("rule condition", ""))?;
+    let text = resolver.text(definition)?;
     let format = output_format(definition, options);
     let mut said = Vec::new();
     let output = Template::compile(&format, &mut said);
-    warnings.extend(said.into_iter().map(|complaint| complaint.within("rule output", "")));
-    let output = output.map_err(|complaint| complaint.within("rule output", ""))?;
+    let in_output = |complaint: Complaint| complaint.within("rule output", "", definition.output_at);
+    warnings.extend(said.into_iter().map(in_output));
+    let output = output.map_err(in_output)?;
+    let in_rule = |complaint| resolver.in_rule(definition, &text, complaint);
+    let (written, expr) = resolver.rule(&text).map_err(in_rule)?;
+    let mut findings =
+        Findings { every_field: options.every_field, budget: std::mem::take(budget), ..Findings::default() };
+    let cond = check::condition(&expr, &mut findings);
+    *budget = findings.budget;
+    let domains = findings.domains;
+    warnings.extend(findings.warnings.into_iter().map(in_rule));
+    let cond = cond.map_err(in_rule)?;
     let mut extra = Vec::new();
     for entry in &options.append_output {
         if entry.matches.matches(&definition.name, &definition.source, &definition.tags) {
             for field in &entry.extra_fields {
                 extra.extend(output::extra(field).map_err(|message| {
                     let message = format!("append_output: extra_fields: {message}");
-                    Complaint::new(Code::CompileOutput, definition.place.at, message)
+                    in_output(Complaint::new(Code::CompileOutput, definition.output_at, message))
                 })?);
             }
         }
@@ -307,10 +358,7 @@ fn rule(
     if definition.warn_evttypes && codes::unrestricted(&expr) {
         let message =
             "Rule matches too many evt.type values. This has a significant performance penalty.".to_owned();
-        warnings.push(
-            Complaint::new(Code::NoEvttype, definition.condition.origin(0), message)
-                .within("rule condition", ""),
-        );
+        warnings.push(Complaint::new(Code::NoEvttype, definition.condition.origin(0), message));
     }
     let status = status(definition, &cond, &types, options);
     let exceptions = definition.exceptions.iter().filter(|exception| exception.is_written());
@@ -328,6 +376,7 @@ fn rule(
         status,
         kept: Kept::new(written, cond, exceptions, definition.place.at),
         _domains: domains,
+        counters: Counters::new(types.into(), Arc::clone(judged)),
     })
 }
 

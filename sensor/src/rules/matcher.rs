@@ -32,8 +32,8 @@ pub enum Bytes {
     In(Set<Box<[u8]>>),
     Order(Order, Box<[u8]>),
     Contains(Box<Finder<'static>>),
-    /// Without regard to the case of ASCII letters.
-    ContainsNoCase(Box<AhoCorasick>),
+    /// Without regard to the case of ASCII letters; the text as written beside.
+    ContainsNoCase(Box<AhoCorasick>, Box<[u8]>),
     StartsWith(Box<[u8]>),
     EndsWith(Box<[u8]>),
     /// A pattern, and the bytes that everything it matches begins with.
@@ -97,6 +97,14 @@ impl Net {
         (prefix <= longest).then_some(Self { address, prefix })
     }
 
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// True when `ip` lies in the network; an address of the other family never does.
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.address, ip) {
@@ -121,7 +129,7 @@ impl Bytes {
             Self::In(literals) => literals.contains(value),
             Self::Order(order, literal) => order.holds(value.cmp(literal)),
             Self::Contains(finder) => finder.find(value).is_some(),
-            Self::ContainsNoCase(finder) => finder.is_match(value),
+            Self::ContainsNoCase(finder, _) => finder.is_match(value),
             Self::StartsWith(literal) => value.starts_with(literal),
             Self::EndsWith(literal) => value.ends_with(literal),
             Self::Pattern(pattern, _) => pattern.is_match(value),

@@ -73,11 +73,10 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// True when both conditions that are given hold; false when none is given.
+    /// True when the rule has the name or the tag.
     pub fn selects(&self, name: &str, tags: &BTreeSet<String>) -> bool {
-        (self.rule.is_some() || self.tag.is_some())
-            && self.rule.as_deref().is_none_or(|pattern| wildcard(pattern, name))
-            && self.tag.as_ref().is_none_or(|tag| tags.contains(tag))
+        self.rule.as_deref().is_some_and(|pattern| wildcard(pattern, name))
+            || self.tag.as_ref().is_some_and(|tag| tags.contains(tag))
     }
 }
 

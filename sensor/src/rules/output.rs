@@ -2,14 +2,17 @@
 
 use std::fmt::Write;
 
+use bumpalo::Bump;
+
 use super::ast::Operand;
 use super::check::{self, Findings};
+use super::compute::Computed;
 use super::diagnostic::{Code, Complaint};
 use super::event::{Event, Value};
 use super::fields::{Field, FieldError, FieldRef, Flags};
 use super::parse;
 use super::text::Text;
-use super::transform::{self, Compute, Computed};
+use super::transform::{self, Compute};
 
 /// What stands for a missing value.
 const MISSING: &str = "<NA>";
@@ -49,7 +52,7 @@ impl Template {
             };
             at += digits;
             if text[at..].starts_with("container.info") {
-                let message = "usage of deprecated field 'container.info' has been detected";
+                let message = "usage of deprecated field 'container.info'";
                 let mut complaint = Complaint::new(Code::DeprecatedItem, format.origin(start), message)
                     .spanning("%container.info".len());
                 complaint.deprecated_field = Some("container.info".to_owned());
@@ -179,7 +182,7 @@ impl Template {
                     *width
                 }
                 Segment::Transform { compute, width } => {
-                    match compute.run(event) {
+                    match compute.run(event, &Bump::new()) {
                         None => out.push_str(MISSING),
                         Some(Computed::List(items)) => {
                             out.push('(');
@@ -191,7 +194,7 @@ impl Template {
                             }
                             out.push(')');
                         }
-                        Some(one) => one.value().map_or((), |value| print(value, out)),
+                        Some(Computed::One(value)) => print(value, out),
                     }
                     *width
                 }

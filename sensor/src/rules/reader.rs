@@ -19,7 +19,7 @@ impl File<'_> {
 
     /// A complaint about the shape of the file.
     pub fn invalid(&self, node: &Node, message: impl Into<String>) -> Complaint {
-        Complaint::new(Code::YamlValidate, self.origin(node), message)
+        Complaint::new(Code::YamlValidate, self.origin(node), message).spanning(written(node))
     }
 
     /// The value of `key`, which must be there and not null.
@@ -33,61 +33,75 @@ impl File<'_> {
         Ok(value)
     }
 
+    /// A complaint about the value of `key`.
+    fn value(&self, node: &Node, key: &str, message: &str) -> Complaint {
+        self.invalid(node, message).within("value for", key, self.origin(node))
+    }
+
     /// The text of a scalar that must not be empty.
-    pub fn scalar<'n>(&self, node: &'n Node) -> Result<&'n str, Complaint> {
-        let text = node.text().ok_or_else(|| self.invalid(node, "Value is not a scalar value"))?;
+    pub fn scalar<'n>(&self, node: &'n Node, key: &str) -> Result<&'n str, Complaint> {
+        let text = node.text().ok_or_else(|| self.value(node, key, "Value is not a scalar value"))?;
         if text.is_empty() {
-            return Err(self.invalid(node, "Value must be non-empty"));
+            return Err(self.value(node, key, "Value must be non-empty"));
         }
         Ok(text)
     }
 
     pub fn required_scalar<'n>(&self, item: &'n Node, key: &str) -> Result<&'n str, Complaint> {
-        self.required(item, key).and_then(|node| self.scalar(node))
+        self.required(item, key).and_then(|node| self.scalar(node, key))
+    }
+
+    /// The text of a scalar with the place of each of its bytes.
+    pub fn text(&self, node: &Node, text: &str) -> Text {
+        Text::of_scalar(self.text, self.number, node, text)
     }
 
     /// The text of `key` with the place of each of its bytes.
     pub fn required_text(&self, item: &Node, key: &str) -> Result<Text, Complaint> {
         let node = self.required(item, key)?;
-        let text = self.scalar(node)?;
-        Ok(Text::of_scalar(self.text, self.number, node, text))
+        Ok(self.text(node, self.scalar(node, key)?))
     }
 
-    /// A truth value; `None` when the key is absent.
-    pub fn boolean(&self, item: &Node, key: &str) -> Result<Option<bool>, Complaint> {
+    /// The scalar of `key`; `None` when the key is absent.
+    fn optional<'n>(&self, item: &'n Node, key: &str) -> Result<Option<(&'n Node, &'n str)>, Complaint> {
         if item.get(key).is_none() {
             return Ok(None);
         }
         let node = self.required(item, key)?;
-        let text = self.scalar(node)?;
-        let plain = matches!(&node.yaml, Yaml::Scalar(scalar) if scalar.plain);
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "y" if plain => Ok(Some(true)),
-            "false" | "no" | "off" | "n" if plain => Ok(Some(false)),
-            _ => Err(self.invalid(node, "Can't decode YAML scalar value")),
-        }
+        Ok(Some((node, self.scalar(node, key)?)))
     }
 
-    /// A sequence of scalars; null items are passed over.
-    pub fn scalars<'n>(&self, node: &'n Node) -> Result<Vec<(&'n Node, &'n str)>, Complaint> {
+    /// A truth value; `None` when the key is absent. Quotes do not matter, as in Falco.
+    pub fn boolean(&self, item: &Node, key: &str) -> Result<Option<bool>, Complaint> {
+        let Some((node, text)) = self.optional(item, key)? else { return Ok(None) };
+        let truth = truth(text);
+        truth.map(Some).ok_or_else(|| {
+            self.value(node, key, "Can't decode YAML scalar value")
+                .suggesting(super::suggest::nearest(&text.to_ascii_lowercase(), ["true", "false"]))
+        })
+    }
+
+    /// A number of 32 bits; `None` when the key is absent.
+    pub fn number(&self, item: &Node, key: &str) -> Result<Option<u32>, Complaint> {
+        let Some((node, text)) = self.optional(item, key)? else { return Ok(None) };
+        number(text).map(Some).ok_or_else(|| self.value(node, key, "Can't decode YAML scalar value"))
+    }
+
+    /// The sequence of scalars at `key`.
+    pub fn scalars<'n>(&self, item: &'n Node, key: &str) -> Result<Vec<(&'n Node, &'n str)>, Complaint> {
+        let node = self.required(item, key)?;
         let Yaml::Seq(items) = &node.yaml else {
-            return Err(self.invalid(node, "Value is not a sequence of scalar values"));
+            return Err(self.value(node, key, "Value is not a sequence"));
         };
-        let texts = items.iter().filter(|item| !item.is_null());
-        texts
-            .map(|item| {
-                let text = item.text().ok_or_else(|| self.invalid(item, "Value is not a scalar value"))?;
-                Ok((item, text))
-            })
-            .collect()
-    }
-
-    /// A scalar, or a sequence of scalars; with whether it was a scalar.
-    pub fn one_or_many(&self, node: &Node) -> Result<(Vec<String>, bool), Complaint> {
-        if let Some(text) = node.text() {
-            return Ok((vec![text.to_owned()], true));
-        }
-        Ok((self.scalars(node)?.into_iter().map(|(_, text)| text.to_owned()).collect(), false))
+        let scalar = |item: &'n Node| {
+            let text = item.text().ok_or_else(|| {
+                self.invalid(item, "sequence value is not scalar")
+                    .within("list item", "", self.origin(item))
+                    .within("value for", key, self.origin(node))
+            })?;
+            Ok((item, text))
+        };
+        items.iter().map(scalar).collect()
     }
 
     /// Warns about each key of `item` that is not in `known`.
@@ -108,7 +122,51 @@ impl File<'_> {
     }
 }
 
-/// True when a text of a list or an exception needs quotes in a condition; nothing in it is escaped.
-pub fn quote(text: &str) -> String {
-    if text.contains(' ') && !text.starts_with(['"', '\'']) { format!("\"{text}\"") } else { text.to_owned() }
+/// Bytes to underline of a node.
+fn written(node: &Node) -> usize {
+    match &node.yaml {
+        Yaml::Scalar(scalar) if scalar.plain => scalar.text.len(),
+        _ => 1,
+    }
+}
+
+/// A truth value as Falco's YAML library reads it: all lower case, all upper case or with a capital.
+pub fn truth(text: &str) -> Option<bool> {
+    let lower = text.to_ascii_lowercase();
+    let rest = text.get(1..)?;
+    let capital = rest.bytes().all(|b| b.is_ascii_lowercase());
+    if !capital && text != text.to_ascii_uppercase() {
+        return None;
+    }
+    match lower.as_str() {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+/// A number of 32 bits, decimal or hexadecimal.
+pub fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truth_values_of_falcos_yaml_library() {
+        for text in ["true", "True", "TRUE", "yes", "On", "y", "Y"] {
+            assert_eq!(truth(text), Some(true), "{text}");
+        }
+        for text in ["false", "No", "OFF", "n"] {
+            assert_eq!(truth(text), Some(false), "{text}");
+        }
+        for text in ["", "tRUE", "1", "falsch", "é"] {
+            assert_eq!(truth(text), None, "{text}");
+        }
+    }
 }

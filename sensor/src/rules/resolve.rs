@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::ast::Expr;
-use super::collector::{Collector, List, Rule};
+use super::collector::{Collector, List, Macro, Place, Rule};
 use super::diagnostic::{Code, Complaint};
 use super::parse;
-use super::reader::quote;
+use super::suggest;
 use super::text::{Origin, Text};
 use super::tree::{FileText, Sources};
 
@@ -18,52 +18,55 @@ const MAX_NODES: usize = 100_000;
 /// The macros of a collection, ready to be put in, and what has been used.
 pub struct Resolver<'c> {
     /// List names with their joined items, in order of definition.
-    lists: Vec<(&'c str, String)>,
+    lists: Vec<(&'c str, Text)>,
     macros: HashMap<&'c str, Resolved>,
     /// The macros before others were put into them.
-    written: HashMap<&'c str, (Expr, super::collector::Place)>,
+    written: HashMap<&'c str, Parsed<'c>>,
+    /// Where the name of the list stands that brought an item.
+    named: RefCell<HashMap<Origin, Vec<Origin>>>,
     used_lists: RefCell<HashSet<&'c str>>,
     used_macros: RefCell<HashSet<&'c str>>,
 }
 
+/// A macro whose own macros are put in.
 struct Resolved {
     expr: Expr,
     nodes: usize,
 }
 
+/// A macro as it was parsed.
+struct Parsed<'c> {
+    definition: &'c Macro,
+    /// The condition with lists put in.
+    text: Text,
+    expr: Expr,
+}
+
 impl<'c> Resolver<'c> {
     /// Compiles all lists and macros.
     pub fn new(collector: &'c Collector) -> Result<Self, Complaint> {
-        let lists =
-            collector.lists.iter().map(|list| (list.name.as_str(), joined(list, collector))).collect();
+        let mut used_lists = HashSet::new();
+        let by_name: HashMap<&str, &List> =
+            collector.lists.iter().map(|list| (list.name.as_str(), list)).collect();
+        let lists = collector.lists.iter();
+        let lists = lists.map(|list| (list.name.as_str(), joined(list, &by_name, &mut used_lists))).collect();
         let mut resolver = Self {
             lists,
             macros: HashMap::new(),
             written: HashMap::new(),
-            used_lists: RefCell::default(),
+            named: RefCell::default(),
+            used_lists: RefCell::new(used_lists),
             used_macros: RefCell::default(),
         };
-        // A list that stands in another list is used.
-        for list in collector.lists.iter() {
-            for item in &list.items {
-                if item != &list.name
-                    && let Some((name, _)) = resolver.lists.iter().find(|(name, _)| name == item)
-                {
-                    resolver.used_lists.borrow_mut().insert(name);
-                }
-            }
-        }
         let mut parsed = HashMap::new();
-        for entry in collector.macros.iter() {
-            let expr = resolver.parse(&entry.condition);
-            let expr = expr
-                .map_err(|complaint| complaint.within("macro condition", "").within("macro", &entry.name))?;
-            parsed.insert(entry.name.as_str(), (expr, entry.place));
+        for definition in collector.macros.iter() {
+            let around = |c| in_macro(definition, &definition.condition, c);
+            let text = resolver.substituted(&definition.condition).map_err(around)?;
+            let expr = parse::condition(&text).map_err(|c| in_macro(definition, &text, c))?;
+            parsed.insert(definition.name.as_str(), Parsed { definition, text, expr });
         }
-        for entry in collector.macros.iter() {
-            resolver
-                .resolve_macro(&entry.name, &parsed, &mut Vec::new())
-                .map_err(|complaint| complaint.within("macro condition", "").within("macro", &entry.name))?;
+        for definition in collector.macros.iter() {
+            resolver.resolve_macro(&definition.name, &parsed, &mut Vec::new())?;
         }
         resolver.written = parsed;
         Ok(resolver)
@@ -72,71 +75,108 @@ impl<'c> Resolver<'c> {
     fn resolve_macro(
         &mut self,
         name: &str,
-        parsed: &HashMap<&'c str, (Expr, super::collector::Place)>,
-        path: &mut Vec<String>,
+        all: &HashMap<&'c str, Parsed<'c>>,
+        path: &mut Vec<&'c str>,
     ) -> Result<(), Complaint> {
         if self.macros.contains_key(name) {
             return Ok(());
         }
-        let Some((name, (expr, place))) = parsed.get_key_value(name) else { return Ok(()) };
-        if path.iter().any(|outer| outer == name) || path.len() > parse_depth() {
-            let message = format!("reference loop in macro '{name}'");
-            return Err(Complaint::new(Code::Validate, place.at, message));
-        }
-        path.push((*name).to_owned());
+        let Some((name, parsed)) = all.get_key_value(name) else { return Ok(()) };
+        let around = |complaint: Complaint| in_macro(parsed.definition, &parsed.text, complaint);
+        path.push(name);
         let mut references = Vec::new();
-        references_of(expr, &mut references);
+        references_of(&parsed.expr, &mut references);
         for (reference, span) in references {
             // A macro sees those that were first defined before its own latest definition.
-            let visible = parsed.get(reference).is_some_and(|(_, other)| other.index < place.visible);
-            if !visible && reference != *name {
-                return Err(undefined(reference, span, parsed.keys().copied()));
+            let sees = |place: Place| place.index < parsed.definition.place.visible;
+            let other = all.get(reference).filter(|other| sees(other.definition.place));
+            if other.is_none() {
+                let later = all.contains_key(reference) && reference != *name;
+                let known = all.keys().copied().filter(|known| known != name);
+                return Err(around(undefined(reference, span, known, later)));
             }
-            self.resolve_macro(reference, parsed, path)?;
+            if path.contains(&reference) || path.len() > MAX_CHAIN {
+                let message = format!("reference loop in macro '{reference}'");
+                return Err(around(Complaint::new(Code::Validate, span.at, message).spanning(span.len)));
+            }
+            self.resolve_macro(reference, all, path)?;
         }
         path.pop();
         let mut nodes = 0;
-        let expr = shallow(self.put_in(expr, &mut nodes)?, place.at)?;
+        let expr =
+            self.put_in(&parsed.expr, &mut nodes).and_then(|expr| shallow(expr, parsed.definition.place.at));
+        let expr = expr.map_err(around)?;
         self.macros.insert(name, Resolved { expr, nodes });
         Ok(())
     }
 
-    /// The condition of a rule with exceptions and lists put in, then also with its macros put in.
-    pub fn rule(&self, rule: &Rule) -> Result<(Expr, Expr), Complaint> {
+    /// The condition text of a rule, exceptions and lists put in.
+    pub fn text(&self, rule: &Rule) -> Result<Text, Complaint> {
+        if rule.exceptions.is_empty() {
+            return self.substituted(&rule.condition);
+        }
         let origin = rule.condition.origin(0);
-        let mut text = if rule.exceptions.is_empty() {
-            rule.condition.clone()
-        } else {
-            let mut text = Text::placed("(", origin);
-            text.push(&rule.condition);
-            text.push_str(")", origin);
-            text
-        };
+        let mut text = Text::placed("(", origin);
+        text.push(&rule.condition);
+        text.push_str(")", origin);
         for exception in &rule.exceptions {
             exception.write(&mut text)?;
         }
-        let written = self.parse(&text)?;
-        let expr = shallow(self.put_in(&written, &mut 0)?, origin)?;
+        self.substituted(&text)
+    }
+
+    /// The condition of a rule as a tree, with its macros as names, then with them put in; `text` is what [`Self::text`]
+    /// made of the rule.
+    pub fn rule(&self, text: &Text) -> Result<(Expr, Expr), Complaint> {
+        let written = parse::condition(text)?;
+        let expr = shallow(self.put_in(&written, &mut 0)?, text.origin(0))?;
         Ok((written, expr))
     }
 
     /// What is needed to show conditions as they were written.
     pub fn sources(self, collector: &Collector, files: Arc<[FileText]>) -> Sources {
         let macros = self.written.into_iter();
-        let macros = macros.map(|(name, (expr, place))| (name.to_owned(), (expr, place.at))).collect();
+        let macros =
+            macros.map(|(name, parsed)| (name.to_owned(), (parsed.expr, parsed.definition.place.at)));
         let lists = collector.lists.iter().map(|list| (list.name.clone(), list.place.at)).collect();
-        Sources::new(files, macros, lists)
+        Sources::new(files, macros.collect(), lists, self.named.into_inner())
     }
 
-    /// Substitutes the lists in a condition text and parses it.
-    fn parse(&self, text: &Text) -> Result<Expr, Complaint> {
+    /// Adds to a complaint about the condition of a rule what it lies in: the rule's own condition text, or a macro's.
+    pub fn in_rule(&self, rule: &Rule, text: &Text, complaint: Complaint) -> Complaint {
+        let at = complaint.at;
+        let around = |complaint: Complaint| complaint.within("rule condition", "", rule.condition_at);
+        if text.find(at).is_some() {
+            return around(complaint.in_expression(text));
+        }
+        let inside = |parsed: &&Parsed<'_>| parsed.text.find(at).is_some();
+        match self.written.values().filter(inside).min_by_key(|parsed| parsed.definition.place.index) {
+            None => around(complaint),
+            Some(parsed) => {
+                let definition = parsed.definition;
+                let complaint = complaint.in_expression(&parsed.text);
+                around(complaint.within("macro", &definition.name, definition.place.at))
+            }
+        }
+    }
+
+    /// A condition text with the lists put in.
+    fn substituted(&self, text: &Text) -> Result<Text, Complaint> {
         let mut text = text.clone();
         for (name, items) in &self.lists {
             if text.substitute(name, items)? {
                 self.used_lists.borrow_mut().insert(name);
             }
         }
-        parse::condition(&text)
+        let mut named = self.named.borrow_mut();
+        for (item, name) in text.items() {
+            let names = named.entry(*item).or_default();
+            if !names.contains(name) {
+                names.push(*name);
+            }
+        }
+        drop(named);
+        Ok(text)
     }
 
     fn put_in(&self, expr: &Expr, nodes: &mut usize) -> Result<Expr, Complaint> {
@@ -151,7 +191,7 @@ impl<'c> Resolver<'c> {
             Expr::Check(check) => Expr::Check(check.clone()),
             Expr::Macro(name, span) => {
                 let Some((name, resolved)) = self.macros.get_key_value(name.as_str()) else {
-                    return Err(undefined(name, *span, self.macros.keys().copied()));
+                    return Err(undefined(name, *span, self.macros.keys().copied(), false));
                 };
                 *nodes += resolved.nodes;
                 if *nodes > MAX_NODES {
@@ -167,16 +207,16 @@ impl<'c> Resolver<'c> {
     /// Warnings about lists and macros that nothing refers to.
     pub fn unused(&self, collector: &Collector) -> Vec<Complaint> {
         let (lists, macros) = (self.used_lists.borrow(), self.used_macros.borrow());
-        let lists = collector.lists.iter().filter(|list| !lists.contains(list.name.as_str())).map(|list| {
-            let message = "List not referred to by any other rule/macro";
-            Complaint::new(Code::UnusedList, list.place.at, message).within("list", &list.name)
-        });
+        let unused = |code, kind: &'static str, name: &str, at: Origin| {
+            let capital = if code == Code::UnusedList { "List" } else { "Macro" };
+            let message = format!("{capital} not referred to by any other rule/macro");
+            Complaint::new(code, at, message).within(kind, name, at)
+        };
         let macros = collector.macros.iter().filter(|entry| !macros.contains(entry.name.as_str()));
-        let macros = macros.map(|entry| {
-            let message = "Macro not referred to by any other rule/macro";
-            Complaint::new(Code::UnusedMacro, entry.place.at, message).within("macro", &entry.name)
-        });
-        lists.chain(macros).collect()
+        let macros = macros.map(|entry| unused(Code::UnusedMacro, "macro", &entry.name, entry.place.at));
+        let lists = collector.lists.iter().filter(|list| !lists.contains(list.name.as_str()));
+        let lists = lists.map(|list| unused(Code::UnusedList, "list", &list.name, list.place.at));
+        macros.chain(lists).collect()
     }
 }
 
@@ -190,17 +230,32 @@ fn shallow(expr: Expr, at: Origin) -> Result<Expr, Complaint> {
 }
 
 /// Longest chain of macros that refer to each other.
-const fn parse_depth() -> usize {
-    100
+const MAX_CHAIN: usize = 100;
+
+/// Adds to a complaint about the condition of a macro what it lies in.
+fn in_macro(definition: &Macro, text: &Text, complaint: Complaint) -> Complaint {
+    complaint.in_expression(text).within("macro condition", "", definition.condition_at).within(
+        "macro",
+        &definition.name,
+        definition.place.at,
+    )
 }
 
-fn undefined<'a>(name: &str, span: super::ast::Span, known: impl Iterator<Item = &'a str>) -> Complaint {
+/// The complaint about a name that no macro has; `later`: one has it, but is defined too late to be seen.
+fn undefined<'a>(
+    name: &str,
+    span: super::ast::Span,
+    known: impl Iterator<Item = &'a str>,
+    later: bool,
+) -> Complaint {
     let message = format!("Undefined macro '{name}' used in filter.");
+    let complaint = Complaint::new(Code::Validate, span.at, message).spanning(span.len);
+    if later {
+        return complaint.suggesting(Some(format!("{name}, defined further up")));
+    }
     let mut known: Vec<&str> = known.collect();
     known.sort_unstable();
-    Complaint::new(Code::Validate, span.at, message)
-        .spanning(span.len)
-        .suggesting(super::suggest::nearest(name, known))
+    complaint.suggesting(suggest::nearest(name, known))
 }
 
 fn references_of<'e>(expr: &'e Expr, into: &mut Vec<(&'e str, super::ast::Span)>) {
@@ -214,16 +269,16 @@ fn references_of<'e>(expr: &'e Expr, into: &mut Vec<(&'e str, super::ast::Span)>
 
 /// The items of a list joined for a condition. An item that is the name of a list it may see is replaced by that list's
 /// own items: one level, as Falco does it; deeper names stay as they are.
-fn joined(list: &List, collector: &Collector) -> String {
-    let mut items: Vec<String> = Vec::with_capacity(list.items.len());
+fn joined<'c>(list: &List, all: &HashMap<&str, &'c List>, used: &mut HashSet<&'c str>) -> Text {
+    let mut text = Text::default();
     for item in &list.items {
-        let inner = collector.lists.iter().find(|other| other.name == *item);
-        match inner {
+        match all.get(item.as_str()) {
             Some(inner) if inner.place.index < list.place.visible && inner.name != list.name => {
-                items.extend(inner.items.iter().map(|item| quote(item)));
+                used.insert(inner.name.as_str());
+                inner.items.iter().for_each(|item| text.push_item(item));
             }
-            _ => items.push(quote(item)),
+            _ => text.push_item(item),
         }
     }
-    items.join(", ")
+    text
 }

@@ -7,16 +7,18 @@
 //!
 //! The environment of a process may hold secrets: of comparisons that look at all of it only the outcome is told.
 
+use bumpalo::Bump;
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::check::{Cond, Test, decided_by_type};
+use super::compute::Computed;
 use super::event::Event;
 use super::event_types;
 use super::fields::{Field, FieldArg, FieldRef};
 use super::load::{Rule, RuleSet};
 use super::output;
-use super::transform::{Compute, Computed};
+use super::transform::Compute;
 use super::tree::{Comparison, ListUse, Named, Node, Place, Read, Tree, What};
 
 /// The condition of a rule, evaluated for one event.
@@ -144,7 +146,8 @@ fn holds<E: Event>(cond: &Cond, event: &E) -> bool {
         Cond::Const(value) => *value,
         Cond::Types(set) => set.contains(event.event_type()),
         Cond::Unfilled(_) => false,
-        Cond::Test(pred) => pred.test.holds(event),
+        // Transformers alone need room.
+        Cond::Test(pred) => pred.test.holds(event, &Bump::new()),
         Cond::And(items) => items.iter().all(|item| holds(item, event)),
         Cond::Or(items) => items.iter().any(|item| holds(item, event)),
         Cond::Not(inner) => !holds(inner, event),
@@ -266,12 +269,14 @@ fn leaf<E: Event>(comparison: &Comparison, from: Vec<Named>, event: &E) -> Leaf 
 }
 
 fn actual<E: Event>(read: &Read, cond: &Cond, event: &E) -> Actual {
+    let bump = Bump::new();
     let value = match &read.what {
         What::Field(field) | What::Inner(field) => field_value(field, event),
         What::Left | What::Right => match sides(cond) {
             Some((left, right)) => {
                 let side = if read.what == What::Left { Some(left) } else { right };
-                side.and_then(|compute| compute.run(event)).map_or(Json::Null, |value| computed(&value))
+                side.and_then(|compute| compute.run(event, &bump))
+                    .map_or(Json::Null, |value| computed(&value))
             }
             None => Json::Null,
         },

@@ -1,11 +1,6 @@
-//! Transformers (`tolower(…)`, `getopt(…)` and so on): typed at load, computed per event. A condition that uses them
-//! allocates.
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+//! Transformers (`tolower(…)`, `getopt(…)` and so on): typed here, at load; [`super::compute`] runs them per event.
 
 use super::ast::{Argument, Function, Operand, Transform};
-use super::event::{Event, Value};
 use super::fields::{Field, FieldRef, FieldType, Flags};
 
 /// What an operand yields, as far as operators care.
@@ -29,32 +24,6 @@ pub enum Compute {
     Join(Box<Compute>, Box<Compute>),
     Concat(Vec<Compute>),
     Getopt { list: Box<Compute>, options: Box<[u8]>, selector: Option<u8> },
-}
-
-/// A computed value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Computed<'e> {
-    One(Value<'e>),
-    Bytes(Vec<u8>),
-    List(Vec<Vec<u8>>),
-}
-
-impl Computed<'_> {
-    /// The single value; `None` for a list.
-    pub fn value(&self) -> Option<Value<'_>> {
-        match self {
-            Self::One(value) => Some(*value),
-            Self::Bytes(bytes) => Some(Value::Str(bytes)),
-            Self::List(_) => None,
-        }
-    }
-
-    fn bytes(&self) -> Option<&[u8]> {
-        match self.value()? {
-            Value::Str(bytes) | Value::Buf(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
 }
 
 /// Why a transformer cannot be used so.
@@ -174,151 +143,6 @@ fn argument(
                 list.push(compute);
             }
             Ok((Compute::List(list), Yields::List))
-        }
-    }
-}
-
-impl Compute {
-    /// The value for an event; `None` is missing.
-    pub fn run<'e, E: Event>(&'e self, event: &'e E) -> Option<Computed<'e>> {
-        match self {
-            Self::Field(field) if field.is_list() => {
-                let mut list = Vec::new();
-                event.any(field, &mut |value| {
-                    if let Value::Str(bytes) | Value::Buf(bytes) = value {
-                        list.push(bytes.to_vec());
-                    }
-                    false
-                });
-                (!list.is_empty()).then_some(Computed::List(list))
-            }
-            Self::Field(field) => event.get(field).map(Computed::One),
-            Self::Text(text) => Some(Computed::One(Value::Str(text))),
-            Self::List(items) => {
-                // Strings that are missing stand for nothing in the list.
-                let bytes =
-                    |item: &'e Self| item.run(event).and_then(|value| value.bytes().map(<[u8]>::to_vec));
-                Some(Computed::List(items.iter().filter_map(bytes).collect()))
-            }
-            Self::Lower(inner) => map(inner, event, <[u8]>::to_ascii_lowercase),
-            Self::Upper(inner) => map(inner, event, <[u8]>::to_ascii_uppercase),
-            Self::Base64(inner) => {
-                let value = inner.run(event)?;
-                STANDARD.decode(value.bytes()?).ok().map(Computed::Bytes)
-            }
-            Self::Basename(inner) => {
-                map(inner, event, |path| path.rsplit(|b| *b == b'/').next().unwrap_or(path).to_vec())
-            }
-            Self::Len(inner) => {
-                let len = match inner.run(event)? {
-                    Computed::List(items) => items.len(),
-                    value => value.bytes()?.len(),
-                };
-                Some(Computed::One(Value::Uint(len as u64)))
-            }
-            Self::Join(separator, list) => {
-                let separator = separator.run(event)?;
-                let Computed::List(items) = list.run(event)? else { return None };
-                Some(Computed::Bytes(items.join(separator.bytes()?)))
-            }
-            Self::Concat(parts) => {
-                let mut whole = Vec::new();
-                for part in parts {
-                    whole.extend_from_slice(part.run(event)?.bytes()?);
-                }
-                Some(Computed::Bytes(whole))
-            }
-            Self::Getopt { list, options, selector } => {
-                let Computed::List(words) = list.run(event)? else { return None };
-                let found = getopt(&words, options);
-                match selector {
-                    None => Some(Computed::List(
-                        found
-                            .into_iter()
-                            .flat_map(|(letter, value)| std::iter::once(vec![letter]).chain(value))
-                            .collect(),
-                    )),
-                    Some(wanted) => {
-                        let (letter, value) = found.into_iter().rfind(|(letter, _)| letter == wanted)?;
-                        Some(Computed::Bytes(value.unwrap_or_else(|| vec![letter])))
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn map<'e, E: Event>(
-    inner: &'e Compute,
-    event: &'e E,
-    f: impl FnOnce(&[u8]) -> Vec<u8>,
-) -> Option<Computed<'e>> {
-    let value = inner.run(event)?;
-    Some(Computed::Bytes(f(value.bytes()?)))
-}
-
-/// Parses words as `getopt` does: each option with its value if it takes one; an unknown option is `?`.
-fn getopt(words: &[Vec<u8>], options: &[u8]) -> Vec<(u8, Option<Vec<u8>>)> {
-    let takes_value = |letter: u8| {
-        let at = options.iter().position(|known| *known == letter && letter != b':')?;
-        Some(options.get(at + 1) == Some(&b':'))
-    };
-    let mut found = Vec::new();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match word.as_slice() {
-            [b'-', b'-', ..] if word.len() > 2 => {}
-            [b'-', first, ..] if *first != b'-' => {
-                for (at, letter) in word[1..].iter().enumerate() {
-                    match takes_value(*letter) {
-                        None => found.push((b'?', None)),
-                        Some(false) => found.push((*letter, None)),
-                        Some(true) => {
-                            let attached = &word[at + 2..];
-                            let value = if attached.is_empty() {
-                                words.next().cloned().unwrap_or_default()
-                            } else {
-                                attached.to_vec()
-                            };
-                            found.push((*letter, Some(value)));
-                            break;
-                        }
-                    }
-                }
-            }
-            // `-`, `--` and the first word that is no option end the options.
-            _ => break,
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn getopt_reads_options_as_the_c_library_does() {
-        let run = |words: &[&str], options: &str| {
-            let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
-            let found = getopt(&words, options.as_bytes());
-            let show = |(letter, value): (u8, Option<Vec<u8>>)| {
-                let value = value.map(|v| String::from_utf8(v).unwrap());
-                format!("{}{}", letter as char, value.map(|v| format!("={v}")).unwrap_or_default())
-            };
-            found.into_iter().map(show).collect::<Vec<_>>().join(" ")
-        };
-        for (words, options, expected) in [
-            (&["-a", "-b", "v", "rest", "-a"][..], "ab:", "a b=v"),
-            (&["-nt", "-tv"], "nt", "n t t ?"),
-            (&["-abval"], "ab:", "a b=val"),
-            (&["--long", "-a"], "a", "a"),
-            (&["-a", "--", "-a"], "a", "a"),
-            (&["-", "-a"], "a", ""),
-            (&["-b"], "b:", "b="),
-            (&["-x"], "a", "?"),
-        ] {
-            assert_eq!(run(words, options), expected, "{words:?} {options}");
         }
     }
 }

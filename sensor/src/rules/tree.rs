@@ -144,6 +144,8 @@ pub struct Sources {
     files: Arc<[FileText]>,
     macros: HashMap<String, (Expr, Origin)>,
     lists: HashMap<String, Origin>,
+    /// Where the names of the lists stand that bring an item into conditions, by where the item comes from.
+    named: HashMap<Origin, Vec<Origin>>,
 }
 
 /// The text of a file, and where its lines begin.
@@ -167,8 +169,9 @@ impl Sources {
         files: Arc<[FileText]>,
         macros: HashMap<String, (Expr, Origin)>,
         lists: HashMap<String, Origin>,
+        named: HashMap<Origin, Vec<Origin>>,
     ) -> Self {
-        Self { files, macros, lists }
+        Self { files, macros, lists, named }
     }
 
     /// The place of a byte.
@@ -193,12 +196,19 @@ impl Sources {
         self.macros.iter().map(|(name, (condition, _))| (name.as_str(), condition))
     }
 
-    /// The list whose name stands in the file where a value of a condition comes from.
-    fn list(&self, origin: Origin) -> Option<&str> {
-        let text = self.files.get(origin.file as usize)?.source.text.get(origin.at as usize..)?;
-        let ends = |c: char| c.is_ascii_whitespace() || matches!(c, '(' | ')' | ',' | '=' | ']' | '}');
+    /// The list that brought a value into the comparison `check`: its name, and where the name stands.
+    fn list(&self, value: Origin, check: Span) -> Option<(&str, Origin)> {
+        let names = self.named.get(&value)?;
+        // The same list may be named in many conditions; this one is meant.
+        let inside = |name: &&Origin| {
+            let behind = name.at.checked_sub(check.at.at);
+            name.file == check.at.file && behind.is_some_and(|behind| (behind as usize) < check.len)
+        };
+        let at = names.iter().find(inside).or(names.first())?;
+        let text = self.files.get(at.file as usize)?.source.text.get(at.at as usize..)?;
+        let ends = |c: char| c.is_ascii_whitespace() || "(),=]}\"'".contains(c);
         let word = text.split(ends).next()?;
-        self.lists.get_key_value(word).map(|(name, _)| name.as_str())
+        self.lists.get_key_value(word).map(|(name, _)| (name.as_str(), *at))
     }
 
     fn tree(&self, expr: &Expr, cond: &Cond, mut from: Vec<Named>) -> Tree {
@@ -249,11 +259,11 @@ impl Sources {
             }
             Right::Value(value) => {
                 text.push(' ');
-                self.literals(std::slice::from_ref(value), &mut text, &mut lists);
+                self.literals(std::slice::from_ref(value), check.span, &mut text, &mut lists);
             }
             Right::List(values) => {
                 text.push_str(" (");
-                self.literals(values, &mut text, &mut lists);
+                self.literals(values, check.span, &mut text, &mut lists);
                 text.push(')');
             }
         }
@@ -273,12 +283,12 @@ impl Sources {
     }
 
     /// Writes literals, those that a list stands for by its name.
-    fn literals(&self, values: &[Literal], text: &mut String, lists: &mut Vec<ListUse>) {
+    fn literals(&self, values: &[Literal], check: Span, text: &mut String, lists: &mut Vec<ListUse>) {
         let mut last: Option<Origin> = None;
         for (n, value) in values.iter().enumerate() {
-            let list = self.list(value.span.at);
-            if let (Some(_), Some(list)) = (list, lists.last_mut())
-                && last == Some(value.span.at)
+            let list = self.list(value.span.at, check);
+            if let (Some((_, at)), Some(list)) = (list, lists.last_mut())
+                && last == Some(at)
             {
                 list.items.push(value.to_string());
                 continue;
@@ -286,11 +296,11 @@ impl Sources {
             if n > 0 {
                 text.push_str(", ");
             }
-            if let Some(name) = list {
+            if let Some((name, at)) = list {
                 text.push_str(name);
                 let place = self.lists.get(name).and_then(|at| self.place(*at));
                 lists.push(ListUse { name: name.to_owned(), place, items: vec![value.to_string()] });
-                last = Some(value.span.at);
+                last = Some(at);
             } else {
                 let _ = write!(text, "{value}");
                 last = None;

@@ -11,6 +11,15 @@ const MAX_DEPTH: usize = 64;
 /// Most nodes of one file, each use of an alias counted in full.
 const MAX_NODES: usize = 2_000_000;
 
+/// What is made of a key that stands twice in a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twice {
+    /// An error.
+    Refused,
+    /// Both are kept and [`Node::get`] finds the first: what Falco makes of it in a rules file.
+    First,
+}
+
 /// A node and the byte at which it begins in the file.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -80,6 +89,7 @@ struct Builder {
     documents: Vec<Node>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    twice: Twice,
 }
 
 impl Builder {
@@ -97,7 +107,9 @@ impl Builder {
             Some((_, _, Open::Map(pairs, key))) => match key.take() {
                 None => *key = Some(node),
                 Some(name) => {
-                    if name.text().is_some_and(|n| pairs.iter().any(|(k, _)| k.text() == Some(n))) {
+                    if self.twice == Twice::Refused
+                        && name.text().is_some_and(|n| pairs.iter().any(|(k, _)| k.text() == Some(n)))
+                    {
                         return Err(format!("key '{}' stands twice", name.text().unwrap_or_default()));
                     }
                     pairs.push((name, node));
@@ -132,8 +144,8 @@ impl Builder {
     }
 }
 
-fn scalar(text: String, style: ScalarStyle) -> Yaml {
-    let plain = style == ScalarStyle::Plain;
+fn scalar(text: String, style: ScalarStyle, tagged: bool) -> Yaml {
+    let plain = style == ScalarStyle::Plain && !tagged;
     if plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL") {
         return Yaml::Null;
     }
@@ -142,24 +154,32 @@ fn scalar(text: String, style: ScalarStyle) -> Yaml {
 
 /// Most closing brackets that are moved, see [`documents`].
 const MAX_MOVED: usize = 512;
+/// Most text that is parsed again for them, in bytes.
+const MAX_AGAIN: usize = 128 << 20;
 
 /// All documents of a file.
 ///
 /// The parser is stricter than others: the closing bracket of a flow collection may not stand as far left as its key,
 /// which is common in rule files. Such a bracket is moved to the right and the file parsed once more; positions are
 /// told as they are in the file.
-pub fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
+pub fn documents(text: &str, twice: Twice) -> Result<Vec<Node>, YamlError> {
     let mut moved: Vec<usize> = Vec::new();
-    let mut padded = std::borrow::Cow::Borrowed(text);
+    // Editors of other systems begin a file with a byte order mark.
+    let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let mut padded = std::borrow::Cow::Borrowed(&text[mark..]);
     loop {
         let original = |at: usize| {
             // `moved` holds, in ascending order, where in the padded text the padding begins.
             let before = moved.iter().take_while(|start| **start < at).count();
-            at.saturating_sub(before * PADDING.len())
+            at.saturating_sub(before * PADDING.len()) + mark
         };
-        match parse(&padded, &original) {
+        match parse(&padded, &original, twice) {
             Ok(documents) => return Ok(documents),
-            Err(error) if error.message == "invalid indentation" && moved.len() < MAX_MOVED => {
+            Err(error)
+                if error.message == "invalid indentation"
+                    && moved.len() < MAX_MOVED
+                    && moved.len().saturating_mul(text.len()) < MAX_AGAIN =>
+            {
                 let line = padded[..error.at].rfind('\n').map_or(0, |at| at + 1);
                 let closes = padded[error.at..].starts_with([']', '}']);
                 if !closes || !padded[line..error.at].trim().is_empty() || moved.last() == Some(&line) {
@@ -177,7 +197,7 @@ pub fn documents(text: &str) -> Result<Vec<Node>, YamlError> {
 const PADDING: &str = "                                                                ";
 
 /// Parses `text`; places in errors are offsets in it, those in nodes go through `original`.
-fn parse(text: &str, original: &dyn Fn(usize) -> usize) -> Result<Vec<Node>, YamlError> {
+fn parse(text: &str, original: &dyn Fn(usize) -> usize, twice: Twice) -> Result<Vec<Node>, YamlError> {
     // The parser counts characters, we count bytes.
     let starts: Option<Vec<usize>> =
         (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
@@ -185,7 +205,8 @@ fn parse(text: &str, original: &dyn Fn(usize) -> usize) -> Result<Vec<Node>, Yam
         None => index.min(text.len()),
         Some(starts) => starts.get(index).copied().unwrap_or(text.len()),
     };
-    let mut builder = Builder { stack: Vec::new(), documents: Vec::new(), anchors: HashMap::new(), nodes: 0 };
+    let mut builder =
+        Builder { stack: Vec::new(), documents: Vec::new(), anchors: HashMap::new(), nodes: 0, twice };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span): (Event<'_>, Span) = event.map_err(|error| YamlError {
@@ -195,8 +216,8 @@ fn parse(text: &str, original: &dyn Fn(usize) -> usize) -> Result<Vec<Node>, Yam
         let place = byte(span.start.index());
         let at = original(place);
         let done = match event {
-            Event::Scalar(value, style, anchor, _) => {
-                builder.add(Node { at, yaml: scalar(value.into_owned(), style) }, anchor)
+            Event::Scalar(value, style, anchor, tag) => {
+                builder.add(Node { at, yaml: scalar(value.into_owned(), style, tag.is_some()) }, anchor)
             }
             Event::SequenceStart(anchor, _) => builder.open(at, anchor, Open::Seq(Vec::new())),
             Event::MappingStart(anchor, _) => builder.open(at, anchor, Open::Map(Vec::new(), None)),
@@ -215,7 +236,7 @@ mod tests {
 
     #[test]
     fn nodes_know_their_place() {
-        let docs = documents("# c\n- a: é x\n  b: [1, 'two']\n---\n- null\n").unwrap();
+        let docs = documents("# c\n- a: é x\n  b: [1, 'two']\n---\n- null\n", Twice::Refused).unwrap();
         assert_eq!(docs.len(), 2);
         let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
         assert_eq!(items[0].get("a").unwrap().text(), Some("é x"));
@@ -227,25 +248,42 @@ mod tests {
     #[test]
     fn a_closing_bracket_may_stand_below_its_key() {
         let text = "- a: [\n    \"x\",\n    \"y\"\n  ]\n  é: {\n    'k': 'v'\n  }\n  z: end\n";
-        let docs = documents(text).unwrap();
+        let docs = documents(text, Twice::Refused).unwrap();
         let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
         assert_eq!(items[0].get("é").unwrap().get("k").unwrap().text(), Some("v"));
         let z = items[0].get("z").unwrap();
         assert_eq!(&text[z.at..z.at + 3], "end");
-        assert_eq!(documents("- a:\n    - b\n  ]\n").unwrap_err().at, "- a:\n    - b\n  ".len());
+        assert_eq!(
+            documents("- a:\n    - b\n  ]\n", Twice::Refused).unwrap_err().at,
+            "- a:\n    - b\n  ".len()
+        );
     }
 
     #[test]
     fn hostile_input_is_an_error() {
-        assert!(documents(&"[".repeat(100_000)).is_err());
+        assert!(documents(&"[".repeat(100_000), Twice::Refused).is_err());
         let mut bomb = String::from("- &a [x,x,x,x,x,x,x,x,x,x]\n");
         for (from, to) in ('a'..'i').zip('b'..='i') {
             let ten = vec![format!("*{from}"); 10].join(",");
             bomb = format!("{bomb}- &{to} [{ten}]\n");
         }
-        assert!(documents(&bomb).is_err());
-        assert!(documents("a: b: c").is_err());
-        assert!(documents("- a: 1\n  a: 2\n").is_err());
-        assert!(documents("").unwrap().is_empty());
+        assert!(documents(&bomb, Twice::Refused).is_err());
+        assert!(documents("a: b: c", Twice::Refused).is_err());
+        assert!(documents("- a: 1\n  a: 2\n", Twice::Refused).is_err());
+        assert!(documents("", Twice::Refused).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let docs = documents("\u{feff}- a: b\n", Twice::Refused).unwrap();
+        let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
+        assert_eq!(items[0].at, "\u{feff}- ".len());
+    }
+
+    #[test]
+    fn of_a_key_that_stands_twice_the_first_counts_if_that_is_asked_for() {
+        let docs = documents("- a: 1\n  a: 2\n", Twice::First).unwrap();
+        let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
+        assert_eq!(items[0].get("a").unwrap().text(), Some("1"));
     }
 }

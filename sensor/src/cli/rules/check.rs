@@ -10,7 +10,7 @@ use crate::cli::exit::{Class, Failure};
 use crate::cli::ruleset::captured;
 use crate::cli::say;
 use crate::config::Config;
-use crate::rules::diagnostic::{Code, Diagnostic, FileReport};
+use crate::rules::diagnostic::{Diagnostic, FileReport};
 use crate::rules::lint::{self, Finding, LINTS, Level};
 use crate::rules::{Loaded, Options, Source, files, load, stock};
 
@@ -149,8 +149,8 @@ fn read(paths: &[PathBuf]) -> (Vec<Source>, Option<FileReport>) {
 /// The report about a file that cannot be read.
 fn unread(path: &Path, why: &str) -> FileReport {
     let name = path.display().to_string();
-    let diagnostic = Diagnostic::unread(Code::FileRead, &name, why.to_owned());
-    FileReport { name, errors: vec![diagnostic], warnings: Vec::new() }
+    let diagnostic = Diagnostic::unread(&name, why.to_owned());
+    FileReport { name, errors: vec![diagnostic], ..FileReport::default() }
 }
 
 fn verdict(loaded: &Loaded, findings: &[Finding], policy: &Policy<'_>) -> Result<(), Failure> {
@@ -222,7 +222,7 @@ fn shown(finding: &Finding, policy: &Policy<'_>) -> String {
     let level = if denied { "denied" } else { finding.lint.level.as_str() };
     let mut text =
         format!("{}:{}:{}: {level}: {} [{}]\n", at.file, at.line, at.column, at.message, finding.lint.id);
-    for item in &at.context {
+    for item in at.context.iter().filter(|item| !item.name.is_empty()) {
         text.push_str(&format!("  in {} {:?}\n", item.kind, item.name));
     }
     if !at.snippet.is_empty() {

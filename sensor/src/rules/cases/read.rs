@@ -72,8 +72,8 @@ struct Entry<'n> {
 
 impl Reader<'_> {
     fn document(&self) -> Result<Node, CaseError> {
-        let documents =
-            yaml::documents(&self.source.text).map_err(|error| self.error(error.at, error.message))?;
+        let documents = yaml::documents(&self.source.text, yaml::Twice::Refused)
+            .map_err(|error| self.error(error.at, error.message))?;
         let mut documents = documents.into_iter().filter(|document| !document.is_null());
         let Some(first) = documents.next() else { return Err(self.error(0, "the file is empty")) };
         match documents.next() {

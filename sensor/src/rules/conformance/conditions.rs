@@ -62,7 +62,8 @@ fn conditions_mean_what_the_specification_says() {
     for path in &files {
         let name = path.file_name().unwrap().to_str().unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        let documents = yaml::documents(&text).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let documents =
+            yaml::documents(&text, yaml::Twice::Refused).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         let Yaml::Seq(nodes) = &documents[0].yaml else { panic!("{name}: not a list") };
         let line = |node: &Node| 1 + text[..node.at].bytes().filter(|byte| *byte == b'\n').count();
         let before = count;

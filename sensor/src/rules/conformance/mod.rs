@@ -3,3 +3,4 @@
 
 mod conditions;
 mod fields;
+mod files;

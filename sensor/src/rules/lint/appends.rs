@@ -7,7 +7,7 @@ use super::super::ast::Expr;
 use super::super::parse;
 use super::super::reader::File;
 use super::super::text::Text;
-use super::super::yaml::{self, Node, Yaml};
+use super::super::yaml::{self, Node, Twice, Yaml};
 use super::{Context, Level, Lint, Report};
 
 pub static AND_AFTER_OR: Lint = Lint {
@@ -31,7 +31,7 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
     let mut known = Known::new();
     for (number, source) in (0u32..).zip(context.sources) {
         let file = File { number, text: &source.text };
-        for document in yaml::documents(&source.text).unwrap_or_default() {
+        for document in yaml::documents(&source.text, Twice::First).unwrap_or_default() {
             let Yaml::Seq(items) = &document.yaml else { continue };
             for item in items {
                 for kind in ["macro", "rule"] {

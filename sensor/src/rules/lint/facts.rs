@@ -11,8 +11,7 @@ use super::super::event::Value;
 use super::super::event_types;
 use super::super::fields::{FieldRef, FieldType};
 use super::super::literals::decimal;
-use super::super::matcher;
-use super::super::services;
+use super::super::{matcher, services};
 use super::formula::{Leaf, Node, Part, Types, all_types};
 use super::values;
 

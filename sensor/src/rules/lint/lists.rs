@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::ast::Op;
 use super::super::text::Origin;
-use super::super::yaml::{self, Node, Yaml};
+use super::super::yaml::{self, Node, Twice, Yaml};
 use super::formula::{Node as FormulaNode, Part};
 use super::{Context, Level, Lint, Report, Subject};
 
@@ -32,7 +32,7 @@ struct List<'y> {
 pub fn run(context: &Context<'_>, report: &mut Report) {
     let mut documents = Vec::new();
     for source in context.sources {
-        documents.push(yaml::documents(&source.text).unwrap_or_default());
+        documents.push(yaml::documents(&source.text, Twice::First).unwrap_or_default());
     }
     let mut lists = Vec::new();
     for (file, documents) in (0u32..).zip(&documents) {

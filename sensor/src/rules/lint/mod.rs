@@ -122,7 +122,7 @@ impl Report {
     fn part(&mut self, lint: &'static Lint, subject: &Subject<'_>, part: &Part, message: String) {
         let Some(span) = part.span else { return };
         let complaint = Complaint::new(Code::WarnCondition, span.at, message);
-        self.found.push((lint, complaint.spanning(span.len).within(subject.kind, subject.name)));
+        self.found.push((lint, complaint.spanning(span.len).within(subject.kind, subject.name, span.at)));
     }
 
     /// Reports about a place of a file.
@@ -136,7 +136,7 @@ impl Report {
         message: String,
     ) {
         let complaint = Complaint::new(Code::WarnCondition, at, message);
-        self.found.push((lint, complaint.spanning(len).within(kind, name)));
+        self.found.push((lint, complaint.spanning(len).within(kind, name, at)));
     }
 }
 
@@ -163,11 +163,7 @@ pub fn run(sources: &[Source], rules: &RuleSet) -> Vec<Finding> {
     let mut found = report.found;
     found.sort_by_key(|(lint, complaint)| (complaint.at.file, complaint.at.at, lint.id));
     found.dedup_by(|(a, x), (b, y)| a == b && x.at == y.at && x.message == y.message);
-    let place = |complaint: Complaint| {
-        let source = sources.get(complaint.at.file as usize);
-        let (name, text) = source.map_or(("", ""), |source| (source.name.as_str(), source.text.as_str()));
-        Diagnostic::new(complaint, name, text)
-    };
+    let place = |complaint: Complaint| Diagnostic::new(complaint, sources);
     found.into_iter().map(|(lint, complaint)| Finding { lint, diagnostic: place(complaint) }).collect()
 }
 

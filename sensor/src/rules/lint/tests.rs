@@ -166,7 +166,7 @@ fn samples() -> Vec<Samples> {
             &events::MISSING_PARAMETER,
             texts(&[
                 "evt.type=open and evt.arg.newpath=/x",
-                "evt.type=open and not evt.arg.flagz contains O_CREAT",
+                "evt.type=open and not evt.arg.filename contains x",
                 "evt.type in (open, openat) and (proc.name=x or evt.arg.oldpath=/y)",
                 "- macro: m\n  condition: (evt.arg.newpath=/x)\n- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type=open and m\n",
             ]),
@@ -262,7 +262,7 @@ fn samples() -> Vec<Samples> {
         ),
         (
             &kernel::INACTIVE_RULE,
-            texts(&["evt.type=connect and fd.sip.name=a.example", "evt.type=open and (proc.name=x or proc.vmsize > 5)"]),
+            texts(&["evt.type=connect and evt.is_wait=true", "evt.type=open and (proc.name=x or proc.vmsize > 5)"]),
             texts(&["evt.type=open and proc.name=x"]),
         ),
         (
@@ -321,8 +321,8 @@ fn a_mistake_is_told_once() {
             "never-true: this alternative can never be true: `evt.type = execve` excludes `evt.type = unlink`",
         ),
         (
-            "evt.type=unlink and evt.arg.pth=/x",
-            "missing-parameter: evt.arg.pth is missing: unlink has res, path (did you mean 'path'?)",
+            "evt.type=unlink and evt.arg.newpath=/x",
+            "missing-parameter: evt.arg.newpath is missing: unlink has res, path",
         ),
     ] {
         let told = told(text);
