@@ -1,7 +1,10 @@
 //! falconet: a runtime-security sensor. The modules stand in the order in which an event passes
 //! through them; each may use the ones above it and none below.
 //!
-//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `hub`, `outputs`, `ui` -> `config` -> `cli`
+//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `hub`, `outputs`, `ui` -> `config` -> `cli`; `yaml`
+//! serves rules, their test cases and the configuration.
+
+pub mod yaml;
 
 pub mod probe;
 pub mod state;

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
+use crate::rules::diagnostic::Schema;
 use crate::rules::domains::DOMAINS;
 use crate::rules::{RuleSet, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
@@ -143,6 +144,9 @@ pub(super) fn load_rules(
     let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
     let loaded = ruleset::load(config, &sources);
     for report in &loaded.files {
+        if let Schema::Failed(_) = report.schema {
+            Phases::note(report.schema_line());
+        }
         for warning in &report.warnings {
             Phases::note(warning);
         }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde_json::{Map, Value};
+
+use crate::yaml::{Node, Scalar, Twice, Yaml, documents};
 
 /// Line and column in the file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +41,9 @@ impl Document {
     /// Keys are lower-cased, as falcosidekick's are read without case and Falco's have none, and `${NAME}` in values is replaced
     /// by the environment variable (empty when unset; `$${NAME}` stays literal), as Falco does.
     pub fn parse(text: &str) -> Result<Self, YamlError> {
-        let nodes = MarkedYaml::load_from_str(text).map_err(|e| YamlError::Syntax {
-            place: Place { line: e.marker().line(), column: e.marker().col() + 1 },
-            message: e.info().to_owned(),
-        })?;
-        let mut document = Self { value: Value::Object(Map::new()), places: BTreeMap::new() };
-        if let Some(node) = nodes.first()
-            && !matches!(node.data, YamlData::Value(Scalar::Null))
-        {
-            document.value = document.convert(node, "", false)?;
+        let mut document = Self::read(text, false)?;
+        if document.value.is_null() {
+            document.value = Value::Object(Map::new());
         }
         if !document.value.is_object() {
             let place = Place { line: 1, column: 1 };
@@ -57,56 +52,89 @@ impl Document {
         Ok(document)
     }
 
-    fn convert(&mut self, node: &MarkedYaml<'_>, path: &str, free: bool) -> Result<Value, YamlError> {
-        let place = place(node);
-        Ok(match &node.data {
-            YamlData::Value(scalar) => value(scalar),
-            YamlData::Tagged(_, inner) => self.convert(inner, path, free)?,
-            YamlData::Sequence(items) => Value::Array(
+    /// Reads the first document of `text`, whatever it is.
+    fn read(text: &str, free: bool) -> Result<Self, YamlError> {
+        let nodes = documents(text, Twice::Refused)
+            .map_err(|error| YamlError::Syntax { place: place(text, error.at), message: error.message })?;
+        let mut document = Self::default();
+        if let Some(node) = nodes.first() {
+            document.value = document.convert(text, node, "", free)?;
+        }
+        Ok(document)
+    }
+
+    fn convert(&mut self, text: &str, node: &Node, path: &str, free: bool) -> Result<Value, YamlError> {
+        Ok(match &node.yaml {
+            Yaml::Null => Value::Null,
+            Yaml::Scalar(scalar) => value(scalar),
+            Yaml::Seq(items) => Value::Array(
                 items
                     .iter()
                     .enumerate()
                     .map(|(i, item)| {
                         let path = format!("{path}[{i}]");
-                        self.places.insert(path.clone(), self::place(item));
-                        self.convert(item, &path, free)
+                        self.places.insert(path.clone(), place(text, item.at));
+                        self.convert(text, item, &path, free)
                     })
                     .collect::<Result<_, _>>()?,
             ),
-            YamlData::Mapping(entries) => {
+            Yaml::Map(entries) => {
                 let mut object = Map::new();
                 for (key, item) in entries {
-                    let YamlData::Value(Scalar::String(name)) = &key.data else {
-                        return Err(YamlError::Key { place: self::place(key) });
-                    };
-                    let name = if free { name.to_string() } else { name.to_ascii_lowercase() };
+                    let at = place(text, key.at);
+                    let Some(name) = key.text() else { return Err(YamlError::Key { place: at }) };
+                    let name = if free { name.to_owned() } else { name.to_ascii_lowercase() };
                     let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    self.places.insert(path.clone(), self::place(key));
+                    self.places.insert(path.clone(), at);
                     let free = free || FREE_MAPS.contains(&name.as_str());
-                    let converted = self.convert(item, &path, free)?;
-                    object.insert(name, converted);
+                    let converted = self.convert(text, item, &path, free)?;
+                    if object.insert(name.clone(), converted).is_some() {
+                        let message = format!("key '{name}' stands twice (its case does not matter)");
+                        return Err(YamlError::Value { place: at, message });
+                    }
                 }
                 Value::Object(object)
-            }
-            _ => {
-                return Err(YamlError::Value { place, message: "this kind of value cannot be read".into() });
             }
         })
     }
 }
 
-fn place(node: &MarkedYaml<'_>) -> Place {
-    Place { line: node.span.start.line(), column: node.span.start.col() + 1 }
+/// The place of a byte.
+fn place(text: &str, at: usize) -> Place {
+    let before = text.get(..at).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    Place { line: 1 + before.matches('\n').count(), column: 1 + before[start..].chars().count() }
 }
 
-fn value(scalar: &Scalar<'_>) -> Value {
-    match scalar {
-        Scalar::Null => Value::Null,
-        Scalar::Boolean(b) => Value::Bool(*b),
-        Scalar::Integer(n) => Value::from(*n),
-        Scalar::FloatingPoint(f) => Value::from(f.into_inner()),
-        Scalar::String(s) => Value::String(expand(s, |name| std::env::var(name).ok())),
+/// A scalar by the core schema of YAML 1.2.
+fn value(scalar: &Scalar) -> Value {
+    let text = scalar.text.as_str();
+    if scalar.plain {
+        match text {
+            "true" | "True" | "TRUE" => return Value::Bool(true),
+            "false" | "False" | "FALSE" => return Value::Bool(false),
+            _ => {}
+        }
+        if let Some(number) = number(text) {
+            return number;
+        }
     }
+    Value::String(expand(text, |name| std::env::var(name).ok()))
+}
+
+fn number(text: &str) -> Option<Value> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return i64::from_str_radix(digits, 16).ok().map(Value::from);
+    }
+    if let Some(digits) = text.strip_prefix("0o") {
+        return i64::from_str_radix(digits, 8).ok().map(Value::from);
+    }
+    let first = text.strip_prefix(['-', '+']).unwrap_or(text).bytes().next()?;
+    if !first.is_ascii_digit() && first != b'.' {
+        return None;
+    }
+    let whole = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+    whole.ok().or_else(|| text.parse::<f64>().ok().map(Value::from))
 }
 
 /// Reads one scalar or flow collection, as the value of `-o key=value` is.
@@ -114,12 +142,7 @@ pub fn parse_value(text: &str) -> Result<Value, YamlError> {
     if text.is_empty() {
         return Ok(Value::String(String::new()));
     }
-    let mut document = Document::default();
-    let nodes = MarkedYaml::load_from_str(text).map_err(|e| YamlError::Syntax {
-        place: Place { line: e.marker().line(), column: e.marker().col() + 1 },
-        message: e.info().to_owned(),
-    })?;
-    nodes.first().map_or(Ok(Value::Null), |node| document.convert(node, "", false))
+    Document::read(text, false).map(|document| document.value)
 }
 
 /// Replaces `${NAME}` by what `variable` gives.
@@ -161,6 +184,50 @@ mod tests {
     #[test]
     fn empty_text_is_an_empty_configuration() {
         assert_eq!(Document::parse("# nothing\n").unwrap().value, serde_json::json!({}));
+    }
+
+    #[test]
+    fn scalars_have_the_types_of_the_core_schema() {
+        for (text, expected) in [
+            ("1", serde_json::json!(1)),
+            ("-7", (-7).into()),
+            ("0x1F", 31.into()),
+            ("0o17", 15.into()),
+            ("1.5", 1.5.into()),
+            ("1e3", 1000.0.into()),
+            ("18446744073709551615", u64::MAX.into()),
+            ("TRUE", true.into()),
+            ("yes", "yes".into()),
+            ("'1'", "1".into()),
+            ("!!str 1", "1".into()),
+            ("1.2.3", "1.2.3".into()),
+            ("10s", "10s".into()),
+            ("-", "-".into()),
+            ("inf", "inf".into()),
+            ("~", Value::Null),
+            ("", "".into()),
+            ("[a, 1]", serde_json::json!(["a", 1])),
+        ] {
+            // A lone dash would begin a list.
+            let text = if text == "-" { "\"-\"" } else { text };
+            assert_eq!(parse_value(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_input_is_an_error() {
+        let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
+        for (from, to) in ('a'..'i').zip('b'..='i') {
+            let ten = vec![format!("*{from}"); 10].join(",");
+            bomb = format!("{bomb}{to}: &{to} [{ten}]\n");
+        }
+        assert!(Document::parse(&bomb).is_err());
+        assert!(
+            Document::parse("Teams: {}\nteams: {}\n")
+                .unwrap_err()
+                .to_string()
+                .starts_with("2:1: key 'teams'")
+        );
     }
 
     #[test]

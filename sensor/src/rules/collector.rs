@@ -14,7 +14,7 @@ use super::overrides::Change;
 use super::reader::File;
 use super::requirements::Requirements;
 use super::text::{Origin, Text};
-use super::yaml::{Node, Yaml};
+use crate::yaml::{Node, Yaml};
 
 /// Position of a definition and what it may refer to.
 #[derive(Debug, Clone, Copy)]

@@ -468,6 +468,10 @@ impl FileReport {
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.name, self.verdict())?;
+        if let Schema::Failed(warnings) = &self.schema {
+            writeln!(f, "   {}", self.schema_line())?;
+            warnings.iter().try_for_each(|warning| writeln!(f, "      {warning}"))?;
+        }
         for (title, list) in [("Errors", &self.errors), ("Warnings", &self.warnings)] {
             if !list.is_empty() {
                 writeln!(f, "{} {title}:", list.len())?;
@@ -477,5 +481,80 @@ impl fmt::Display for FileReport {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Options, load};
+    use super::*;
+
+    fn report(text: &str) -> FileReport {
+        load(&[Source::new("f.yaml", text)], &Options::default()).files.remove(0)
+    }
+
+    #[test]
+    fn the_json_is_falcos() {
+        let text = "- rule: r\n  desc: d\n  output: o\n  priority: info\n  condition: evt.type=open and proc.nmae=x\n";
+        let position = |name: &str, line: usize, column: usize, offset: usize| serde_json::json!({"name": name, "line": line, "column": column, "offset": offset});
+        let expression = "\"evt.type=open and...\"";
+        assert_eq!(
+            report(text).json(),
+            serde_json::json!({
+                "name": "f.yaml",
+                "successful": false,
+                "schema_valid": "failed",
+                "schema_warnings": ["line 4: [0].priority is none of EMERGENCY, ALERT, CRITICAL, ERROR, WARNING, NOTICE, \
+                                     INFO, INFORMATIONAL, DEBUG"],
+                "errors": [{
+                    "code": "LOAD_ERR_COMPILE_CONDITION",
+                    "codedesc": "Error compiling condition",
+                    "message": "filter_check called with nonexistent field proc.nmae",
+                    "context": {
+                        "locations": [
+                            {"item_type": "rules content", "item_name": "", "position": position("f.yaml", 0, 0, 0)},
+                            {"item_type": "rule", "item_name": "r", "position": position("f.yaml", 0, 2, 2)},
+                            {"item_type": "rule condition", "item_name": "", "position": position("f.yaml", 4, 13, 62)},
+                            {"item_type": "condition expression", "item_name": "", "position": position(expression, 1, 19, 18)},
+                        ],
+                        "snippet": "evt.type=open and proc.nmae=x\n                  ^\n",
+                    },
+                }],
+                "warnings": [],
+            })
+        );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_mistake() {
+        let many = vec!["proc.name=x"; 100].join(" or ");
+        let condition = format!("evt.type=open and ({many} or proc.nmae=é or {many})");
+        let report =
+            report(&format!("- {{rule: r, desc: d, output: o, priority: INFO, condition: '{condition}'}}\n"));
+        let error = &report.errors[0];
+        let (at, len) = error.caret;
+        let snippet: Vec<char> = error.snippet.chars().collect();
+        assert_eq!(snippet.len(), 160);
+        assert_eq!(snippet[at..at + len].iter().collect::<String>(), "proc.nmae");
+        assert!(error.snippet.starts_with("...") && error.snippet.ends_with("..."));
+        let json = error.json()["context"]["snippet"].as_str().unwrap().to_owned();
+        let mut lines = json.lines();
+        assert!(lines.next().unwrap().chars().count() <= 160);
+        assert!(lines.next().unwrap().ends_with('^'));
+    }
+
+    #[test]
+    fn the_text_tells_what_was_meant_and_what_the_schema_misses() {
+        let shown =
+            report("- rule: r\n  desc: d\n  output: o\n  priority: warnng\n  condition: evt.type=open\n")
+                .to_string();
+        for part in [
+            "f.yaml: Invalid\n   f.yaml | schema validation: failed\n      line 4: [0].priority is none of",
+            "1 Errors:\nf.yaml:4:13: Invalid priority (did you mean 'Warning'?)\nIn rules content: (f.yaml:1:1)\n    \
+             rule 'r': (f.yaml:1:3)\n    rule priority: (f.yaml:4:13)\n------\n  priority: warnng\n            ^^^^^^\n------\n\
+             LOAD_ERR_YAML_VALIDATE (Error validating internal structure of YAML file): Invalid priority\n",
+        ] {
+            assert!(shown.contains(part), "{shown}");
+        }
     }
 }

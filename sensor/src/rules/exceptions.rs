@@ -7,7 +7,7 @@ use super::parse;
 use super::reader::File;
 use super::suggest;
 use super::text::{Origin, Text};
-use super::yaml::{Node, Yaml};
+use crate::yaml::{Node, Yaml};
 
 /// One exception of a rule.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Falco's rule language. The stages in the order in which a rule passes through them:
 //!
-//! `load` (files, reports) -> `yaml` -> `collector` (definition, append, override; `exceptions`) -> `resolve` (lists,
+//! `load` (files, reports) -> [`crate::yaml`] -> `collector` (definition, append, override; `exceptions`) -> `resolve` (lists,
 //! macros) -> `parse` -> `check` (types, operators, literals) -> `compile` (one program for all rules) -> `evaluate`;
 //! `output` compiles what an alert says. `tree` and `trace` show a condition to people, by itself and for one event.
 
@@ -12,6 +12,7 @@ mod collector;
 mod compile;
 mod compute;
 mod counters;
+pub mod describe;
 pub mod diagnostic;
 pub mod domains;
 mod evaluate;
@@ -52,7 +53,6 @@ mod transform;
 pub mod tree;
 mod values;
 pub mod watch;
-mod yaml;
 
 pub use counters::{Counters, SAMPLED};
 pub use evaluate::Scratch;
@@ -69,5 +69,7 @@ pub use trace::Trace;
 mod conformance;
 #[cfg(test)]
 mod language_tests;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod upstream_tests;

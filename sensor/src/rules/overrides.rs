@@ -3,7 +3,7 @@
 use super::diagnostic::{Code, Complaint};
 use super::reader::File;
 use super::suggest;
-use super::yaml::{Node, Yaml};
+use crate::yaml::{Node, Yaml};
 
 /// The keys that an item changes instead of defining it anew.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Code, Complaint};
 use super::text::{Origin, Text};
-use super::yaml::{Node, Yaml};
+use crate::yaml::{Node, Yaml};
 
 /// One rules file while it is read.
 #[derive(Clone, Copy)]

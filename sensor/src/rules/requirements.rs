@@ -7,7 +7,7 @@ use super::diagnostic::{Code, Complaint};
 use super::options::{self, Options};
 use super::reader::{File, number};
 use super::text::Origin;
-use super::yaml::{Node, Yaml};
+use crate::yaml::{Node, Yaml};
 
 /// A version: major, minor, patch.
 pub type Version = (u64, u64, u64);

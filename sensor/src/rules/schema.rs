@@ -5,7 +5,7 @@
 
 use super::diagnostic::Schema;
 use super::reader::{number, truth};
-use super::yaml::{Node, Yaml};
+use crate::yaml::{Node, Yaml};
 
 /// What a value must look like.
 enum Shape {
@@ -201,8 +201,8 @@ impl Checker<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::yaml::{Twice, documents};
     use super::*;
+    use crate::yaml::{Twice, documents};
 
     fn warnings(text: &str) -> Vec<String> {
         check(text, &documents(text, Twice::First).unwrap()).warnings().to_vec()

@@ -2,7 +2,7 @@
 //! conditions appended textually, as Falco does; the origin lets an error still point into the file.
 
 use super::diagnostic::{Code, Complaint};
-use super::yaml::Node;
+use crate::yaml::Node;
 
 /// Longest condition with its lists put in. Lists may hold lists, and could grow without end.
 const MAX_TEXT: usize = 4 << 20;
@@ -213,8 +213,8 @@ fn is_delimiter(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::yaml::{Yaml, documents};
     use super::*;
+    use crate::yaml::{Yaml, documents};
 
     fn substituted(text: &str, items: &str) -> String {
         let mut text = Text::placed(text, Origin::default());
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn each_byte_of_a_folded_scalar_is_found_in_the_file() {
         let source = "- c: >\n    proc.name = x\n    and fd.num=1\n";
-        let docs = documents(source, super::super::yaml::Twice::Refused).unwrap();
+        let docs = documents(source, crate::yaml::Twice::Refused).unwrap();
         let Yaml::Seq(items) = &docs[0].yaml else { panic!() };
         let node = items[0].get("c").unwrap();
         let text = Text::of_scalar(source, 0, node, node.text().unwrap());

@@ -9,9 +9,9 @@ use super::super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Fla
 use super::super::load::Source;
 use super::super::services;
 use super::super::suggest;
-use super::super::yaml::{self, Node, Yaml};
 use super::event::{CaseEvent, Owned, UNTYPED, Written};
 use super::{Case, CaseError, CaseFile, Named, Remark};
+use crate::yaml::{self, Node, Yaml};
 
 /// Farthest ancestor that can be written; deeper than any process tree.
 const FARTHEST: u32 = 1024;
@@ -333,9 +333,9 @@ impl Reader<'_> {
 
 /// A field that does not exist, with what was meant.
 fn told(error: &FieldError) -> String {
-    match error {
-        FieldError::Unknown { suggestion: Some(meant), .. } => format!("{error} (did you mean '{meant}'?)"),
-        _ => error.to_string(),
+    match error.suggestion() {
+        Some(meant) => format!("{error} (did you mean '{meant}'?)"),
+        None => error.to_string(),
     }
 }
 

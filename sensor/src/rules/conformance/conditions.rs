@@ -23,8 +23,8 @@ use std::fmt::Write as _;
 
 use super::super::cases::{self, CaseEvent};
 use super::super::diagnostic::{Diagnostic, FileReport};
-use super::super::yaml::{self, Node, Yaml};
 use super::super::{Options, RuleSet, Scratch, Source, load};
+use crate::yaml::{self, Node, Yaml};
 
 /// One item of a file.
 struct Item<'f> {

@@ -20,8 +20,8 @@ use serde::Deserialize;
 
 use super::super::diagnostic::Diagnostic;
 use super::super::options::{AppendOutput, Selection};
-use super::super::yaml::{self, Node, Yaml};
 use super::super::{Loaded, Options, Priority, Rule, Scratch, Source, Status, cases, load};
+use crate::yaml::{self, Node, Yaml};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,8 +7,8 @@ use super::super::ast::Expr;
 use super::super::parse;
 use super::super::reader::File;
 use super::super::text::Text;
-use super::super::yaml::{self, Node, Twice, Yaml};
 use super::{Context, Level, Lint, Report};
+use crate::yaml::{self, Node, Twice, Yaml};
 
 pub static AND_AFTER_OR: Lint = Lint {
     id: "append-and-after-or",

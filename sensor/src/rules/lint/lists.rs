@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::ast::Op;
 use super::super::text::Origin;
-use super::super::yaml::{self, Node, Twice, Yaml};
 use super::formula::{Node as FormulaNode, Part};
 use super::{Context, Level, Lint, Report, Subject};
+use crate::yaml::{self, Node, Twice, Yaml};
 
 pub static DUPLICATE_ITEM: Lint = Lint {
     id: "duplicate-item",

@@ -2,9 +2,11 @@
 //! from that description, so a field is named in one place only.
 
 mod alerts;
+mod condition;
 mod counts;
 mod error;
 mod facts;
+mod fields;
 mod live;
 mod query;
 mod session;
@@ -43,6 +45,7 @@ fn routes() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(counts::timeline))
         .routes(routes!(live::live))
         .routes(routes!(query::help))
+        .routes(routes!(fields::fields))
         .routes(routes!(system::status))
         .routes(routes!(system::test));
     (open, guarded)
