@@ -1,5 +1,5 @@
 //! Globs whose pattern is known at run time only, matched without building anything. Literal patterns are compiled
-//! ([`super::pattern::glob`]); both mean the same.
+//! ([`super::pattern::glob_within`]); both mean the same.
 
 /// One unit of a pattern.
 enum Unit<'p> {

@@ -69,13 +69,13 @@ fn build(
     }))
 }
 
-/// [`glob_within`] a budget of its own.
+/// The same as [`glob_within`], for tests.
 #[cfg(test)]
 pub fn glob(pattern: &[u8], ignore_case: bool) -> Result<Regex, PatternError> {
     glob_within(pattern, ignore_case, &mut Budget::default())
 }
 
-/// `fnmatch` without flags over the whole value: `*` and `?` match any byte, also `/`. At the cost of a budget.
+/// `fnmatch` without flags over the whole value: `*` and `?` match any byte, also `/`.
 pub fn glob_within(pattern: &[u8], ignore_case: bool, budget: &mut Budget) -> Result<Regex, PatternError> {
     let translated = format!(r"\A{}\z", glob_body(pattern));
     build(&translated, budget, |builder| {

@@ -267,7 +267,7 @@ fn samples() -> Vec<Samples> {
         ),
         (
             &kernel::INACTIVE_RULE,
-            texts(&["evt.type=connect and fd.sip.name=a.example", "evt.type=open and (proc.name=x or proc.vmsize > 5)"]),
+            texts(&["evt.type=connect and evt.is_wait=true", "evt.type=open and (proc.name=x or proc.vmsize > 5)"]),
             texts(&["evt.type=open and proc.name=x"]),
         ),
         (
