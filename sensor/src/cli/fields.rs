@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     say(&match (format, args.names_only) {
         (Format::Json, false) => format!("{}\n", json()),
         (Format::Json, true) => format!("{}\n", serde_json::json!({"fieldnames": names()})),
-        (_, true) => names().iter().map(|name| format!("{name}\n")).collect(),
+        (_, true) => names().join("\n") + "\n",
         (Format::Markdown, false) => markdown(),
         (Format::Text, false) => text(),
     });

@@ -1,5 +1,6 @@
 //! `falconet rules check`: load rule files and tell every error, warning and lint.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -113,12 +114,15 @@ fn check(args: &Args, out: &mut String) -> Result<(), Failure> {
     }
     let mut findings = loaded.rules.as_ref().map_or_else(Vec::new, |rules| lint::run(&sources, rules));
     findings.retain(|finding| !policy.allows(finding.lint.id));
+    // Writing to a string cannot fail.
     match args.output {
-        Format::Json => out.push_str(&format!("{}\n", loaded.json())),
+        Format::Json => {
+            let _ = writeln!(out, "{}", loaded.json());
+        }
         Format::Sarif => {
             let base = std::env::current_dir().unwrap_or_default();
             let entries = entries(&loaded, &findings, &policy);
-            out.push_str(&format!("{:#}\n", sarif::document(&entries, &base)));
+            let _ = writeln!(out, "{:#}", sarif::document(&entries, &base));
         }
         Format::Text => out.push_str(&text(&loaded, &findings, &policy)),
     }
@@ -204,14 +208,15 @@ fn text(loaded: &Loaded, findings: &[Finding], policy: &Policy<'_>) -> String {
     let (warnings, notes) = (count(Level::Warning), count(Level::Note));
     if let Some(rules) = &loaded.rules {
         let of_falco: usize = loaded.files.iter().map(|file| file.warnings.len()).sum();
-        text.push_str(&format!(
-            "{} in {}: {}, {}, {}\n",
+        let _ = writeln!(
+            text,
+            "{} in {}: {}, {}, {}",
             counted(rules.rules().len(), "rule"),
             counted(loaded.files.len(), "file"),
             counted(of_falco, "warning"),
             counted(warnings, "lint"),
             counted(notes, "note"),
-        ));
+        );
     }
     text
 }
@@ -223,13 +228,13 @@ fn shown(finding: &Finding, policy: &Policy<'_>) -> String {
     let mut text =
         format!("{}:{}:{}: {level}: {} [{}]\n", at.file, at.line, at.column, at.message, finding.lint.id);
     for item in at.context.iter().filter(|item| !item.name.is_empty()) {
-        text.push_str(&format!("  in {} {:?}\n", item.kind, item.name));
+        let _ = writeln!(text, "  in {} {:?}", item.kind, item.name);
     }
     if !at.snippet.is_empty() {
         let marker = format!("{}{}", " ".repeat(at.caret.0), "^".repeat(at.caret.1));
-        text.push_str(&format!("  | {}\n  | {marker}\n", at.snippet));
+        let _ = writeln!(text, "  | {}\n  | {marker}", at.snippet);
     }
-    text.push_str(&format!("  {}\n", finding.lint.remedy));
+    let _ = writeln!(text, "  {}", finding.lint.remedy);
     text
 }
 

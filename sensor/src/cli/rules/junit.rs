@@ -1,4 +1,4 @@
-//! Test results as JUnit XML, which every CI shows.
+//! Test results as `JUnit` XML, which every CI shows.
 
 use std::fmt::Write as _;
 use std::time::Duration;

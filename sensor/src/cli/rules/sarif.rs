@@ -1,6 +1,7 @@
 //! Findings as SARIF 2.1.0, for code scanning: what editors and code hosts show beside the lines of a file.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -143,7 +144,10 @@ fn uri(file: &str, base: &Path) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
                 encoded.push(char::from(byte));
             }
-            byte => encoded.push_str(&format!("%{byte:02X}")),
+            byte => {
+                // Writing to a string cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     if inner.is_absolute() { format!("file://{encoded}") } else { encoded }

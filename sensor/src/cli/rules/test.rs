@@ -268,7 +268,7 @@ fn test(rules: &RuleSet, scratch: &mut Scratch, case: &cases::Case) -> Test {
 fn told(rules: &RuleSet, case: &cases::Case, failure: &cases::Failure) -> String {
     let rule = failure.rule.as_ref().and_then(|name| rules.rules().iter().find(|rule| rule.name == *name));
     let mut lines = vec![failure.message.clone()];
-    lines.extend(rule.iter().flat_map(|rule| why::lines(&rules.trace(*rule, &case.event))));
+    lines.extend(rule.iter().flat_map(|rule| why::lines(&rules.trace(rule, &case.event))));
     lines.join("\n")
 }
 

@@ -37,7 +37,9 @@ fn part<'t>(part: &'t Part, depth: usize, via: &mut Vec<&'t Named>, lines: &mut 
         }
         Part::Or { holds: false, parts, .. } => {
             lines.push(format!("{indent}none of these holds{}:", names(via)));
-            parts.iter().for_each(|inner| self::part(inner, depth + 1, &mut Vec::new(), lines));
+            for inner in parts {
+                self::part(inner, depth + 1, &mut Vec::new(), lines);
+            }
         }
         Part::Not { part: inner, holds, .. } => match &**inner {
             Part::Leaf(leaf) => lines.push(line(leaf, "not ", *holds, depth, via)),
@@ -48,7 +50,9 @@ fn part<'t>(part: &'t Part, depth: usize, via: &mut Vec<&'t Named>, lines: &mut 
                 match inner {
                     // The heading says it.
                     Part::Or { holds: false, parts, .. } => {
-                        parts.iter().for_each(|inner| self::part(inner, depth + 1, &mut Vec::new(), lines));
+                        for inner in parts {
+                            self::part(inner, depth + 1, &mut Vec::new(), lines);
+                        }
                     }
                     inner => bare(inner, depth + 1, lines),
                 }

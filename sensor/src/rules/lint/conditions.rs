@@ -64,19 +64,13 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
     for subject in &context.subjects {
         let facts = Facts::new(false);
         let whole = &subject.formula;
-        match facts.with(whole, true).conflict() {
-            Some(conflict) => {
-                if let Some(why) = told(&conflict) {
-                    let message = format!("the condition can never be true: {why}");
-                    report.part(&NEVER_TRUE, subject, whole, message);
-                }
-                let mut visitor = Visitor { context, subject, report, dead: true, negated: false };
-                visitor.part(whole, &facts, false);
-            }
-            None => {
-                Visitor { context, subject, report, dead: false, negated: false }.part(whole, &facts, false)
-            }
+        let conflict = facts.with(whole, true).conflict();
+        if let Some(why) = conflict.as_ref().and_then(told) {
+            let message = format!("the condition can never be true: {why}");
+            report.part(&NEVER_TRUE, subject, whole, message);
         }
+        let mut visitor = Visitor { context, subject, report, dead: conflict.is_some(), negated: false };
+        visitor.part(whole, &facts, false);
     }
 }
 

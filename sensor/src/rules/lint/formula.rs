@@ -97,7 +97,8 @@ impl Leaf {
         let all_of_list = field.is_list() && self.check.op == Op::In;
         // A window around a time is no value.
         let is_window = field.field == Field::EvtAround;
-        !(either_end && self.check.op == Op::Ne) && !all_of_list && !is_window
+        let differs_at_both = either_end && self.check.op == Op::Ne;
+        !(differs_at_both || all_of_list || is_window)
     }
 
     /// The field has one value at most.

@@ -95,7 +95,9 @@ fn words<'c>(
 ) {
     match &part.node {
         FormulaNode::And(items) | FormulaNode::Or(items) => {
-            items.iter().for_each(|item| words(context, item, subject, names, into));
+            for item in items {
+                words(context, item, subject, names, into);
+            }
         }
         FormulaNode::Not(inner) => words(context, inner, subject, names, into),
         FormulaNode::Leaf(leaf)
