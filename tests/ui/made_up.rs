@@ -3,13 +3,14 @@
 
 use falconet::alert::Alert;
 use falconet::alert::json::utc;
-use falconet::rules::Priority;
+use falconet::rules::{Options, Priority, Source, cases, load};
 use falconet::ui::StatusSource;
 use falconet::ui::api::PriorityName;
 use falconet::ui::status::{
     FailedLoad, Loss, OutputStatus, RuleDetail, RuleRow, RuleState, Rules, SensorStatus, Status, Watching,
 };
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -273,8 +274,34 @@ pub fn alert(n: u64, time: i64) -> Alert {
         "container": if on_host { Value::Null } else { json!({"id": id, "name": place.0, "image": format!("{}:1.29", place.1),
             "type": "containerd", "pod": place.3, "namespace": place.2}) },
         "event": {"type": kind.event, "args": {"name": kind.object, "flags": "O_RDONLY|O_CLOEXEC", "res": "3"}},
+        "condition": CONDITIONS[KINDS.iter().position(|k| k.rule == kind.rule).unwrap()],
     });
     make(kind.rule, kind.priority, time, host, output, fields, kind.tags, Some(context))
+}
+
+/// The condition of each kind's rule, as the sensor would write it.
+static CONDITIONS: LazyLock<Vec<Value>> = LazyLock::new(|| KINDS.iter().map(condition).collect());
+
+fn condition(kind: &Kind) -> Value {
+    let rules = format!(
+        "- list: known_programs\n  items: [sshd, systemd-logind, passwd, chage]\n\
+         - macro: in_container\n  condition: (container.id != host)\n\
+         - macro: by_known_program\n  condition: (proc.name in (known_programs) or proc.aname in (known_programs))\n\
+         - rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: >\n    evt.type = {} and (in_container or proc.tty != 0)\n    \
+         and (proc.cmdline icontains password or proc.name = {} and tolower(proc.exepath) startswith /usr)\n    and not by_known_program\n    \
+         and not proc.env contains MAINTENANCE\n  exceptions:\n    - {{name: backups, fields: [proc.pname, fd.name], values: [[cron, /etc/shadow]]}}\n",
+        kind.event, kind.process
+    );
+    let event = json!({
+        "evt.type": kind.event, "container.id": "1376fe875695", "container.name": "web", "proc.name": kind.process,
+        "proc.cmdline": kind.cmdline, "proc.exepath": format!("/usr/bin/{}", kind.process), "proc.tty": 0,
+        "proc.aname": ["sh", "containerd-shim", "systemd"], "proc.env": "HOME=/root TOKEN=secret", "fd.name": kind.object,
+    });
+    let rules = load(&[Source::new("/etc/falco/rules.yaml", rules)], &Options::default()).rules.unwrap();
+    let event = cases::event(&Source::new("event", event.to_string())).unwrap();
+    let trace = rules.trace(&rules.rules()[0], &event).bounded();
+    assert!(trace.fires);
+    serde_json::to_value(trace.root).unwrap()
 }
 
 /// An alert whose every text attacks the page that shows it.
@@ -289,7 +316,10 @@ pub fn hostile(time: i64) -> Alert {
         "big": 9_007_199_254_740_993_i64,
     });
     let context = json!({"process": {"pid": 66, "name": ATTACK, "cmdline": long, "user": bidi},
-        "ancestors": [{"name": bidi, "cmdline": ATTACK, "pid": "x"}, 7, null], "event": {"type": "execve", "args": {ATTACK: bidi}}});
+        "ancestors": [{"name": bidi, "cmdline": ATTACK, "pid": "x"}, 7, null], "event": {"type": "execve", "args": {ATTACK: bidi}},
+        "condition": {"kind": "and", "holds": true, "from": [{"kind": "macro", "name": ATTACK, "place": {"file": bidi, "line": 1, "column": 1}}],
+            "parts": [{"kind": "leaf", "text": format!("proc.name = {ATTACK}{bidi}"), "truth": "true", "actual": [
+                {"field": "proc.name", "value": ATTACK}, {"field": bidi, "value": [bidi, ATTACK, long]}], "place": null}]}});
     let output = format!("{}: Critical Hostile {ATTACK} {bidi} | x={long}", &utc(time)[11..29]);
     make(
         &format!("Hostile {ATTACK}{bidi}"),

@@ -212,10 +212,10 @@ impl Judge {
         let time = self.clock.wall(boot);
         self.last = time;
         let live = Live { what, ty, name, time, boot, number, container, known: &known, bump: &self.bump };
-        let (sink, stats, text) = (&mut self.sink, &self.stats, self.text);
-        self.rules.evaluate(&mut self.scratch, &live, |rule| {
+        let (sink, stats, text, rules) = (&mut self.sink, &self.stats, self.text, &self.rules);
+        rules.evaluate(&mut self.scratch, &live, |rule| {
             stats::count(&stats.alerts);
-            if !sink(raise::alert(rule, &live, text)) {
+            if !sink(raise::alert(rules, rule, &live, text)) {
                 stats::count(&stats.alerts_lost);
             }
         });

@@ -4,7 +4,7 @@
 //! later one defines, and the first error of a file ends the loading.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Priority;
 use super::check::{self, Cond, Findings};
@@ -26,7 +26,7 @@ use super::resolve::Resolver;
 use super::schema;
 use super::stack;
 use super::text::{Origin, Text};
-use super::tree::{self, FileText, Kept, Sharing, Sources};
+use super::tree::{self, ExceptionName, FileText, Kept, Sharing, Sources};
 use super::yaml::{self, Twice};
 
 /// A rules file: its name for messages, and its text.
@@ -364,8 +364,21 @@ fn rule(
         warnings.push(Complaint::new(Code::NoEvttype, definition.condition.origin(0), message));
     }
     let status = status(definition, &cond, &types, options);
-    let exceptions = definition.exceptions.iter().filter(|exception| exception.is_written());
-    let exceptions = exceptions.map(|exception| (exception.name.clone(), exception.at)).collect();
+    let exceptions = definition.exceptions.iter().map(|exception| ExceptionName {
+        name: exception.name.clone(),
+        at: exception.at,
+        written: exception.is_written(),
+    });
+    let kept = Kept {
+        written,
+        cond,
+        exceptions: exceptions.collect(),
+        at: definition.place.at,
+        enabled: definition.enabled,
+        output: definition.output.as_str().trim().to_owned(),
+        format: format.as_str().to_owned(),
+        tree: OnceLock::new(),
+    };
     Ok(Rule {
         name: definition.name.clone(),
         desc: definition.desc.clone(),
@@ -377,7 +390,7 @@ fn rule(
         output,
         extra,
         status,
-        kept: Kept::new(written, cond, exceptions, definition.place.at),
+        kept,
         counters: Counters::new(types.into(), Arc::clone(judged)),
     })
 }

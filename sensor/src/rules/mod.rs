@@ -12,6 +12,7 @@ mod collector;
 mod compile;
 mod compute;
 mod counters;
+pub mod describe;
 pub mod diagnostic;
 mod evaluate;
 pub mod event;
@@ -69,5 +70,7 @@ pub use trace::Trace;
 mod conformance;
 #[cfg(test)]
 mod language_tests;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod upstream_tests;

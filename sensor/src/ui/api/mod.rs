@@ -2,9 +2,11 @@
 //! from that description, so a field is named in one place only.
 
 mod alerts;
+mod condition;
 mod counts;
 mod error;
 mod facts;
+mod fields;
 mod live;
 mod query;
 mod rules;
@@ -45,6 +47,7 @@ fn routes() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(counts::timeline))
         .routes(routes!(live::live))
         .routes(routes!(query::help))
+        .routes(routes!(fields::fields))
         .routes(routes!(rules::all))
         .routes(routes!(rules::one))
         .routes(routes!(system::status))
