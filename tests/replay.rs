@@ -23,7 +23,7 @@ const RULES: &str = "
   condition: outputs and (fd.name startswith DIR or (container.id != host and fd.name = /etc/shadow))
   output: >
     x %fd.name %evt.type %proc.name %proc.cmdline %proc.exepath %proc.cwd %proc.pname %proc.aname[2] %proc.sname
-    %user.name %user.uid %user.homedir %group.name %container.id %container.image.repository %evt.arg.flags %evt.res
+    %user.name %user.uid %user.homedir %container.id %container.image.repository %evt.arg.flags %evt.res
   priority: INFO
 - rule: ran
   desc: d
@@ -33,7 +33,7 @@ const RULES: &str = "
 - rule: ended
   desc: d
   condition: evt.type = procexit and proc.cmdline contains falconet-replay
-  output: x %proc.cmdline %evt.arg.ret
+  output: x %proc.cmdline %evt.arg.ret %group.name
   priority: NOTICE
 - rule: container
   desc: d
@@ -49,8 +49,16 @@ echo falconet-replay > a; cat a ./b ../nothing /dev/null missing 2>/dev/null
 echo end > end
 ";
 
+/// Work in a container, by a process that lives on for a while: the names of its users are read through it, by the sensor and by
+/// the recorder, each in its own time.
+const READ: &str = "read x < /etc/shadow; sleep 2";
+
 fn replay(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_falconet")).arg("replay").args(arguments).output().unwrap()
+}
+
+fn rules_test(file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_falconet")).args(["rules", "test"]).arg(file).output().unwrap()
 }
 
 fn stdout(output: &Output) -> Vec<String> {
@@ -68,15 +76,13 @@ fn told(lines: &[String], about: &[&str]) -> BTreeMap<String, usize> {
             continue;
         }
         let fields = alert["output_fields"].as_object_mut().unwrap();
-        let time = fields.remove("evt.time").unwrap().as_i64().unwrap();
+        let time = fields.remove("evt.time").unwrap().as_i64().unwrap() / 1_000_000_000;
+        // When a container became known is each one's own time.
+        let time = Some(time).filter(|_| alert["rule"] != "container");
         let (_, message) = alert["output"].as_str().unwrap().split_once(": ").unwrap();
         let line = format!(
-            "{} {} {} {message} {} {}",
-            alert["rule"],
-            alert["priority"],
-            alert["hostname"],
-            alert["output_fields"],
-            time / 1_000_000_000
+            "{} {} {} {message} {} {time:?}",
+            alert["rule"], alert["priority"], alert["hostname"], alert["output_fields"]
         );
         *found.entry(line).or_default() += 1;
     }
@@ -94,12 +100,13 @@ fn a_replay_says_what_the_sensor_said() {
     let path = dir.path().canonicalize().unwrap();
     fs::create_dir(path.join("sub")).unwrap();
     let name = path.to_str().unwrap();
-    let rules = path.join("rules.yaml");
+    // Elsewhere, as a sensor does not see its own opens, but the recorder does.
+    let state = tempfile::tempdir().unwrap();
+    let rules = state.path().join("rules.yaml");
     fs::write(&rules, RULES.replace("DIR", name)).unwrap();
     let rules = rules.to_str().unwrap();
-    let capture = path.join("capture");
+    let capture = state.path().join("capture");
     let capture = capture.to_str().unwrap();
-    let state = tempfile::tempdir().unwrap();
     let socket = format!("container_engines.containerd.sockets=[{}]", containerd.socket().display());
 
     // One container was there before both.
@@ -110,10 +117,10 @@ fn a_replay_says_what_the_sensor_said() {
     for falconet in [&sensor, &recorder] {
         falconet.wait_for_log("ready", |line| line.starts_with("ready"));
     }
-    before.exec(&["/bin/cat", "/etc/shadow"]);
-    let during = containerd.start_container(&[], &["/bin/sh", "-c", "cat /etc/shadow; sleep 600"]);
+    before.exec(&["/bin/sh", "-c", READ]);
+    let during = containerd.start_container(&[], &["/bin/sh", "-c", &format!("{READ}; sleep 600")]);
     let short = new_id();
-    containerd.run_as(&short, &[], &["/bin/cat", "/etc/shadow"]);
+    containerd.run_as(&short, &[], &["/bin/sh", "-c", READ]);
     let status = Command::new("sh").arg("-c").arg(SCRIPT).current_dir(&path).status().unwrap();
     assert!(status.success());
     sensor.wait_for("the end", |line| line.contains("opened") && line.contains("/end"));
@@ -148,8 +155,8 @@ fn a_replay_says_what_the_sensor_said() {
 
     // The same again, as somebody without rights, is the same.
     assert_eq!(stdout(&replay(&[capture, "-r", rules, "--output", "json"])), stdout(&output));
-    comparisons(&path, capture, rules);
-    cases(&path, capture, rules);
+    comparisons(state.path(), capture, rules);
+    cases(state.path(), capture, rules);
 }
 
 /// An edited rule against the one that was there.
@@ -165,8 +172,10 @@ fn comparisons(dir: &Path, capture: &str, rules: &str) {
     let lines = stdout(&differs);
     assert!(!lines.is_empty() && lines.iter().all(|line| line.starts_with("- ")), "{lines:#?}");
     fs::write(&edited, "- rule: x\n").unwrap();
-    let broken = replay(&[capture, "-r", rules, "--diff", edited.to_str().unwrap()]);
-    assert_eq!(broken.status.code(), Some(2));
+    for broken in [edited, dir.join("missing.yaml")] {
+        let output = replay(&[capture, "-r", rules, "--diff", broken.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{}", broken.display());
+    }
 }
 
 /// A captured event is a test case that passes.
@@ -176,8 +185,7 @@ fn cases(dir: &Path, capture: &str, rules: &str) {
     fs::write(&file, &output.stdout).unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.matches("- name:").count() >= 4, "{text}");
-    let tested =
-        Command::new(env!("CARGO_BIN_EXE_falconet")).args(["rules", "test"]).arg(&file).output().unwrap();
+    let tested = rules_test(&file);
     assert!(tested.status.success(), "{}\n{text}", String::from_utf8_lossy(&tested.stdout));
 }
 
@@ -241,7 +249,15 @@ fn a_capture_is_replayed_without_rights() {
     assert_eq!(stdout(&output), [line], "{}", String::from_utf8_lossy(&output.stderr));
 
     let event = replay(&[&arguments[..], &["--event", "2"]].concat());
-    assert!(stdout(&event).contains(&"fd.name: /etc/shadow".to_owned()), "{:#?}", stdout(&event));
+    let event = stdout(&event);
+    assert!(event.contains(&"fd.name: /etc/shadow".to_owned()), "{event:#?}");
+    // What is printed of an event is an event for those who write rules.
+    let file = dir.path().join("event.cases.yaml");
+    let case =
+        format!("rules: rules.yaml\ncases:\n- fires: shadow\n  event:\n    {}\n", event.join("\n    "));
+    fs::write(&file, &case).unwrap();
+    let tested = rules_test(&file);
+    assert!(tested.status.success(), "{}\n{case}", String::from_utf8_lossy(&tested.stdout));
 
     // Cut off within its last block: what is before it is there, and what is missing is told.
     let bytes = fs::read(capture).unwrap();

@@ -64,6 +64,7 @@ impl Filter {
     }
 
     /// The filter that lets pass what one of two lets pass.
+    #[must_use]
     pub fn or(&self, other: &Self) -> Self {
         if self.len == 0 || other.len == 0 {
             return Self::OPEN;

@@ -1,8 +1,8 @@
 //! falconet: a runtime-security sensor. The modules stand in the order in which an event passes
 //! through them; each may use the ones above it and none below.
 //!
-//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `hub`, `outputs`, `ui` -> `config` -> `cli`; `yaml`
-//! serves rules, their test cases and the configuration.
+//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `hub`, `outputs`, `ui` -> `control` ->
+//! `config` -> `cli`; `yaml` serves rules, their test cases and the configuration.
 
 pub mod yaml;
 
@@ -20,6 +20,8 @@ pub mod capture;
 pub mod hub;
 pub mod outputs;
 pub mod ui;
+
+pub mod control;
 
 pub mod config;
 

@@ -214,6 +214,15 @@ async fn an_alert_comes_with_what_is_around_it() {
     let raw: Value = serde_json::from_str(detail["raw"].as_str().unwrap()).unwrap();
     assert_eq!(raw["uuid"], uuid);
     assert!(raw["context"]["process"].is_object());
+    let condition = &detail["condition"];
+    assert_eq!((&condition["kind"], &condition["truth"]), (&"and".into(), &"true".into()), "{condition:#}");
+    let fields = server.json("/fields").await;
+    let help = |name: &Value| fields.as_array().unwrap().iter().find(|field| field["name"] == *name);
+    let first = &condition["parts"][0]["parts"][0];
+    assert_eq!(first["actual"][0]["name"], "evt.type");
+    assert!(!help(&first["actual"][0]["name"]).unwrap()["doc"].as_str().unwrap().is_empty());
+    // An environment stays where it is.
+    assert!(detail["condition"].to_string().contains("MAINTENANCE") && !detail.to_string().contains("TOKEN"));
     let neighbours = detail["neighbours"].as_array().unwrap();
     assert!(!neighbours.is_empty());
     let host = &detail["alert"]["hostname"];
@@ -229,6 +238,8 @@ async fn a_test_alert_is_stored_like_a_real_one() {
     let page = server.json("/alerts?query=tag:test").await;
     assert_eq!(page["alerts"][0]["uuid"], made["uuid"]);
     assert_eq!(page["alerts"][0]["user"], "admin");
+    let detail = server.json(&format!("/alerts/{}", made["uuid"].as_str().unwrap())).await;
+    assert!(detail["condition"].is_null(), "no rule was evaluated for it");
     let status = server.json("/status").await;
     assert_eq!((&status["log"]["entries"], &status["hostname"]), (&1.into(), &"node1".into()));
 }

@@ -3,10 +3,14 @@
 
 use falconet::alert::Alert;
 use falconet::alert::json::utc;
-use falconet::rules::Priority;
+use falconet::rules::{Options, Priority, Source, cases, load};
 use falconet::ui::StatusSource;
-use falconet::ui::status::{Loss, OutputStatus, SensorStatus, Status, Watching};
+use falconet::ui::api::PriorityName;
+use falconet::ui::status::{
+    FailedLoad, Loss, OutputStatus, RuleDetail, RuleRow, RuleState, Rules, SensorStatus, Status, Watching,
+};
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -270,8 +274,34 @@ pub fn alert(n: u64, time: i64) -> Alert {
         "container": if on_host { Value::Null } else { json!({"id": id, "name": place.0, "image": format!("{}:1.29", place.1),
             "type": "containerd", "pod": place.3, "namespace": place.2}) },
         "event": {"type": kind.event, "args": {"name": kind.object, "flags": "O_RDONLY|O_CLOEXEC", "res": "3"}},
+        "condition": CONDITIONS[KINDS.iter().position(|k| k.rule == kind.rule).unwrap()],
     });
     make(kind.rule, kind.priority, time, host, output, fields, kind.tags, Some(context))
+}
+
+/// The condition of each kind's rule, as the sensor would write it.
+static CONDITIONS: LazyLock<Vec<Value>> = LazyLock::new(|| KINDS.iter().map(condition).collect());
+
+fn condition(kind: &Kind) -> Value {
+    let rules = format!(
+        "- list: known_programs\n  items: [sshd, systemd-logind, passwd, chage]\n\
+         - macro: in_container\n  condition: (container.id != host)\n\
+         - macro: by_known_program\n  condition: (proc.name in (known_programs) or proc.aname in (known_programs))\n\
+         - rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: >\n    evt.type = {} and (in_container or proc.tty != 0)\n    \
+         and (proc.cmdline icontains password or proc.name = {} and tolower(proc.exepath) startswith /usr)\n    and not by_known_program\n    \
+         and not proc.env contains MAINTENANCE\n  exceptions:\n    - {{name: backups, fields: [proc.pname, fd.name], values: [[cron, /etc/shadow]]}}\n",
+        kind.event, kind.process
+    );
+    let event = json!({
+        "evt.type": kind.event, "container.id": "1376fe875695", "container.name": "web", "proc.name": kind.process,
+        "proc.cmdline": kind.cmdline, "proc.exepath": format!("/usr/bin/{}", kind.process), "proc.tty": 0,
+        "proc.aname": ["sh", "containerd-shim", "systemd"], "proc.env": "HOME=/root TOKEN=secret", "fd.name": kind.object,
+    });
+    let rules = load(&[Source::new("/etc/falco/rules.yaml", rules)], &Options::default()).rules.unwrap();
+    let event = cases::event(&Source::new("event", event.to_string())).unwrap();
+    let trace = rules.trace(&rules.rules()[0], &event).bounded();
+    assert!(trace.fires);
+    serde_json::to_value(trace.root).unwrap()
 }
 
 /// An alert whose every text attacks the page that shows it.
@@ -286,7 +316,10 @@ pub fn hostile(time: i64) -> Alert {
         "big": 9_007_199_254_740_993_i64,
     });
     let context = json!({"process": {"pid": 66, "name": ATTACK, "cmdline": long, "user": bidi},
-        "ancestors": [{"name": bidi, "cmdline": ATTACK, "pid": "x"}, 7, null], "event": {"type": "execve", "args": {ATTACK: bidi}}});
+        "ancestors": [{"name": bidi, "cmdline": ATTACK, "pid": "x"}, 7, null], "event": {"type": "execve", "args": {ATTACK: bidi}},
+        "condition": {"kind": "and", "holds": true, "from": [{"kind": "macro", "name": ATTACK, "place": {"file": bidi, "line": 1, "column": 1}}],
+            "parts": [{"kind": "leaf", "text": format!("proc.name = {ATTACK}{bidi}"), "truth": "true", "actual": [
+                {"field": "proc.name", "value": ATTACK}, {"field": bidi, "value": [bidi, ATTACK, long]}], "place": null}]}});
     let output = format!("{}: Critical Hostile {ATTACK} {bidi} | x={long}", &utc(time)[11..29]);
     make(
         &format!("Hostile {ATTACK}{bidi}"),
@@ -411,4 +444,68 @@ impl StatusSource for MadeUpStatus {
             ],
         }
     }
+
+    fn rules(&self) -> Option<Rules> {
+        Some(Rules {
+            rules: rules(),
+            origin: "2 files".into(),
+            loaded: utc(self.started),
+            loads: 3,
+            failures: 1,
+            failed: Some(FailedLoad {
+                time: utc(self.started + 60 * SECOND),
+                reason: "/etc/falconet/rules.d/own.yaml:12:16: unknown field \"proc.nam\"; did you mean \"proc.name\"?".into(),
+                diagnostics: Some(
+                    "/etc/falconet/rules.d/own.yaml:12:16: unknown field \"proc.nam\"; did you mean \"proc.name\"?\n  in rule \"Own\"\n  \
+                     | condition: proc.nam = sh\n  |            ^^^^^^^^\n  LOAD_ERR_COMPILE_CONDITION (Error compiling condition)"
+                        .into(),
+                ),
+            }),
+        })
+    }
+
+    fn rule(&self, name: &str) -> Option<RuleDetail> {
+        let row = rules().into_iter().find(|rule| rule.name == name)?;
+        Some(RuleDetail {
+            condition: "spawned_process and container\nand shell_procs".into(),
+            effective: "evt.type in (execve, execveat) and container.id != host and proc.name in (bash, dash, sh, zsh)".into(),
+            place: Some("/etc/falconet/rules.d/shell.yaml:31".into()),
+            event_types: vec!["execve".into(), "execveat".into()],
+            unfiltered: vec!["execve".into(), "execveat".into()],
+            row,
+        })
+    }
+}
+
+/// The rules that the alerts are made up of, in every state.
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn rules() -> Vec<RuleRow> {
+    let row = |(n, kind): (usize, &Kind)| {
+        let n = n as u64;
+        let (status, reason) = match n % 7 {
+            4 => (
+                RuleState::Limited,
+                Some(
+                    "comparisons of proc.is_exe_upper_layer count as false, for this sensor cannot fill them yet",
+                ),
+            ),
+            5 => (RuleState::Inactive, Some("it needs ka.verb, which this sensor cannot fill yet")),
+            6 => (RuleState::Disabled, None),
+            _ => (RuleState::Active, None),
+        };
+        let runs = matches!(status, RuleState::Active | RuleState::Limited);
+        RuleRow {
+            name: kind.rule.into(),
+            priority: PriorityName::from(kind.priority),
+            source: "syscall".into(),
+            tags: kind.tags.iter().map(|tag| (*tag).into()).collect(),
+            desc: format!("{}, which is rarely meant well.", kind.sentence),
+            status,
+            reason: reason.map(Into::into),
+            matched: if runs { 1201 / (n + 1) } else { 0 },
+            evaluated: if runs { 48_220_119 / (n + 1) } else { 0 },
+            ns_per_event: (runs && n != 3).then(|| 3.7 + n as f64 * 11.3),
+        }
+    };
+    KINDS.iter().enumerate().map(row).collect()
 }

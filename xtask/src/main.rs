@@ -5,6 +5,7 @@
 mod build;
 mod build_ebpf;
 mod build_ui;
+mod fuzz;
 mod lint;
 mod process;
 mod run;
@@ -38,6 +39,8 @@ enum Task {
     Run(run::Args),
     /// Run every test, as root where that is possible.
     Test(test::Args),
+    /// Feed what reads foreign bytes with inputs that nobody wrote.
+    Fuzz(fuzz::Args),
     /// Formatting, clippy and the rules of this house.
     Lint(lint::Args),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Build(args) => build::task(&args),
         Task::Run(args) => run::task(&args),
         Task::Test(args) => test::task(&args),
+        Task::Fuzz(args) => fuzz::task(&args),
         Task::Lint(args) => lint::task(&args),
     };
     match result {

@@ -2,6 +2,9 @@
 //! that comes of them is an error that says where.
 
 use std::io::{self, Read};
+use std::panic::resume_unwind;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use sensor_ebpf::record::Record;
@@ -114,18 +117,36 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Hands every frame to `each`, up to the end or to where the capture cannot be read further.
-pub fn read_all<R: Read>(
+/// Blocks that are unpacked ahead.
+const AHEAD: usize = 4;
+
+/// Hands every frame to `each`, up to the end or to where the capture cannot be read further. The next blocks are read and
+/// unpacked meanwhile, by a thread.
+pub fn read_all<R: Read + Send>(
     reader: &mut Reader<R>,
     mut each: impl FnMut(&Frame<'_>),
 ) -> Result<(), CaptureError> {
-    let mut block = Block::default();
-    while reader.next(&mut block)? {
-        for frame in block.frames() {
-            each(&frame?);
+    let (full, blocks) = sync_channel::<Block>(AHEAD);
+    let (emptied, spare) = sync_channel::<Block>(AHEAD);
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            loop {
+                let mut block = spare.try_recv().unwrap_or_default();
+                // A send fails when a frame was wrong: nobody reads on.
+                if !reader.next(&mut block)? || full.send(block).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        for block in blocks {
+            for frame in block.frames() {
+                each(&frame?);
+            }
+            // With enough spare ones this one is not needed.
+            let _ = emptied.try_send(block);
         }
-    }
-    Ok(())
+        reading.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// The frames of one block. Can be used again for the next.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod doctor;
+mod door;
 pub mod exit;
 mod fields;
 mod hub;
@@ -46,7 +47,7 @@ enum Command {
     Record(record::Args),
     /// Judge a recording by any rules; with `--diff`, by two rule sets side by side.
     Replay(replay::Args),
-    /// Check and test rule files.
+    /// Check and test rule files, watch rules of the running sensor.
     Rules(rules::Args),
     /// List the fields that rules can use.
     Fields(fields::Args),

@@ -1,6 +1,5 @@
 //! `falconet record`: what the kernel tells, into a file, for `falconet replay`.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -103,13 +102,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn wanted(args: &Args, config: &Config, phases: &mut Phases) -> Result<Wanted, Failure> {
     if args.events.is_empty() {
         let (rules, _) = load_rules(config, phases)?;
-        let wanted = ruleset::wanted(config, &rules);
-        let filters = if args.filtered { wanted.filters } else { BTreeMap::new() };
-        return Ok(Wanted { filters, ..wanted });
+        return Ok(ruleset::wanted(&rules, args.filtered));
     }
     let known = captured();
     match args.events.iter().find(|name| !known.contains(*name)) {
-        None => Ok(Wanted { event_types: args.events.iter().cloned().collect(), filters: BTreeMap::new() }),
+        None => Ok(Wanted { event_types: args.events.iter().cloned().collect(), ..Wanted::default() }),
         Some(name) => {
             let list: Vec<&str> = known.iter().map(String::as_str).collect();
             let error = anyhow!("this sensor sees no events of type `{name}`; it sees {}", list.join(", "));

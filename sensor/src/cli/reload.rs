@@ -21,26 +21,24 @@ use super::phases::Phases;
 use super::ruleset;
 use crate::alert::log::AlertLog;
 use crate::config::Config;
+use crate::control::Reloaded;
 use crate::engine::{Orders, Stats, internal, stats};
 use crate::probe::{Probe, Wanted};
-use crate::rules::Source;
 use crate::rules::watch::{Watcher, Woken};
+use crate::rules::{RuleSet, Source, event_types};
 
 /// What came of a reload.
 pub type Outcome = Result<Reloaded, Arc<Refused>>;
 
-/// Rules that were taken.
-#[derive(Debug, Clone)]
-pub struct Reloaded {
-    pub rules: usize,
-    /// Where they come from, in words.
-    pub origin: String,
-    pub warnings: Vec<String>,
-}
-
 /// What the thread is asked for.
 enum Request {
     Reload(Option<oneshot::Sender<Outcome>>),
+    /// Let pass every event on which the rule can fire, whatever its condition says of it; or no longer.
+    Open {
+        rule: String,
+        open: bool,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     Stop,
 }
 
@@ -62,6 +60,19 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Reload(Some(reply)));
         answer.await.ok()
+    }
+
+    /// Shows a rule all events of its types, also those that the kernel's filter keeps from the rules, until [`Self::close`].
+    pub async fn open(&self, rule: &str) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Open { rule: rule.to_owned(), open: true, reply });
+        answer.await.unwrap_or_else(|_| Err("the sensor is ending".to_owned()))
+    }
+
+    /// Ends one [`Self::open`].
+    pub fn close(&self, rule: &str) {
+        let (reply, _) = oneshot::channel();
+        self.ask(Request::Open { rule: rule.to_owned(), open: false, reply });
     }
 
     fn ask(&self, request: Request) {
@@ -118,6 +129,8 @@ struct Thread {
     wake: Arc<OwnedFd>,
     /// The kernel is asked for this.
     wanted: Wanted,
+    /// Rules that are shown everything; a name for each who watches.
+    open: Vec<String>,
     /// What is in use, and what was refused last.
     used: Option<Print>,
     refused: Option<(Print, Arc<Refused>)>,
@@ -132,10 +145,19 @@ impl Reloader {
         let (sender, requests) = mpsc::channel();
         let handle = Handle { requests: sender, wake: wake.clone() };
         let watcher = Watcher::new(!self.config.sensor.watch_config_files);
-        let wanted = ruleset::wanted(&self.config, &self.in_use.now().rules);
+        let wanted = ruleset::wanted(&self.in_use.now().rules, self.config.sensor.kernel_filter);
         let used = Some(print(&self.config, sources));
-        let mut thread =
-            Thread { parts: self, watcher, requests, wake, wanted, used, refused: None, told: Vec::new() };
+        let mut thread = Thread {
+            parts: self,
+            watcher,
+            requests,
+            wake,
+            wanted,
+            open: Vec::new(),
+            used,
+            refused: None,
+            told: Vec::new(),
+        };
         let thread = std::thread::Builder::new().name("rules".into()).spawn(move || {
             thread.run();
             thread.parts.probe
@@ -190,10 +212,46 @@ impl Thread {
                         let _ = reply.send(outcome);
                     }
                 }
+                Ok(Request::Open { rule, open, reply }) => {
+                    let done = self.open(rule, open);
+                    if let Err(error) = &done {
+                        tracing::warn!(
+                            "the kernel's filter could not be changed for a watched rule: {error}"
+                        );
+                    }
+                    // Whoever asked may have gone.
+                    let _ = reply.send(done);
+                }
                 Ok(Request::Stop) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return false,
             }
         }
+    }
+
+    /// Changes what the kernel is asked for, for one who watches a rule.
+    fn open(&mut self, rule: String, open: bool) -> Result<(), String> {
+        if open {
+            self.open.push(rule);
+        } else if let Some(at) = self.open.iter().position(|name| *name == rule) {
+            self.open.swap_remove(at);
+        }
+        let rules = self.parts.in_use.now().rules;
+        let wanted = self.wanted(&self.parts.config, &rules);
+        self.parts.probe.change(&wanted).map_err(|error| error.to_string())?;
+        self.wanted = wanted;
+        Ok(())
+    }
+
+    /// What rules need, and what those who watch some of them do.
+    fn wanted(&self, config: &Config, rules: &RuleSet) -> Wanted {
+        let mut wanted = ruleset::wanted(rules, config.sensor.kernel_filter);
+        for rule in rules.rules().iter().filter(|rule| self.open.contains(&rule.name)) {
+            for info in rule.event_types().into_iter().filter_map(event_types::info) {
+                wanted.event_types.insert(info.name.to_owned());
+                wanted.filters.remove(info.name);
+            }
+        }
+        wanted
     }
 
     fn arm(&mut self) {
@@ -236,7 +294,7 @@ impl Thread {
             return Err(self.refuse(Some(print), asked, Problem::of(&errors.collect::<Vec<_>>().join("\n"))));
         };
         let rules = Arc::new(rules);
-        let wanted = ruleset::wanted(&config, &rules);
+        let wanted = self.wanted(&config, &rules);
         if let Err(error) = self.parts.probe.change(&self.wanted.or(&wanted)) {
             return Err(self.refuse(Some(print), asked, Problem::of(&error)));
         }

@@ -55,7 +55,7 @@ pub struct Args {
     /// Instead of alerts, print a file of test cases for `rules test`: of each rule at most this many events on which it fires.
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["diff", "output"])]
     to_cases: Option<u64>,
-    /// Instead of alerts, print everything that is known of the event with this number (`evt.num`), for `rules explain --event`.
+    /// Instead of alerts, print everything that is known of the event with this number (`evt.num`), for `rules explain --event`: the environments of the process and its ancestors too.
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["diff", "output", "to_cases"])]
     event: Option<u64>,
 }
@@ -69,11 +69,8 @@ enum Form {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let mut config =
+    let config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
-    if !args.rules.is_empty() {
-        config.sensor.rules_files.clone_from(&args.rules);
-    }
     let format = match (args.output, config.outputs.line_format()) {
         (Some(Form::Text), _) => LineFormat::Text,
         (Some(Form::Json), LineFormat::Text) => LineFormat::Json(JsonKeys::default()),
@@ -84,7 +81,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file =
         File::open(&args.file).map_err(|source| unreadable(CaptureError::Read { offset: 0, source }))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
-    let first = load(&config, reader.header())?;
+    let first = load(&config, &args.rules, reader.header())?;
     let text = TextOptions { iso_8601: config.sensor.time_format_iso_8601 };
     let printer = Printer { format, alerts: args.to_cases.is_none() && args.event.is_none() };
     let only = Only { rules: args.rule.clone(), containers: args.container.clone() };
@@ -98,9 +95,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         Judges::One { player: Box::new(player), alerts: BTreeMap::new() }
     } else {
-        let mut other = config.clone();
-        other.sensor.rules_files.clone_from(&args.diff);
-        let second = load(&other, reader.header())?;
+        let second = load(&config, &args.diff, reader.header())?;
         tell_rules(&first, reader.header(), "first: ");
         tell_rules(&second, reader.header(), "second: ");
         let player = |rules: Arc<RuleSet>| Player::new(reader.header(), rules, text, only.clone());
@@ -138,8 +133,10 @@ fn events_per_second(events: u64, time: std::time::Duration) -> f64 {
 }
 
 /// The rules, with everything inactive that the capture has no events for.
-fn load(config: &Config, header: &Header) -> Result<Arc<RuleSet>, Failure> {
-    let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Unjudged, e))?;
+/// `named`: files that must be there, instead of those of the configuration.
+fn load(config: &Config, named: &[PathBuf], header: &Header) -> Result<Arc<RuleSet>, Failure> {
+    let sources = if named.is_empty() { ruleset::read(config) } else { rules::files::read(named) };
+    let sources = sources.map_err(|e| Failure::new(Class::Unjudged, e))?;
     let captured = header.event_types().map(str::to_owned).collect();
     let options = rules::Options { captured: Some(captured), ..config.sensor.rule_options() };
     let loaded = rules::load(&sources, &options);

@@ -41,11 +41,11 @@ pub fn captured() -> BTreeSet<String> {
     of_records.chain(["container", "container_removed"]).map(str::to_owned).collect()
 }
 
-/// What the kernel must tell for these rules.
-pub fn wanted(config: &Config, rules: &RuleSet) -> Wanted {
+/// What the kernel must tell for these rules. With `filter`, only what a rule can match.
+pub fn wanted(rules: &RuleSet, filter: bool) -> Wanted {
     Wanted {
         event_types: rules.event_types().into_iter().map(str::to_owned).collect(),
-        filters: if config.sensor.kernel_filter { filters(rules) } else { BTreeMap::new() },
+        filters: if filter { filters(rules) } else { BTreeMap::new() },
     }
 }
 

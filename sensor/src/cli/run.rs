@@ -6,6 +6,7 @@ use std::thread;
 
 use anyhow::anyhow;
 
+use super::door::Door;
 use super::exit::{Class, Failure};
 use super::in_use::InUse;
 use super::phases::Phases;
@@ -14,10 +15,12 @@ use super::service::{self, Service};
 use super::status::{Overview, Sensor};
 use super::{doctor, ruleset};
 use crate::config::Config;
+use crate::control;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
 use crate::rules::diagnostic::Schema;
+use crate::rules::domains::DOMAINS;
 use crate::rules::{RuleSet, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
@@ -81,6 +84,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let stats = Arc::new(Stats::default());
     overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
     let judge = judge(&config, rules, layout, hostname.clone(), log.clone(), stats.clone(), &mut phases)?;
+    DOMAINS.keep_resolved().map_err(|e| {
+        Failure::new(Class::Unavailable, anyhow!("the thread that resolves domain names: {e}"))
+    })?;
     let engine = start_engine(lanes, judge, &probe, stats.clone())?;
     let counted = probe.counters().clone();
     let reloader = Reloader {
@@ -88,13 +94,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
         config: config.clone(),
         probe,
         orders: engine.orders().clone(),
-        in_use,
+        in_use: in_use.clone(),
         log,
         stats: stats.clone(),
         hostname,
     };
     let reloader = reloader.start(&sources).map_err(|e| Failure::new(Class::Unavailable, e))?;
     drop(sources);
+    let door = Door { in_use, reload: reloader.handle().clone(), orders: engine.orders().clone() };
+    let control = {
+        let _runtime = runtime.enter();
+        open_control(&config, door)
+    };
     runtime.spawn({
         let reload = reloader.handle().clone();
         async move {
@@ -112,6 +123,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             () = ended(|| engine.is_finished() || reloader.is_finished()) => true,
         }
     });
+    drop(control);
     // Detaches everything.
     drop(reloader.stop());
     let judged = engine.stop();
@@ -159,7 +171,7 @@ pub(super) fn load_rules(
 
 fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
     Options {
-        wanted: ruleset::wanted(config, rules),
+        wanted: ruleset::wanted(rules, config.sensor.kernel_filter),
         cgroup_controller: layout.controller().map(str::to_owned),
         cgroup_hierarchy: layout.hierarchy(),
         bulk_bytes: config.sensor.buffer_mib.bytes(),
@@ -221,6 +233,15 @@ fn judge(
 fn start_engine(lanes: Lanes, judge: Judge, probe: &Probe, stats: Arc<Stats>) -> Result<Running, Failure> {
     let engine = Engine { lanes, judge, counters: probe.counters().clone(), stats };
     engine.start().map_err(|e| Failure::new(Class::Unavailable, e))
+}
+
+/// The control socket. The sensor is worth running without it.
+fn open_control(config: &Config, door: Door) -> Option<control::Serving> {
+    let places = control::places(config.sensor.control_socket.as_deref(), &config.alert_log.path);
+    control::serve(&places, door).unwrap_or_else(|error| {
+        Phases::note(error);
+        None
+    })
 }
 
 /// Memory that only a load needed (the kernel's type information, rule texts) goes back to the system.

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use super::in_use::InUse;
+use super::in_use::{InUse, Now};
 use crate::alert::json::utc;
 use crate::engine::{Stats, stats::read};
 use crate::hub::{Collect, Exposition, Kind};
 use crate::outputs::State;
 use crate::outputs::status::Board;
 use crate::probe::Counted;
-use crate::ui::status::{Loss, OutputStatus, SensorStatus, Status, StatusSource, Watching};
+use crate::ui::status::{
+    Loss, OutputStatus, RuleDetail, Rules, SensorStatus, Status, StatusSource, Watching,
+};
 
 /// The sensor half of a process.
 pub struct Sensor {
@@ -77,6 +79,46 @@ impl StatusSource for Overview {
             outputs: self.board.get().map_or_else(Vec::new, outputs),
         }
     }
+
+    fn rules(&self) -> Option<Rules> {
+        self.rules.as_ref().map(|in_use| in_use.now().rules())
+    }
+
+    fn rule(&self, name: &str) -> Option<RuleDetail> {
+        self.rules.as_ref()?.now().rule(name)
+    }
+}
+
+/// What rules have counted, and how loading them went. Under Falco's names where it has them.
+fn collect_rules(now: &Now, out: &mut Exposition) {
+    for rule in now.rules.rules().iter().filter(|rule| rule.status.fires()) {
+        let counts = now.counts(rule);
+        let priority = (rule.priority as u8).to_string();
+        let tags: Vec<String> = rule.tags.iter().map(|tag| format!("tag_{}", label(tag))).collect();
+        let mut labels =
+            vec![("priority", priority.as_str()), ("rule_name", &rule.name), ("source", &rule.source)];
+        labels.extend(tags.iter().map(|tag| (tag.as_str(), "true")));
+        out.family(
+            "falcosecurity_falco_rules_matches_total",
+            Kind::Counter,
+            "Events on which the rule fired.",
+        )
+        .sample(&labels, counts.matched);
+        let labels = [("rule_name", rule.name.as_str())];
+        let help = "Events of the types that the rule looks at.";
+        out.family("falconet_rule_evaluated_total", Kind::Counter, help).sample(&labels, counts.evaluated);
+        let help = "Time spent on the rule, estimated from samples.";
+        out.family("falconet_rule_seconds_total", Kind::Counter, help).sample(&labels, counts.seconds());
+    }
+    out.counter("falconet_rules_loads_total", "Times that rules were taken, the start included.", now.loads);
+    out.counter("falconet_rules_failures_total", "Times that rules were not taken.", now.failures);
+    let help = "1 while what is in the rule files is not in use because it does not load.";
+    out.gauge("falconet_rules_failing", help, u8::from(now.failed.is_some()));
+}
+
+/// A tag as a part of a label's name.
+fn label(tag: &str) -> String {
+    tag.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 impl Sensor {
@@ -126,6 +168,9 @@ impl Collect for Overview {
     fn collect(&self, out: &mut Exposition) {
         if let Some(sensor) = self.sensor.get() {
             sensor.collect(out);
+        }
+        if let Some(in_use) = &self.rules {
+            collect_rules(&in_use.now(), out);
         }
         for output in self.board.get().map_or_else(Vec::new, Board::status) {
             collect_output(&output, out);

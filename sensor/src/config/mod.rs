@@ -74,6 +74,8 @@ pub struct SensorConfig {
     pub time_format_iso_8601: bool,
     /// Load the rules again when a rule file or the configuration changes. On SIGHUP they are in any case.
     pub watch_config_files: bool,
+    /// Where `falconet rules watch` and its neighbours reach the sensor; empty: nowhere. Without it as [`crate::control::SOCKET`] says.
+    pub control_socket: Option<PathBuf>,
     /// Where container runtimes are found.
     pub container_engines: EnginesConfig,
     /// The eBPF programs drop events that no rule can match. The alerts are the same without; it only costs more.
@@ -112,6 +114,7 @@ impl Default for SensorConfig {
             append_output: rules.append_output,
             time_format_iso_8601: false,
             watch_config_files: true,
+            control_socket: None,
             container_engines: EnginesConfig::default(),
             kernel_filter: true,
             buffer_mib: BufferSize(8),

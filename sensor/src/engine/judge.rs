@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::hold::{Held, Hold};
 use super::live::{Known, Live, What};
 use super::raise::{self, TextOptions};
+use super::sights::{Watch, Watching};
 use super::stats::{self, Stats};
 use crate::alert::Alert;
 use crate::rules::{EventType, RuleSet, Scratch, event_types};
@@ -56,6 +57,8 @@ pub struct Judge {
     text: TextOptions,
     sink: Sink,
     pub observer: Option<Observer>,
+    /// Rules that somebody watches.
+    watched: Vec<Watching>,
     stats: Arc<Stats>,
 }
 
@@ -88,7 +91,7 @@ impl Judge {
         sink: Sink,
         stats: Arc<Stats>,
     ) -> Self {
-        let (interests, meta) = interests(&rules);
+        let (interests, meta) = interests(&rules, &[]);
         Self {
             processes,
             users,
@@ -106,6 +109,7 @@ impl Judge {
             text,
             sink,
             observer: None,
+            watched: Vec::new(),
             stats,
         }
     }
@@ -113,8 +117,17 @@ impl Judge {
     /// Takes other rules, and returns those that were used so far: each record is judged by the one set or the other. What is held
     /// is judged by the rules of the time when it is released.
     pub fn exchange(&mut self, rules: Arc<RuleSet>) -> Arc<RuleSet> {
-        (self.interests, self.meta) = interests(&rules);
+        for watching in &mut self.watched {
+            watching.find(&rules);
+        }
+        (self.interests, self.meta) = interests(&rules, &self.watched);
         std::mem::replace(&mut self.rules, rules)
+    }
+
+    /// Reports what happens around a rule, until nobody takes the reports any more.
+    pub fn watch(&mut self, watch: Watch) {
+        self.watched.push(Watching::new(watch, &self.rules));
+        (self.interests, self.meta) = interests(&self.rules, &self.watched);
     }
 
     /// Takes in one record.
@@ -199,15 +212,18 @@ impl Judge {
         let time = self.clock.wall(boot);
         self.last = time;
         let live = Live { what, ty, name, time, boot, number, container, known: &known, bump: &self.bump };
-        let (sink, stats, text) = (&mut self.sink, &self.stats, self.text);
-        self.rules.evaluate(&mut self.scratch, &live, |rule| {
+        let (sink, stats, text, rules) = (&mut self.sink, &self.stats, self.text, &self.rules);
+        rules.evaluate(&mut self.scratch, &live, |rule| {
             stats::count(&stats.alerts);
-            if !sink(raise::alert(rule, &live, text)) {
+            if !sink(raise::alert(rules, rule, &live, text)) {
                 stats::count(&stats.alerts_lost);
             }
         });
         if let Some(observer) = &mut self.observer {
             observer(&live);
+        }
+        for watching in &mut self.watched {
+            watching.look(&self.rules, &live);
         }
         self.bump.reset();
     }
@@ -265,12 +281,18 @@ impl Judge {
         self.stats.processes.store(self.processes.stats().entries as u64, Relaxed);
         self.stats.containers.store(containers.containers as u64, Relaxed);
         self.stats.incomplete.store(containers.incomplete, Relaxed);
+        if self.watched.iter().any(Watching::is_over) {
+            self.watched.retain(|watching| !watching.is_over());
+            (self.interests, self.meta) = interests(&self.rules, &self.watched);
+        }
     }
 }
 
-/// What the rules want to see: by event kind, and of the two events without a record.
-fn interests(rules: &RuleSet) -> (Vec<Option<Interest>>, Meta) {
-    let wanted = rules.event_types();
+/// What rules and those who watch them want to see: by event kind, and of the two events without a record.
+fn interests(rules: &RuleSet, watched: &[Watching]) -> (Vec<Option<Interest>>, Meta) {
+    let mut wanted = rules.event_types();
+    let types = watched.iter().flat_map(Watching::types);
+    wanted.extend(types.filter_map(|event| event_types::info(*event)).map(|info| info.name));
     let interest = |event: &'static Event| {
         let name = event.info.name.filter(|name| wanted.contains(name))?;
         Some(Interest { event, ty: event_types::by_name(name)?, name })

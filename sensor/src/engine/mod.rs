@@ -5,6 +5,7 @@
 //! * [`hold`]: events of a container wait for its metadata.
 //! * [`raise`]: the alert of a rule that matched.
 //! * [`internal`]: alerts about the sensor itself; [`drops`]: losses are told.
+//! * [`sights`]: somebody watches a rule.
 //! * [`run`]: the thread that drains the lanes; [`orders`]: what others ask of it.
 //!
 //! Nothing here blocks on anything outside, and an event that no rule is interested in costs a look at a table.
@@ -23,6 +24,7 @@ pub mod orders;
 pub mod path;
 pub mod raise;
 pub mod run;
+pub mod sights;
 pub mod stats;
 
 pub use judge::Judge;

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::judge::Judge;
+use super::sights::Watch;
 use crate::rules::RuleSet;
 
 /// The event thread has ended.
@@ -18,6 +19,8 @@ pub struct Ended;
 enum Order {
     /// Judge by these rules; the old ones go back, so that they are not taken apart on the event thread.
     Rules(Arc<RuleSet>, Sender<Arc<RuleSet>>),
+    /// Report on a rule.
+    Watch(Watch),
 }
 
 /// The requests that wait. Cloned freely.
@@ -42,6 +45,11 @@ impl Orders {
         let (done, answer) = mpsc::channel();
         self.give(Order::Rules(rules, done))?;
         answer.recv().map_err(|_| Ended)
+    }
+
+    /// Watches a rule; nothing is waited for.
+    pub fn watch(&self, watch: Watch) -> Result<(), Ended> {
+        self.give(Order::Watch(watch))
     }
 
     fn give(&self, order: Order) -> Result<(), Ended> {
@@ -74,6 +82,7 @@ impl Orders {
                     // Nobody waits any more when the process ends.
                     let _ = done.send(judge.exchange(rules));
                 }
+                Order::Watch(watch) => judge.watch(watch),
             }
         }
     }

@@ -8,7 +8,7 @@ use super::extract::process::cmdline;
 use super::live::{Live, What};
 use crate::alert::Alert;
 use crate::rules::output::json;
-use crate::rules::{Event as _, Field, FieldArg, FieldRef, Rule, Value};
+use crate::rules::{Event as _, Field, FieldArg, FieldRef, Rule, RuleSet, Value};
 use crate::state::{Container, Process};
 
 /// How the text of an alert begins.
@@ -18,8 +18,8 @@ pub struct TextOptions {
     pub iso_8601: bool,
 }
 
-/// The alert of `rule` about `event`.
-pub fn alert(rule: &Rule, event: &Live<'_>, options: TextOptions) -> Alert {
+/// The alert of `rule`, one of `rules`, about `event`.
+pub fn alert(rules: &RuleSet, rule: &Rule, event: &Live<'_>, options: TextOptions) -> Alert {
     let time_field = if options.iso_8601 { Field::EvtTimeIso8601 } else { Field::EvtTime };
     let time = FieldRef { field: time_field, arg: FieldArg::None };
     let mut output = match event.get(&time) {
@@ -46,7 +46,7 @@ pub fn alert(rule: &Rule, event: &Live<'_>, options: TextOptions) -> Alert {
         output,
         output_fields: fields,
         tags: rule.tags.clone(),
-        context: Some(context(event)),
+        context: Some(context(rules, rule, event)),
     }
 }
 
@@ -55,7 +55,7 @@ fn text(bytes: &[u8]) -> Json {
 }
 
 /// What the sensor knows beyond the rule's output, for the person who looks at the alert.
-fn context(event: &Live<'_>) -> Json {
+fn context(rules: &RuleSet, rule: &Rule, event: &Live<'_>) -> Json {
     let mut context = Map::new();
     let mut what = Map::new();
     what.insert("type".into(), object!(event.name));
@@ -76,6 +76,9 @@ fn context(event: &Live<'_>) -> Json {
     if let Some(container) = event.container {
         context.insert("container".into(), place(container));
     }
+    // Why: the condition with the values that it saw, evaluated once more, which is cheap beside storing an alert.
+    let condition = rules.trace(rule, event).bounded();
+    context.insert("condition".into(), serde_json::to_value(condition.root).unwrap_or_default());
     Json::Object(context)
 }
 

@@ -29,6 +29,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// All that one of two asks for.
+    #[must_use]
     pub fn or(&self, other: &Self) -> Self {
         let event_types: BTreeSet<String> = self.event_types.union(&other.event_types).cloned().collect();
         let filter = |name: &String| {

@@ -205,6 +205,7 @@ impl fmt::Display for Check {
                 separated(f, values, ", ")?;
                 f.write_str(")")
             }
+            // A plain name would be a literal.
             Right::Operand(Operand::Field(field)) => write!(f, " val({field})"),
             Right::Operand(operand) => write!(f, " {operand}"),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::ast::{Check, Expr, FieldText, Modifier, Op, Operand, Right, Span};
 use super::diagnostic::{Code, Complaint};
+use super::domains::{DOMAINS, Domain};
 use super::event::{EventType, Value};
 use super::event_types;
 use super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Flags};
@@ -86,6 +87,8 @@ pub struct Findings {
     pub warnings: Vec<Complaint>,
     /// What is left for automata.
     pub budget: Budget,
+    /// The domain names in it.
+    pub domains: Vec<Arc<Domain>>,
     /// Every field counts as one that the engine can extract.
     pub every_field: bool,
 }
@@ -308,6 +311,16 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
     if field.field == Field::EvtAround {
         return around(&field, check);
     }
+    if field.is_domain() {
+        if !matches!(op, Op::Eq | Op::Ne | Op::In | Op::Exists) {
+            return Err(unsupported(op, "domain name", check.span));
+        }
+        for value in values(&check.right) {
+            if let Ok(name) = std::str::from_utf8(&value.bytes) {
+                findings.domains.push(DOMAINS.hold(name));
+            }
+        }
+    }
     if field.is_list() {
         if !matches!(op, Op::In | Op::Intersects | Op::Exists) || check.modifier.is_some() {
             return Err(unsupported(op, "a list", check.span));
@@ -335,14 +348,13 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
         let written = text.to_string();
         key.replace_range(..written.len(), &field.to_string());
     }
-    let either_end = field.is_either_end();
     let cost = cost(&field, op);
     let test = match matcher {
         None if field.is_any() || field.is_list() => Test::ExistsAny(field),
         None => Test::Exists(field),
         Some(matcher) if field.is_list() && op == Op::In => Test::All(field, matcher),
         Some(matcher) if field.is_list() => Test::Any(field, matcher),
-        Some(_) if either_end && op == Op::Ne => {
+        Some(_) if field.all_must_differ() && op == Op::Ne => {
             let equal = Check { op: Op::Eq, ..check.clone() };
             Test::NoneOf(field, literals(kind, &equal, &mut Findings::default())?)
         }

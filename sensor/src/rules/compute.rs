@@ -186,8 +186,8 @@ pub fn pair<E: Event>(left: &Compute, op: Op, right: &Compute, event: &E, bump: 
                 _ => false,
             });
         };
-        // Of two ends, both must differ; of the ancestors, one.
-        return if op == Op::Ne && field.is_either_end() {
+        // Of two ends, both must differ; of the ancestors, one must.
+        return if op == Op::Ne && field.all_must_differ() {
             seen_and(event, field, &mut |left| values(left, op, right))
         } else {
             event.any(field, &mut |left| values(left, op, right))

@@ -15,6 +15,7 @@ use super::fields::FieldRef;
 use super::graph::{NodeId, TRUE};
 use super::lookup::answers::holds;
 use super::lookup::{ABSENT, FIRST};
+use super::plan::Index;
 use super::values::Values;
 
 /// Answers of the event under judgement. Keep one per thread and pass it to every call.
@@ -26,7 +27,10 @@ pub struct Scratch {
     stamp: u32,
     /// Stamp and truth of a node, in one number: `stamp * 2 + truth`.
     memo: Vec<u32>,
-    answers: Vec<Answer>,
+    /// Stamp and what a look-up said: its answer, or for one with several, where they begin in `found`.
+    answers: Vec<u64>,
+    /// Where the answers of a look-up with several end in `found`.
+    ends: Vec<u32>,
     /// Answers of look-ups with several.
     found: Vec<u32>,
     values: Values,
@@ -41,14 +45,6 @@ pub struct Scratch {
     untimed: u64,
 }
 
-/// What a look-up said of the event: one answer, or a range of [`Scratch::found`].
-#[derive(Debug, Clone, Copy, Default)]
-struct Answer {
-    stamp: u32,
-    one: u32,
-    end: u32,
-}
-
 impl Scratch {
     fn begin(&mut self, id: u64, program: &Program) {
         if self.program != id || self.stamp >= u32::MAX / 2 {
@@ -57,7 +53,8 @@ impl Scratch {
             self.memo.clear();
             self.memo.resize(program.slots, 0);
             self.answers.clear();
-            self.answers.resize(program.lookups.len(), Answer::default());
+            self.answers.resize(program.lookups.len(), 0);
+            self.ends.resize(program.lookups.len(), 0);
             self.seen.clear();
             self.seen.resize(program.entries.len(), 0);
             self.values.clear(program.sources.len());
@@ -159,19 +156,14 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
                 at += 1;
                 for key in &group.keys {
                     let asked = &program.lookups[key.lookup as usize];
-                    let answer = self.answer(key.lookup, asked);
-                    let (mut place, end) = if asked.several { (answer.one, answer.end) } else { (0, 1) };
-                    while place < end {
-                        let one = if asked.several { self.scratch.found[place as usize] } else { answer.one };
-                        place += 1;
-                        if one >= FIRST {
-                            key.candidates(one, |entry| {
-                                let seen = &mut self.scratch.seen[entry as usize];
-                                if std::mem::replace(seen, self.scratch.stamp) != self.scratch.stamp {
-                                    decide(self, &program.entries[entry as usize]);
-                                }
-                            });
-                        }
+                    let one = self.answer(key.lookup, asked);
+                    if !asked.several {
+                        self.candidates(key, one, &mut decide);
+                        continue;
+                    }
+                    for place in one..self.scratch.ends[key.lookup as usize] {
+                        let one = self.scratch.found[place as usize];
+                        self.candidates(key, one, &mut decide);
                     }
                 }
                 for entry in &program.entries[group.loose.0 as usize..group.loose.1 as usize] {
@@ -179,6 +171,21 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
                 }
             }
         }
+    }
+
+    /// Calls `decide` with the entries that an answer makes candidates, unless another answer did before.
+    #[inline]
+    fn candidates(&mut self, key: &Index, answer: u32, decide: &mut impl FnMut(&mut Self, &'r Entry)) {
+        if answer < FIRST {
+            return;
+        }
+        let program = self.program;
+        key.candidates(answer, |entry| {
+            let seen = &mut self.scratch.seen[entry as usize];
+            if std::mem::replace(seen, self.scratch.stamp) != self.scratch.stamp {
+                decide(self, &program.entries[entry as usize]);
+            }
+        });
     }
 
     /// Decides one rule.
@@ -199,16 +206,16 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
         match program.nodes[node as usize] {
             Node::Const(value) => value,
             Node::Within { lookup, from, to } => {
-                let answer = self.answer(lookup, &program.lookups[lookup as usize]).one;
+                let answer = self.answer(lookup, &program.lookups[lookup as usize]);
                 from <= answer && answer < to
             }
             Node::Among { lookup, from, to } => {
-                let answer = self.answer(lookup, &program.lookups[lookup as usize]).one;
+                let answer = self.answer(lookup, &program.lookups[lookup as usize]);
                 holds(&program.ranges[from as usize..to as usize], answer)
             }
             Node::Several { lookup, from, to } => {
-                let answer = self.answer(lookup, &program.lookups[lookup as usize]);
-                let found = &self.scratch.found[answer.one as usize..answer.end as usize];
+                let from_found = self.answer(lookup, &program.lookups[lookup as usize]) as usize;
+                let found = &self.scratch.found[from_found..self.scratch.ends[lookup as usize] as usize];
                 some(found, &program.ranges[from as usize..to as usize])
             }
             Node::Not(inner) => !self.decide(inner),
@@ -238,47 +245,57 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
         }
     }
 
-    /// What a look-up says of the event.
+    /// What a look-up says of the event, as [`Scratch::answers`] keeps it.
     #[inline]
-    fn answer(&mut self, number: u32, asked: &'r Asked) -> Answer {
+    fn answer(&mut self, number: u32, asked: &'r Asked) -> u32 {
         let known = self.scratch.answers[number as usize];
-        if known.stamp == self.scratch.stamp {
-            return known;
+        if known >> 32 == u64::from(self.scratch.stamp) {
+            #[expect(clippy::cast_possible_truncation, reason = "the lower half is the answer")]
+            return known as u32;
         }
         self.ask(number, asked)
     }
 
-    fn ask(&mut self, number: u32, asked: &'r Asked) -> Answer {
-        let stamp = self.scratch.stamp;
-        let answer = if asked.several {
-            let start = self.scratch.found.len();
-            self.ask_all(asked);
-            // Each once, in order.
-            let found = &mut self.scratch.found;
-            found[start..].sort_unstable();
-            let mut end = start;
-            for at in start..found.len() {
-                if at == start || found[at] != found[end - 1] {
-                    found[end] = found[at];
-                    end += 1;
-                }
-            }
-            found.truncate(end);
-            #[expect(clippy::cast_possible_truncation, reason = "an event has far fewer answers")]
-            let (one, end) = (start as u32, end as u32);
-            Answer { stamp, one, end }
+    fn ask(&mut self, number: u32, asked: &'r Asked) -> u32 {
+        let one = if asked.several {
+            let (start, end) = self.ask_several(asked);
+            self.scratch.ends[number as usize] = end;
+            start
         } else {
-            let one = self.value(asked.source).map_or(ABSENT, |value| asked.lookup.find(value));
-            Answer { stamp, one, end: 0 }
+            let Source { field, keep } = &self.program.sources[asked.source as usize];
+            // By reference: a value that is moved about stalls the processor more than the look-up costs.
+            let value = if *keep { &self.value(asked.source) } else { &self.event.get(field) };
+            match value {
+                Some(value) => asked.lookup.find(value),
+                None => ABSENT,
+            }
         };
-        self.scratch.answers[number as usize] = answer;
-        answer
+        self.scratch.answers[number as usize] = u64::from(self.scratch.stamp) << 32 | u64::from(one);
+        one
+    }
+
+    /// The answers of a look-up with several, each once and in order: a range of [`Scratch::found`].
+    fn ask_several(&mut self, asked: &'r Asked) -> (u32, u32) {
+        let start = self.scratch.found.len();
+        self.ask_all(asked);
+        let found = &mut self.scratch.found;
+        found[start..].sort_unstable();
+        let mut end = start;
+        for at in start..found.len() {
+            if at == start || found[at] != found[end - 1] {
+                found[end] = found[at];
+                end += 1;
+            }
+        }
+        found.truncate(end);
+        #[expect(clippy::cast_possible_truncation, reason = "an event has far fewer answers")]
+        (start as u32, end as u32)
     }
 
     fn ask_all(&mut self, asked: &'r Asked) {
         if !asked.any {
             let Some(value) = self.value(asked.source) else { return };
-            asked.lookup.find_all(value, |answer| self.scratch.found.push(answer));
+            asked.lookup.find_all(&value, |answer| self.scratch.found.push(answer));
             return;
         }
         let field = &self.program.sources[asked.source as usize].field;
@@ -286,7 +303,7 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
         self.event.any(field, &mut |value| {
             // That there is a value at all.
             found.push(ABSENT);
-            asked.lookup.find_all(value, |answer| found.push(answer));
+            asked.lookup.find_all(&value, |answer| found.push(answer));
             false
         });
     }

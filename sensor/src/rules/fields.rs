@@ -350,8 +350,8 @@ fields! {
         ProcVpgidExepath "proc.vpgid.exepath" CharBuf [] filled "Path of that leader's executable.";
         ProcDuration "proc.duration" RelTime [] filled "Age of the process at the event.";
         ProcPpidDuration "proc.ppid.duration" RelTime [] filled "Age of the parent at the event.";
-        ProcPidTs "proc.pid.ts" AbsTime [] filled "Start of the process.";
-        ProcPpidTs "proc.ppid.ts" AbsTime [] filled "Start of the parent.";
+        ProcPidTs "proc.pid.ts" RelTime [] filled "Start of the process.";
+        ProcPpidTs "proc.ppid.ts" RelTime [] filled "Start of the parent.";
         ProcIsExeWritable "proc.is_exe_writable" Bool [] filled "True when the executable could be written by the user who ran it.";
         ProcIsExeUpperLayer "proc.is_exe_upper_layer" Bool [] filled "True when the executable is not of the image but was added to the container.";
         ProcIsExeLowerLayer "proc.is_exe_lower_layer" Bool [] filled "True when the executable belongs to the image.";
@@ -422,7 +422,7 @@ fields! {
         FdName "fd.name" CharBuf [] filled "Full path of a file, or the addresses of a connection.";
         FdDirectory "fd.directory" CharBuf [] filled "Directory part of the path.";
         FdFilename "fd.filename" CharBuf [] filled "Last part of the path.";
-        FdNameraw "fd.nameraw" FsPath [] filled "The path as it was passed.";
+        FdNameraw "fd.nameraw" CharBuf [] filled "The path as it was passed.";
         FdIp "fd.ip" IpAddr [FILTER ANY LEFT_ONLY] filled "Address of either end of a connection.";
         FdCip "fd.cip" IpAddr [] filled "Address of the client.";
         FdSip "fd.sip" IpAddr [] filled "Address of the server.";
@@ -451,10 +451,10 @@ fields! {
         FdRnet "fd.rnet" IpNet [FILTER LEFT_ONLY] filled "Remote address, compared with networks.";
         FdConnected "fd.connected" Bool [] filled "True for a connected internet socket.";
         FdNameChanged "fd.name_changed" Bool [] filled "True when this event changed the name of the descriptor.";
-        FdCipName "fd.cip.name" CharBuf [LEFT_ONLY] unfilled "Domain name of the client's address, of the names used in rules.";
-        FdSipName "fd.sip.name" CharBuf [LEFT_ONLY] unfilled "Domain name of the server's address, of the names used in rules.";
-        FdLipName "fd.lip.name" CharBuf [LEFT_ONLY] unfilled "Domain name of the local address, of the names used in rules.";
-        FdRipName "fd.rip.name" CharBuf [LEFT_ONLY] unfilled "Domain name of the remote address, of the names used in rules.";
+        FdCipName "fd.cip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the client's address, of the names used in rules.";
+        FdSipName "fd.sip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the server's address, of the names used in rules.";
+        FdLipName "fd.lip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the local address, of the names used in rules.";
+        FdRipName "fd.rip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the remote address, of the names used in rules.";
         FdDev "fd.dev" Int32 [] filled "Device number of the file.";
         FdDevMajor "fd.dev.major" Int32 [] filled "Major device number of the file.";
         FdDevMinor "fd.dev.minor" Int32 [] filled "Minor device number of the file.";
@@ -660,9 +660,14 @@ impl FieldRef {
         }
     }
 
-    /// True for the fields of either end of a connection.
-    pub fn is_either_end(&self) -> bool {
-        matches!(self.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto)
+    /// True for the fields of either end of a connection and for domain names: all of their values must differ for `!=`.
+    pub fn all_must_differ(&self) -> bool {
+        matches!(self.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto) || self.is_domain()
+    }
+
+    /// True for the domain names of addresses.
+    pub fn is_domain(&self) -> bool {
+        matches!(self.field, Field::FdCipName | Field::FdSipName | Field::FdLipName | Field::FdRipName)
     }
 
     /// True when Falco warns that the field is deprecated. It does not of all that are.

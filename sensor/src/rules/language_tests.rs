@@ -712,8 +712,8 @@ fn selections_threshold_and_what_the_sensor_cannot_see() {
     let text = "- rule: one\n  desc: d\n  output: o\n  priority: DEBUG\n  tags: [a]\n  condition: evt.type=open\n\
                 - rule: two\n  desc: d\n  output: o\n  priority: ERROR\n  enabled: false\n  tags: [b]\n  condition: evt.type=open\n\
                 - rule: bpf\n  desc: d\n  output: o\n  priority: ERROR\n  condition: evt.type=bpf\n\
-                - rule: dns\n  desc: d\n  output: o\n  priority: ERROR\n  condition: evt.type=open and not fd.sip.name=x\n\
-                - rule: part\n  desc: d\n  output: o\n  priority: ERROR\n  condition: evt.type=open and (fd.sip.name=x or proc.name=y)\n";
+                - rule: dns\n  desc: d\n  output: o\n  priority: ERROR\n  condition: evt.type=open and not evt.buffer=x\n\
+                - rule: part\n  desc: d\n  output: o\n  priority: ERROR\n  condition: evt.type=open and (evt.buffer=x or proc.name=y)\n";
     let status = |options: Options| {
         let rules = load(&[Source::new("f", text)], &options).rules.unwrap();
         rules
@@ -788,13 +788,51 @@ fn outputs_print_and_give_their_fields() {
 
 #[test]
 fn hostile_files_are_refused_in_time() {
-    let mut doubling = String::from("- macro: m0\n  condition: proc.name=x\n");
-    for n in 1..64 {
-        doubling = format!("{doubling}- macro: m{n}\n  condition: m{0} and m{0}\n", n - 1);
-    }
+    let macros = |count: usize, body: &dyn Fn(usize) -> String| {
+        (1..count).fold("- macro: m0\n  condition: proc.name=x\n".to_owned(), |text, n| {
+            format!("{text}- macro: m{n}\n  condition: {}\n", body(n - 1))
+        })
+    };
+    let doubling = macros(64, &|n| format!("m{n} and m{n}"));
     assert_eq!(error(&[&doubling]).0, "LOAD_ERR_COMPILE_CONDITION");
-    let deep = rule("", &format!("{}evt.type=open{}", "(".repeat(20_000), ")".repeat(20_000)));
+    let deep = rule("", &format!("{}evt.type=open{}", "(".repeat(200_000), ")".repeat(200_000)));
     assert_eq!(error(&[&deep]).0, "LOAD_ERR_COMPILE_CONDITION");
-    let regex = rule("", "evt.type=open and proc.name regex '(((a{1000}){1000}){1000})'");
-    assert_eq!(error(&[&regex]).0, "LOAD_ERR_COMPILE_CONDITION");
+    let nested =
+        |n: usize| format!("{}m{n}{}", "not (proc.name=a and (proc.name=b or ".repeat(200), "))".repeat(200));
+    let (code, message) = error(&[&macros(90, &nested)]);
+    assert_eq!(code, "LOAD_ERR_COMPILE_CONDITION");
+    assert!(message.starts_with("nested deeper than"), "{message}");
+    for regex in ["(((a{1000}){1000}){1000})", &"(".repeat(50_000), &"[a".repeat(50_000)] {
+        let regex = rule("", &format!("evt.type=open and proc.name regex '{regex}'"));
+        assert_eq!(error(&[&regex]).0, "LOAD_ERR_COMPILE_CONDITION");
+    }
+    let many: Vec<String> = (0..200).map(|n| format!("proc.name regex '.{{400}}{n}'")).collect();
+    let (_, message) = error(&[&rule("", &format!("evt.type=open and ({})", many.join(" or ")))]);
+    assert_eq!(message, "the patterns of the rules are too big together");
+    let lists: Vec<String> =
+        (0..40).rev().map(|n| format!("- list: l{}\n  items: [l{n}, l{n}]\n", n + 1)).collect();
+    let (_, message) = error(&[&rule(&lists.concat(), "evt.type=open and proc.name in (l40)")]);
+    assert!(message.contains("with its lists"), "{message}");
+    let words: Vec<String> = (0..20_000).map(|n| format!("l, w{n}, ")).collect();
+    let long =
+        rule("- list: l\n  items: [x]\n", &format!("evt.type=open and proc.name in ({}x)", words.concat()));
+    assert!(loaded(&[&long]).rules.is_some());
+}
+
+#[test]
+fn conditions_a_thousand_levels_deep_are_judged() {
+    let deep = rule(
+        "",
+        &format!("{}proc.name=x{}", "evt.type=open and (proc.name=a or (".repeat(490), "))".repeat(490)),
+    );
+    let rules = set(&[&deep]);
+    assert_eq!(fired(&rules, "evt.type: open, proc.name: x"), ["r"]);
+    assert_eq!(fired(&rules, "evt.type: open, proc.name: y"), [""; 0]);
+    assert!(rules.rules()[0].compiled.len() > 10_000);
+    drop(rules);
+    let not = rule(
+        "",
+        &format!("evt.type=open and {}proc.name=x{}", "not (proc.name=y or ".repeat(490), ")".repeat(490)),
+    );
+    assert_eq!(fired(&set(&[&not]), "evt.type: open, proc.name: x"), ["r"]);
 }

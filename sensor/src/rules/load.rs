@@ -4,7 +4,7 @@
 //! later one defines, and the first error of a file ends the loading.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Priority;
 use super::check::{self, Cond, Findings};
@@ -13,6 +13,7 @@ use super::collector::{self, Collector};
 use super::compile::{self, Program};
 use super::counters::{Counters, Judged};
 use super::diagnostic::{Code, Complaint, Diagnostic, FileReport, Schema};
+use super::domains::Domain;
 use super::evaluate::{self, Scratch};
 use super::event::{Event, EventType};
 use super::event_types;
@@ -26,7 +27,7 @@ use super::resolve::Resolver;
 use super::schema;
 use super::stack;
 use super::text::{Origin, Text};
-use super::tree::{self, FileText, Kept, Sharing, Sources};
+use super::tree::{self, ExceptionName, FileText, Kept, Sharing, Sources};
 use crate::yaml::{self, Twice};
 
 /// A rules file: its name for messages, and its text.
@@ -113,12 +114,21 @@ pub struct Rule {
     /// The condition for those who want to see it.
     pub(super) kept: Kept,
     counters: Counters,
+    /// Keeps the domain names of the condition resolved.
+    _domains: Vec<Arc<Domain>>,
 }
 
 impl Rule {
     /// What the rule has cost and yielded since it was loaded.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+}
+
+impl Rule {
+    /// The event types on which the rule can fire, or could if it were active.
+    pub fn event_types(&self) -> Vec<EventType> {
+        compile::possible_types(&self.kept.cond)
     }
 }
 
@@ -337,6 +347,7 @@ fn rule(
         Findings { every_field: options.every_field, budget: std::mem::take(budget), ..Findings::default() };
     let cond = check::condition(&expr, &mut findings);
     *budget = findings.budget;
+    let domains = findings.domains;
     warnings.extend(findings.warnings.into_iter().map(in_rule));
     let cond = cond.map_err(in_rule)?;
     let mut extra = Vec::new();
@@ -357,8 +368,21 @@ fn rule(
         warnings.push(Complaint::new(Code::NoEvttype, definition.condition.origin(0), message));
     }
     let status = status(definition, &cond, &types, options);
-    let exceptions = definition.exceptions.iter().filter(|exception| exception.is_written());
-    let exceptions = exceptions.map(|exception| (exception.name.clone(), exception.at)).collect();
+    let exceptions = definition.exceptions.iter().map(|exception| ExceptionName {
+        name: exception.name.clone(),
+        at: exception.at,
+        written: exception.is_written(),
+    });
+    let kept = Kept {
+        written,
+        cond,
+        exceptions: exceptions.collect(),
+        at: definition.place.at,
+        enabled: definition.enabled,
+        output: definition.output.as_str().trim().to_owned(),
+        format: format.as_str().to_owned(),
+        tree: OnceLock::new(),
+    };
     Ok(Rule {
         name: definition.name.clone(),
         desc: definition.desc.clone(),
@@ -370,8 +394,9 @@ fn rule(
         output,
         extra,
         status,
-        kept: Kept::new(written, cond, exceptions, definition.place.at),
+        kept,
         counters: Counters::new(types.into(), Arc::clone(judged)),
+        _domains: domains,
     })
 }
 

@@ -12,7 +12,9 @@ mod collector;
 mod compile;
 mod compute;
 mod counters;
+pub mod describe;
 pub mod diagnostic;
+pub mod domains;
 mod evaluate;
 pub mod event;
 pub mod event_types;
@@ -61,11 +63,14 @@ pub use options::{Matching, Options};
 pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};
 pub use stock::stock;
+pub use suggest::nearest;
 pub use trace::Trace;
 
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod language_tests;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod upstream_tests;

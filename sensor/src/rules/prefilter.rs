@@ -69,7 +69,8 @@ pub fn is_open(cond: &Cond, name: &str) -> bool {
     event_types::by_name(name).is_some_and(|event| needs(cond, event) == Needs::Any)
 }
 
-fn needs(cond: &Cond, event: EventType) -> Needs {
+/// A necessary condition for an event of the type to match.
+pub fn needs(cond: &Cond, event: EventType) -> Needs {
     match cond {
         Cond::Types(set) if !set.contains(event) => Needs::OneOf(Vec::new()),
         Cond::Const(false) => Needs::OneOf(Vec::new()),
@@ -79,6 +80,27 @@ fn needs(cond: &Cond, event: EventType) -> Needs {
         }
         Cond::Test(pred) => leaf(&pred.test),
         Cond::Const(true) | Cond::Types(_) | Cond::Unfilled(_) | Cond::Not(_) => Needs::Any,
+    }
+}
+
+/// The innermost part that keeps the event open, as indices through the condition: the first branch of an `or` that
+/// asks for nothing that the kernel can test. Sensible only when [`needs`] says that anything can match.
+pub fn blame(cond: &Cond, event: EventType) -> Vec<usize> {
+    let mut path = Vec::new();
+    let mut at = cond;
+    loop {
+        let next = match at {
+            Cond::Or(items) => items.iter().position(|item| needs(item, event) == Needs::Any),
+            // None of the parts restricts anything; one that could if a branch of it were not there is to blame.
+            Cond::And(items) => items.iter().position(|item| {
+                matches!(item, Cond::Or(branches)
+                    if branches.iter().any(|branch| matches!(needs(branch, event), Needs::OneOf(all) if !all.is_empty())))
+            }),
+            _ => None,
+        };
+        let (Some(next), Cond::And(items) | Cond::Or(items)) = (next, at) else { return path };
+        path.push(next);
+        at = &items[next];
     }
 }
 

@@ -10,7 +10,7 @@ use super::diagnostic::{Code, Complaint};
 use super::parse;
 use super::suggest;
 use super::text::{Origin, Text};
-use super::tree::{FileText, Sources};
+use super::tree::{FileText, ListText, MacroText, Sources};
 
 /// Most nodes of one condition after its macros are put in; macros that use each other could grow without end.
 const MAX_NODES: usize = 100_000;
@@ -46,8 +46,7 @@ impl<'c> Resolver<'c> {
     /// Compiles all lists and macros.
     pub fn new(collector: &'c Collector) -> Result<Self, Complaint> {
         let mut used_lists = HashSet::new();
-        let by_name: HashMap<&str, &List> =
-            collector.lists.iter().map(|list| (list.name.as_str(), list)).collect();
+        let by_name = by_name(collector);
         let lists = collector.lists.iter();
         let lists = lists.map(|list| (list.name.as_str(), joined(list, &by_name, &mut used_lists))).collect();
         let mut resolver = Self {
@@ -135,11 +134,24 @@ impl<'c> Resolver<'c> {
 
     /// What is needed to show conditions as they were written.
     pub fn sources(self, collector: &Collector, files: Arc<[FileText]>) -> Sources {
-        let macros = self.written.into_iter();
-        let macros =
-            macros.map(|(name, parsed)| (name.to_owned(), (parsed.expr, parsed.definition.place.at)));
-        let lists = collector.lists.iter().map(|list| (list.name.clone(), list.place.at)).collect();
-        Sources::new(files, macros.collect(), lists, self.named.into_inner())
+        let (used_lists, used_macros) = (self.used_lists.into_inner(), self.used_macros.into_inner());
+        let mut written = self.written;
+        let macros = collector.macros.iter().filter_map(|entry| {
+            let parsed = written.remove(entry.name.as_str())?;
+            let used = used_macros.contains(entry.name.as_str());
+            let text = entry.condition.as_str().trim().to_owned();
+            Some((entry.name.clone(), MacroText { at: entry.place.at, text, expr: parsed.expr, used }))
+        });
+        let macros = macros.collect();
+        let by_name = by_name(collector);
+        let lists = collector.lists.iter().map(|list| {
+            let used = used_lists.contains(list.name.as_str());
+            let text = |item: &Text| item.as_str().to_owned();
+            let items = list.items.iter().map(text).collect();
+            let compiled = flat(list, &by_name, &mut |_| ()).into_iter().map(text).collect();
+            (list.name.clone(), ListText { at: list.place.at, items, compiled, used })
+        });
+        Sources::new(files, macros, lists.collect(), self.named.into_inner())
     }
 
     /// Adds to a complaint about the condition of a rule what it lies in: the rule's own condition text, or a macro's.
@@ -267,18 +279,31 @@ fn references_of<'e>(expr: &'e Expr, into: &mut Vec<(&'e str, super::ast::Span)>
     }
 }
 
-/// The items of a list joined for a condition. An item that is the name of a list it may see is replaced by that list's
-/// own items: one level, as Falco does it; deeper names stay as they are.
-fn joined<'c>(list: &List, all: &HashMap<&str, &'c List>, used: &mut HashSet<&'c str>) -> Text {
+fn by_name(collector: &Collector) -> HashMap<&str, &List> {
+    collector.lists.iter().map(|list| (list.name.as_str(), list)).collect()
+}
+
+/// The items of a list joined for a condition.
+fn joined<'c>(list: &'c List, all: &HashMap<&str, &'c List>, used: &mut HashSet<&'c str>) -> Text {
     let mut text = Text::default();
+    for item in flat(list, all, &mut |name| _ = used.insert(name)) {
+        text.push_item(item);
+    }
+    text
+}
+
+/// The items of a list. An item that is the name of a list it may see is replaced by that list's own items: one
+/// level, as Falco does it; deeper names stay as they are. `used` hears the names of the lists put in.
+fn flat<'c>(list: &'c List, all: &HashMap<&str, &'c List>, used: &mut dyn FnMut(&'c str)) -> Vec<&'c Text> {
+    let mut items = Vec::with_capacity(list.items.len());
     for item in &list.items {
         match all.get(item.as_str()) {
             Some(inner) if inner.place.index < list.place.visible && inner.name != list.name => {
-                used.insert(inner.name.as_str());
-                inner.items.iter().for_each(|item| text.push_item(item));
+                used(inner.name.as_str());
+                items.extend(&inner.items);
             }
-            _ => text.push_item(item),
+            _ => items.push(item),
         }
     }
-    text
+    items
 }

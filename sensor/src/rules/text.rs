@@ -5,7 +5,7 @@ use super::diagnostic::{Code, Complaint};
 use crate::yaml::Node;
 
 /// Longest condition with its lists put in. Lists may hold lists, and could grow without end.
-const MAX_TEXT: usize = 32 << 20;
+const MAX_TEXT: usize = 4 << 20;
 
 /// A byte of a rules file: number of the file in load order, offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

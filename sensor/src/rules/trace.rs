@@ -36,6 +36,9 @@ pub struct Trace {
 pub enum Part {
     And {
         holds: bool,
+        /// Parts that [`Trace::bounded`] left out.
+        #[serde(skip_serializing_if = "is_zero")]
+        left_out: usize,
         /// The macros or the exception that this part is, outermost first.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         from: Vec<Named>,
@@ -43,6 +46,9 @@ pub enum Part {
     },
     Or {
         holds: bool,
+        /// Parts that [`Trace::bounded`] left out.
+        #[serde(skip_serializing_if = "is_zero")]
+        left_out: usize,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         from: Vec<Named>,
         parts: Vec<Part>,
@@ -112,7 +118,21 @@ pub struct Actual {
     /// There is a value, which is not told for it may hold secrets.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// The value is longer than it is told here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Bytes of a text, of a value, and of all texts and values of a bounded trace; values of a field with many, items of a
+/// list.
+const MAX_TEXT: usize = 256;
+const MAX_ROOM: usize = 24 << 10;
+const MAX_VALUES: usize = 16;
 
 /// What it costs to turn a comparison that nothing can turn.
 const NEVER: u32 = u32::MAX;
@@ -133,6 +153,15 @@ impl RuleSet {
 }
 
 impl Trace {
+    /// The same in some 32 KiB at the most: long texts and values are cut, and when there are too many parts the last ones are
+    /// left out, which each says of itself.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let mut room = MAX_ROOM;
+        self.root.bound(&mut room);
+        self
+    }
+
     /// The one comparison that kept the rule from firing; `None` when it fired or several did. When one of several
     /// would do, the first of them.
     pub fn near_miss(&self) -> Option<&Leaf> {
@@ -191,6 +220,22 @@ impl Part {
         }
     }
 
+    fn bound(&mut self, room: &mut usize) {
+        match self {
+            Self::And { parts, left_out, .. } | Self::Or { parts, left_out, .. } => {
+                let mut kept = 0;
+                while let Some(part) = parts.get_mut(kept).filter(|_| *room > 0) {
+                    part.bound(room);
+                    kept += 1;
+                }
+                *left_out = parts.len() - kept;
+                parts.truncate(kept);
+            }
+            Self::Not { part, .. } => part.bound(room),
+            Self::Leaf(leaf) => leaf.bound(room),
+        }
+    }
+
     /// As [`cost`], read off the tree.
     fn cost(&self, wanted: bool) -> u32 {
         match (self, wanted) {
@@ -221,17 +266,69 @@ impl Part {
     }
 }
 
+impl Leaf {
+    fn bound(&mut self, room: &mut usize) {
+        cut(&mut self.text);
+        // Names and places.
+        let mut size = 64 + self.text.len();
+        for actual in &mut self.actual {
+            actual.cut |= cut_value(&mut actual.value);
+            size += 16 + actual.field.len() + length(&actual.value);
+        }
+        for list in &mut self.lists {
+            list.more += list.items.len().saturating_sub(MAX_VALUES);
+            list.items.truncate(MAX_VALUES);
+            for item in &mut list.items {
+                cut(item);
+                size += 4 + item.len();
+            }
+        }
+        *room = room.saturating_sub(size);
+    }
+}
+
+/// Cuts a text; true when it was too long.
+fn cut(text: &mut String) -> bool {
+    let long = text.len() > MAX_TEXT;
+    if long {
+        let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    long
+}
+
+fn cut_value(value: &mut Json) -> bool {
+    match value {
+        Json::String(text) => cut(text),
+        Json::Array(items) => {
+            let many = items.len() > MAX_VALUES;
+            items.truncate(MAX_VALUES);
+            items.iter_mut().fold(many, |long, item| cut_value(item) || long)
+        }
+        _ => false,
+    }
+}
+
+fn length(value: &Json) -> usize {
+    match value {
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(|item| 4 + length(item)).sum(),
+        _ => 8,
+    }
+}
+
 fn part<E: Event>(tree: &Tree, event: &E) -> Part {
     let from = tree.from.clone();
     let all = |items: &[Tree]| -> Vec<Part> { items.iter().map(|item| part(item, event)).collect() };
     match &tree.node {
         Node::And(items) => {
             let parts = all(items);
-            Part::And { holds: parts.iter().all(Part::holds), from, parts }
+            Part::And { holds: parts.iter().all(Part::holds), left_out: 0, from, parts }
         }
         Node::Or(items) => {
             let parts = all(items);
-            Part::Or { holds: parts.iter().any(Part::holds), from, parts }
+            Part::Or { holds: parts.iter().any(Part::holds), left_out: 0, from, parts }
         }
         Node::Not(inner) => {
             let part = Box::new(part(inner, event));
@@ -286,9 +383,9 @@ fn actual<E: Event>(read: &Read, cond: &Cond, event: &E) -> Actual {
         What::Left | What::Right => reads_environment(cond, event),
     };
     if secret && !value.is_null() {
-        return Actual { field: read.text.clone(), value: Json::Null, hidden: true };
+        return Actual { field: read.text.clone(), value: Json::Null, hidden: true, cut: false };
     }
-    Actual { field: read.text.clone(), value, hidden: false }
+    Actual { field: read.text.clone(), value, hidden: false, cut: false }
 }
 
 /// The transformers of a comparison.
@@ -574,6 +671,47 @@ mod tests {
         place("/parts/1/from/0/place", "rules.yaml", 9, 7);
         // Each comparison of an exception stands where its value does.
         place("/parts/1/part/parts/1/parts/1/place", "rules.yaml", 13, 16);
+    }
+
+    #[test]
+    fn a_bounded_trace_is_small_and_says_what_it_leaves_out() {
+        let names: Vec<String> = (0..2000).map(|n| format!("name{n}")).collect();
+        let rules = format!(
+            "- list: l\n  items: [{}]\n- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: >\n    evt.type = open and \
+             proc.name in (l) and ({})\n",
+            names.join(", "),
+            names.iter().map(|n| format!("proc.cmdline contains {n}")).collect::<Vec<_>>().join(" or "),
+        );
+        let event = format!("evt.type: open, proc.name: name7, proc.cmdline: {}", "ä".repeat(3000));
+        let whole = trace(&set(&[("r", &rules)]), &event);
+        let bounded = whole.clone().bounded();
+        let size = |trace: &Trace| serde_json::to_string(trace).unwrap().len();
+        assert!(size(&whole) > 2_000_000 && size(&bounded) < 40_000, "{} {}", size(&whole), size(&bounded));
+        let Part::And { parts, left_out: 0, .. } = &bounded.root else { panic!("{:?}", bounded.root) };
+        let Part::Leaf(leaf) = &parts[1] else { panic!("{:?}", parts[1]) };
+        assert_eq!((leaf.lists[0].items.len(), leaf.lists[0].more), (MAX_VALUES, 2000 - MAX_VALUES));
+        let Part::Or { parts, left_out, .. } = &parts[2] else { panic!("{:?}", parts[2]) };
+        assert_eq!(parts.len() + left_out, 2000);
+        let Part::Leaf(leaf) = &parts[0] else { panic!("{:?}", parts[0]) };
+        assert!(leaf.actual[0].cut && leaf.actual[0].value.as_str().unwrap().ends_with("ä…"));
+        // A small one is left as it is.
+        let small = trace(&one("evt.type = open and proc.name = x"), "evt.type: open, proc.name: x");
+        assert_eq!(small.clone().bounded(), small);
+    }
+
+    #[test]
+    fn however_deep_a_condition_is_its_trace_can_be_read() {
+        let deep = (0..400).fold("fd.num = 1".to_owned(), |inner, n| {
+            if n % 2 == 0 { format!("(fd.num = 2 or {inner})") } else { format!("(fd.num = 1 and {inner})") }
+        });
+        let set = one(&format!("evt.type = open and {deep}"));
+        for (number, fires) in [(1, true), (2, false)] {
+            let file = events(&[&format!("evt.type: open, fd.num: {number}")]);
+            let trace = set.trace(&set.rules()[0], &file.cases[0].event);
+            assert_eq!(trace.fires, fires);
+            let json = serde_json::json!({"context": {"condition": trace.bounded().root}}).to_string();
+            assert!(serde_json::from_str::<Json>(&json).is_ok(), "{json}");
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct ListUse {
     pub place: Option<Place>,
     /// As the condition has them.
     pub items: Vec<String>,
+    /// Items that are left out.
+    pub more: usize,
 }
 
 /// A part of a condition.
@@ -105,16 +107,35 @@ pub struct Kept {
     /// Lists put in, macros as names, exceptions behind.
     pub written: Expr,
     pub cond: Cond,
-    /// The exceptions that are part of `written`, in order.
-    pub exceptions: Vec<(String, Origin)>,
+    pub exceptions: Vec<ExceptionName>,
     /// Of the rule's first definition.
     pub at: Origin,
-    tree: OnceLock<Tree>,
+    pub enabled: bool,
+    /// The output as written.
+    pub output: String,
+    /// The output with everything that is appended to it.
+    pub format: String,
+    /// Made when it is first asked for.
+    pub tree: OnceLock<Tree>,
+}
+
+/// An exception of a rule.
+#[derive(Debug)]
+pub struct ExceptionName {
+    pub name: String,
+    pub at: Origin,
+    /// It has values, so it is part of the condition.
+    pub written: bool,
 }
 
 impl Kept {
-    pub fn new(written: Expr, cond: Cond, exceptions: Vec<(String, Origin)>, at: Origin) -> Self {
-        Self { written, cond, exceptions, at, tree: OnceLock::new() }
+    /// The rule's own condition, and those of its exceptions that have values.
+    pub fn parts(&self) -> (&Expr, &[Expr]) {
+        let exceptions = self.exceptions.iter().filter(|exception| exception.written).count();
+        match &self.written {
+            Expr::And(parts) if exceptions > 0 && parts.len() == exceptions + 1 => (&parts[0], &parts[1..]),
+            all => (all, &[]),
+        }
     }
 }
 
@@ -138,14 +159,39 @@ impl Sharing {
     }
 }
 
+/// Deepest nesting of a tree: what is deeper is one part. An alert carries its tree as JSON, which readers take up to 128
+/// levels of, two for each of these.
+const MAX_LEVELS: usize = 48;
+
 /// The files, macros and lists that a rule set was made of.
 #[derive(Debug, Default)]
 pub struct Sources {
     files: Arc<[FileText]>,
-    macros: HashMap<String, (Expr, Origin)>,
-    lists: HashMap<String, Origin>,
+    pub macros: HashMap<String, MacroText>,
+    pub lists: HashMap<String, ListText>,
     /// Where the names of the lists stand that bring an item into conditions, by where the item comes from.
     named: HashMap<Origin, Vec<Origin>>,
+}
+
+/// A macro as it was written.
+#[derive(Debug)]
+pub struct MacroText {
+    pub at: Origin,
+    pub text: String,
+    /// Lists put in, other macros as names.
+    pub expr: Expr,
+    /// Some rule or macro refers to it.
+    pub used: bool,
+}
+
+/// A list as it was written.
+#[derive(Debug)]
+pub struct ListText {
+    pub at: Origin,
+    pub items: Vec<String>,
+    /// With the items of lists that are items.
+    pub compiled: Vec<String>,
+    pub used: bool,
 }
 
 /// The text of a file, and where its lines begin.
@@ -167,11 +213,30 @@ pub fn texts(files: &[Source]) -> Arc<[FileText]> {
 impl Sources {
     pub fn new(
         files: Arc<[FileText]>,
-        macros: HashMap<String, (Expr, Origin)>,
-        lists: HashMap<String, Origin>,
+        macros: HashMap<String, MacroText>,
+        lists: HashMap<String, ListText>,
         named: HashMap<Origin, Vec<Origin>>,
     ) -> Self {
         Self { files, macros, lists, named }
+    }
+
+    /// The texts of the files in load order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.source.text.as_str())
+    }
+
+    /// A condition with its macros put in.
+    pub fn put_in(&self, expr: &Expr) -> Expr {
+        let all = |items: &[Expr]| items.iter().map(|item| self.put_in(item)).collect();
+        match expr {
+            Expr::And(items) => Expr::And(all(items)),
+            Expr::Or(items) => Expr::Or(all(items)),
+            Expr::Not(inner) => Expr::Not(Box::new(self.put_in(inner))),
+            Expr::Macro(name, _) => {
+                self.macros.get(name).map_or_else(|| expr.clone(), |known| self.put_in(&known.expr))
+            }
+            Expr::Check(_) => expr.clone(),
+        }
     }
 
     /// The place of a byte.
@@ -188,16 +253,16 @@ impl Sources {
 
     /// The condition of a macro, in which others are still names.
     pub fn macro_condition(&self, name: &str) -> Option<&Expr> {
-        self.macros.get(name).map(|(condition, _)| condition)
+        self.macros.get(name).map(|known| &known.expr)
     }
 
     /// Every macro with its condition.
     pub fn macro_conditions(&self) -> impl Iterator<Item = (&str, &Expr)> {
-        self.macros.iter().map(|(name, (condition, _))| (name.as_str(), condition))
+        self.macros.iter().map(|(name, known)| (name.as_str(), &known.expr))
     }
 
     /// The list that brought a value into the comparison `check`: its name, and where the name stands.
-    fn list(&self, value: Origin, check: Span) -> Option<(&str, Origin)> {
+    pub fn list(&self, value: Origin, check: Span) -> Option<(&str, Origin)> {
         let names = self.named.get(&value)?;
         // The same list may be named in many conditions; this one is meant.
         let inside = |name: &&Origin| {
@@ -211,33 +276,39 @@ impl Sources {
         self.lists.get_key_value(word).map(|(name, _)| (name.as_str(), *at))
     }
 
-    fn tree(&self, expr: &Expr, cond: &Cond, mut from: Vec<Named>) -> Tree {
+    fn tree(&self, expr: &Expr, cond: &Cond, mut from: Vec<Named>, level: usize) -> Tree {
         let all = |exprs: &[Expr], conds: &[Cond]| {
-            exprs.iter().zip(conds).map(|(expr, cond)| self.tree(expr, cond, Vec::new())).collect()
+            exprs.iter().zip(conds).map(|(expr, cond)| self.tree(expr, cond, Vec::new(), level + 1)).collect()
         };
         let node = match (expr, cond) {
             (Expr::Macro(name, span), cond) => {
-                let Some((expr, at)) = self.macros.get(name) else {
-                    return Tree { from, node: Node::Leaf(self.other(expr, cond, Some(*span))) };
+                let Some(known) = self.macros.get(name) else {
+                    let text = expr.to_string();
+                    return Tree { from, node: Node::Leaf(self.other(text, cond, Some(*span))) };
                 };
-                from.push(Named { kind: NameKind::Macro, name: name.clone(), place: self.place(*at) });
-                return self.tree(expr, cond, from);
+                from.push(Named { kind: NameKind::Macro, name: name.clone(), place: self.place(known.at) });
+                return self.tree(&known.expr, cond, from, level);
+            }
+            (Expr::And(_) | Expr::Or(_) | Expr::Not(_), cond) if level >= MAX_LEVELS => {
+                Node::Leaf(self.other(format!("(nested deeper than {MAX_LEVELS} levels)"), cond, None))
             }
             (Expr::And(exprs), Cond::And(conds)) if exprs.len() == conds.len() => {
                 Node::And(all(exprs, conds))
             }
             (Expr::Or(exprs), Cond::Or(conds)) if exprs.len() == conds.len() => Node::Or(all(exprs, conds)),
-            (Expr::Not(expr), Cond::Not(cond)) => Node::Not(Box::new(self.tree(expr, cond, Vec::new()))),
+            (Expr::Not(expr), Cond::Not(cond)) => {
+                Node::Not(Box::new(self.tree(expr, cond, Vec::new(), level + 1)))
+            }
             (Expr::Check(check), cond) => Node::Leaf(self.comparison(check, cond)),
-            (expr, cond) => Node::Leaf(self.other(expr, cond, None)),
+            (expr, cond) => Node::Leaf(self.other(expr.to_string(), cond, None)),
         };
         Tree { from, node }
     }
 
     /// A part that was checked as a whole.
-    fn other(&self, expr: &Expr, cond: &Cond, span: Option<Span>) -> Comparison {
+    fn other(&self, text: String, cond: &Cond, span: Option<Span>) -> Comparison {
         Comparison {
-            text: expr.to_string(),
+            text,
             lists: Vec::new(),
             place: span.and_then(|span| self.place(span.at)),
             reads: Vec::new(),
@@ -298,8 +369,8 @@ impl Sources {
             }
             if let Some((name, at)) = list {
                 text.push_str(name);
-                let place = self.lists.get(name).and_then(|at| self.place(*at));
-                lists.push(ListUse { name: name.to_owned(), place, items: vec![value.to_string()] });
+                let place = self.lists.get(name).and_then(|list| self.place(list.at));
+                lists.push(ListUse { name: name.to_owned(), place, items: vec![value.to_string()], more: 0 });
                 last = Some(at);
             } else {
                 let _ = write!(text, "{value}");
@@ -337,15 +408,17 @@ impl RuleSet {
     pub fn tree<'r>(&self, rule: &'r Rule) -> &'r Tree {
         let kept = &rule.kept;
         kept.tree.get_or_init(|| {
-            let mut tree = self.sources.tree(&kept.written, &kept.cond, Vec::new());
+            let mut tree = self.sources.tree(&kept.written, &kept.cond, Vec::new(), 0);
             // Exceptions follow the rule's own condition, each as one negated part.
+            let exceptions: Vec<&ExceptionName> =
+                kept.exceptions.iter().filter(|exception| exception.written).collect();
             if let Node::And(parts) = &mut tree.node
-                && parts.len() == kept.exceptions.len() + 1
+                && parts.len() == exceptions.len() + 1
                 && tree.from.is_empty()
             {
-                for (part, (name, at)) in parts.iter_mut().skip(1).zip(&kept.exceptions) {
-                    let place = self.sources.place(*at);
-                    part.from.push(Named { kind: NameKind::Exception, name: name.clone(), place });
+                for (part, exception) in parts.iter_mut().skip(1).zip(exceptions) {
+                    let (name, place) = (exception.name.clone(), self.sources.place(exception.at));
+                    part.from.push(Named { kind: NameKind::Exception, name, place });
                 }
             }
             tree

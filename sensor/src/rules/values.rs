@@ -1,26 +1,34 @@
 //! Values of fields that several look-ups need, extracted once per event. They live in memory that is used again for every
 //! event, hence without the event's lifetime; [`Values::get`] gives it back to them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::event::Value;
 
-/// A value without its lifetime.
+/// A value without its lifetime, in pieces that are written and read alike: what the two words mean, and they.
 #[derive(Debug, Clone, Copy)]
-enum Kept {
+struct Kept {
+    stamp: u32,
+    kind: Kind,
+    words: (u64, u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
     Missing,
-    Str(usize, usize),
-    Buf(usize, usize),
-    Int(i64),
-    Uint(u64),
-    Bool(bool),
-    Ip(IpAddr),
+    Str,
+    Buf,
+    Int,
+    Uint,
+    Bool,
+    Four,
+    Six,
 }
 
 /// Values of one event at a time, by number of the field.
 #[derive(Debug, Default)]
 pub struct Values {
-    kept: Vec<(u32, Kept)>,
+    kept: Vec<Kept>,
 }
 
 impl Values {
@@ -28,7 +36,7 @@ impl Values {
     /// none may be 0.
     pub fn clear(&mut self, fields: usize) {
         self.kept.clear();
-        self.kept.resize(fields, (0, Kept::Missing));
+        self.kept.resize(fields, Kept { stamp: 0, kind: Kind::Missing, words: (0, 0) });
     }
 
     /// The value that was kept with this stamp, else what `extract` gives, kept for the next.
@@ -44,40 +52,42 @@ impl Values {
         extract: impl FnOnce() -> Option<Value<'e>>,
     ) -> Option<Value<'e>> {
         let slot = &mut self.kept[field as usize];
-        if slot.0 != stamp {
-            let value = extract();
-            let keep = |bytes: &[u8]| (bytes.as_ptr().expose_provenance(), bytes.len());
-            let kept = match value {
-                None => Kept::Missing,
-                Some(Value::Str(bytes)) => {
-                    let (at, len) = keep(bytes);
-                    Kept::Str(at, len)
-                }
-                Some(Value::Buf(bytes)) => {
-                    let (at, len) = keep(bytes);
-                    Kept::Buf(at, len)
-                }
-                Some(Value::Int(n)) => Kept::Int(n),
-                Some(Value::Uint(n)) => Kept::Uint(n),
-                Some(Value::Bool(b)) => Kept::Bool(b),
-                Some(Value::Ip(ip)) => Kept::Ip(ip),
+        if slot.stamp != stamp {
+            let keep = |bytes: &[u8]| (bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64);
+            let halves = |n: u128| ((n >> 64) as u64, (n & u128::from(u64::MAX)) as u64);
+            let (kind, words) = match &extract() {
+                None => (Kind::Missing, (0, 0)),
+                Some(Value::Str(bytes)) => (Kind::Str, keep(bytes)),
+                Some(Value::Buf(bytes)) => (Kind::Buf, keep(bytes)),
+                Some(Value::Int(n)) => (Kind::Int, (n.cast_unsigned(), 0)),
+                Some(Value::Uint(n)) => (Kind::Uint, (*n, 0)),
+                Some(Value::Bool(b)) => (Kind::Bool, (u64::from(*b), 0)),
+                Some(Value::Ip(IpAddr::V4(ip))) => (Kind::Four, (u64::from(u32::from(*ip)), 0)),
+                Some(Value::Ip(IpAddr::V6(ip))) => (Kind::Six, halves(u128::from(*ip))),
             };
-            *slot = (stamp, kept);
-            return value;
+            slot.stamp = stamp;
+            slot.kind = kind;
+            slot.words = words;
         }
-        let bytes = |at: usize, len: usize| -> &'e [u8] {
+        let (first, second) = slot.words;
+        #[expect(clippy::cast_possible_truncation, reason = "these words were made from as much or less")]
+        let (place, small) = (first as usize, first as u32);
+        let bytes = |len: u64| -> &'e [u8] {
+            #[expect(clippy::cast_possible_truncation, reason = "the length was a usize")]
+            let len = len as usize;
             // SAFETY: a slice of this place and length with lifetime `'e` was put here under the same stamp, so for the
             // same event, whose borrow still lasts.
-            unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(at), len) }
+            unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(place), len) }
         };
-        Some(match slot.1 {
-            Kept::Missing => return None,
-            Kept::Str(at, len) => Value::Str(bytes(at, len)),
-            Kept::Buf(at, len) => Value::Buf(bytes(at, len)),
-            Kept::Int(n) => Value::Int(n),
-            Kept::Uint(n) => Value::Uint(n),
-            Kept::Bool(b) => Value::Bool(b),
-            Kept::Ip(ip) => Value::Ip(ip),
+        Some(match slot.kind {
+            Kind::Missing => return None,
+            Kind::Str => Value::Str(bytes(second)),
+            Kind::Buf => Value::Buf(bytes(second)),
+            Kind::Int => Value::Int(first.cast_signed()),
+            Kind::Uint => Value::Uint(first),
+            Kind::Bool => Value::Bool(first != 0),
+            Kind::Four => Value::Ip(Ipv4Addr::from(small).into()),
+            Kind::Six => Value::Ip(Ipv6Addr::from(u128::from(first) << 64 | u128::from(second)).into()),
         })
     }
 }

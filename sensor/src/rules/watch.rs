@@ -1,7 +1,7 @@
 //! Tells when rule files may have changed.
 //!
 //! Every directory on the way to a rule file is watched, symbolic links included, for the names that matter there; so an editor
-//! that renames a new file over the old one is seen, a Kubernetes ConfigMap whose `..data` link is turned to another
+//! that renames a new file over the old one is seen, a Kubernetes `ConfigMap` whose `..data` link is turned to another
 //! directory, and a file, directory or link that comes to be or goes. What is told is a hint: the caller reads the files again and
 //! looks whether they differ. So a lost watch, an overflowed queue and a false alarm all cost one reading, nothing else.
 //!

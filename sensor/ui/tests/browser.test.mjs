@@ -10,6 +10,7 @@ const rows = (page) => page.locator("[role=row]");
 const query = (page) => new URL(page.url()).searchParams.get("q");
 const param = (page, name) => new URL(page.url()).searchParams.get(name);
 const LIST = "/alerts?q=since%3A24h";
+const RULES = "/rules?q=since%3A24h";
 
 test("log in, see, log out", async () => {
   const { page, finish } = await open("few", "/", { login: false });
@@ -37,6 +38,8 @@ for (const theme of ["light", "dark"]) {
         ["few", "/alerts?q=nonsense", "Nothing matches"],
         ["few", "/alerts?q=what:ever", "not understood"],
         ["few", "/alerts?q=hostile", "Critical"],
+        ["many", RULES, "can fire"],
+        ["many", `${RULES}&rule=Terminal+shell+in+container`, "As it is judged"],
       ];
       for (const [server, path, text] of screens) {
         const { page, finish } = await open(server, path, { size, theme });
@@ -50,6 +53,14 @@ for (const theme of ["light", "dark"]) {
           await page.getByText("Raw JSON").click();
           await accessible(page, "an open alert");
           await fits(page, "an open alert");
+        }
+        if (path === LIST) {
+          await page.goto(`${servers[server]}/alerts?q=proc.name%3Acurl`);
+          await rows(page).first().click({ position: { x: 20, y: 12 } });
+          await page.getByRole("button", { name: "Open all" }).click();
+          await page.locator("details.leaf summary").nth(2).click();
+          await accessible(page, "a condition");
+          await fits(page, "a condition");
         }
         if (server === "none" && size === WIDE) {
           await page.keyboard.press("?");
@@ -81,6 +92,36 @@ test("what an attacker wrote is shown, not obeyed", async () => {
   assert.equal(seen.text.split("9007199254740993").length, 3, "integers keep all their digits, as field and raw");
   await page.goto(`${servers.few}/?q=hostile`);
   await page.getByRole("region", { name: "Containers" }).getByText("<img src=x").waitFor();
+  await finish();
+});
+
+test("an alert says why: the condition, what it saw, what its fields mean", async () => {
+  const { page, finish } = await open("many", '/alerts?q=since%3A24h%20proc.name%3Acurl');
+  await rows(page).first().click({ position: { x: 20, y: 12 } });
+  const why = page.getByRole("region", { name: "Why" });
+  await why.waitFor();
+  const shown = (text) => why.getByText(text, { exact: true }).isVisible();
+  // What one need not read is closed: the macro, and the branch that did not matter.
+  assert.ok(!(await shown("proc.name in (known_programs)")) && !(await shown("proc.pname = cron")));
+  assert.ok(await shown("proc.cmdline icontains password"));
+  await why.getByRole("button", { name: "Open all" }).click();
+  assert.ok((await shown("proc.name in (known_programs)")) && (await shown("proc.pname = cron")));
+  const text = await why.innerText();
+  for (const part of ["in_container", "by_known_program", "backups", "is sh, containerd-shim, systemd", "not shown because it may hold secrets"]) {
+    assert.ok(text.includes(part), `${part} in ${text}`);
+  }
+  assert.ok(!text.includes("TOKEN"));
+  // Not by colour alone.
+  const leaf = why.locator("details.leaf").filter({ hasText: "proc.name in (known_programs)" });
+  assert.ok((await leaf.locator("summary").textContent()).includes("false"));
+  await leaf.locator("summary").click();
+  assert.ok((await leaf.innerText()).includes("sshd, systemd-logind, passwd, chage"));
+  await leaf.getByText("/etc/falco/rules.yaml:6:15").waitFor();
+  const help = await page.evaluate(() => fetch("/api/v1/fields").then((answer) => answer.json()));
+  await leaf.getByText(help.find((field) => field.name === "proc.name").doc).waitFor();
+  // A value is a way to all alerts that have it.
+  await why.getByRole("link", { name: "curl", exact: true }).first().click();
+  await page.waitForFunction(() => new URL(location.href).searchParams.get("q")?.endsWith("proc.name:curl"));
   await finish();
 });
 
@@ -160,6 +201,30 @@ test("dragging over the chart zooms in, Back zooms out", async () => {
   assert.ok(hours > 2 && hours < 3, `${hours} hours of 24 were dragged over`);
   await page.goBack();
   assert.equal(query(page), "since:24h");
+  await finish();
+});
+
+test("rules: found, opened, ordered, and from there to their alerts", async () => {
+  const { page, finish } = await open("many", RULES);
+  const names = () => page.locator("tbody .name").allInnerTexts();
+  await page.getByRole("alert", { name: "The last load failed" }).getByText("LOAD_ERR_COMPILE_CONDITION").waitFor();
+  const all = await names();
+  await page.getByRole("searchbox", { name: "Search rules" }).fill("shell EXECUTION");
+  assert.deepEqual((await names()).map((name) => name.trim().split("\n").at(-1)), ["Terminal shell in container"]);
+  await page.getByRole("link", { name: "Terminal shell in container" }).click();
+  const panel = page.getByRole("complementary", { name: "Rule" });
+  await panel.getByText("and shell_procs").waitFor();
+  assert.equal(param(page, "rule"), "Terminal shell in container");
+  await page.getByRole("searchbox", { name: "Search rules" }).fill("");
+  await page.getByRole("button", { name: "Alerts", exact: true }).click();
+  assert.notDeepEqual(await names(), all);
+  await page.keyboard.press("Escape");
+  await panel.waitFor({ state: "detached" });
+  await page.locator("tbody .alerts a").first().click();
+  await rows(page).first().waitFor();
+  assert.match(query(page), /^since:24h rule:/);
+  await page.goBack();
+  await page.getByText("can fire").waitFor();
   await finish();
 });
 

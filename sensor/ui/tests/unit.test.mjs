@@ -4,17 +4,22 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import ts from "typescript";
 
-async function load(file) {
+/** A file of src/lib as an address that can be imported, with those that it imports. */
+function address(file) {
   const source = readFileSync(new URL(`../src/lib/${file}.ts`, import.meta.url), "utf8");
   const { outputText } = ts.transpileModule(source, {
     compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
   });
-  return import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
+  const whole = outputText.replace(/from "\.\/(\w+)"/g, (_, name) => `from "${address(name)}"`);
+  return `data:text/javascript;base64,${Buffer.from(whole).toString("base64")}`;
 }
+
+const load = (file) => import(address(file));
 
 const q = await load("query");
 const text = await load("text");
 const mitre = await load("mitre");
+const rules = await load("rules");
 
 test("terms are found as the server finds them", () => {
   const found = q.terms('a -rule:"Terminal sh\\"ell*" tag:(T1059 T1611) fd.name!=/x container.label[a/b]=c priority>=warning "x:y"');
@@ -77,4 +82,16 @@ test("MITRE names lead to their explanation", () => {
   assert.equal(mitre.explained("T1059.004"), "https://attack.mitre.org/techniques/T1059/004/");
   assert.equal(mitre.explained("mitre_execution"), "https://attack.mitre.org/tactics/TA0002/");
   assert.equal(mitre.explained("network"), null);
+});
+
+test("rules are found by any of their words and stand in the order asked for", () => {
+  const rule = (name, priority, matched, cost, more = {}) => ({
+    name, priority, matched, evaluated: 10 * matched, ns_per_event: cost, source: "syscall", tags: ["T1059"], desc: "Who", status: "active",
+    reason: null, ...more,
+  });
+  const all = [rule("b", "Notice", 1, null), rule("a", "Error", 1, 2), rule("c", "Debug", 5, 1, { status: "disabled" })];
+  const order = (key) => rules.ruleOrder(all, key, (name) => (name === "c" ? 3 : 0)).map((r) => r.name).join("");
+  assert.deepEqual(["order", "name", "alerts", "matched", "cost"].map(order), ["bac", "abc", "cab", "cab", "acb"]);
+  const found = (find) => all.filter((r) => rules.ruleFits(r, find)).map((r) => r.name).join("");
+  assert.deepEqual(["", "t1059 who", "off", "error", "b x"].map(found), ["bac", "bac", "c", "a", ""]);
 });

@@ -104,6 +104,12 @@ impl Setup {
         Ok(())
     }
 
+    /// libFuzzer is C++. False when there is no compiler for it and none could be had: fuzzing is left out, visibly.
+    pub fn cxx_compiler(&mut self) -> Result<bool> {
+        const CXX: Package = Package { name: "g++", why: "fuzz targets: libFuzzer is C++" };
+        Ok(crate::process::find("c++").is_some() || apt::ensure(self, &[CXX])?)
+    }
+
     /// Programs that tests start. Tests whose programs are missing skip themselves, visibly, so this never fails.
     pub fn test_tools(&mut self) -> Result<()> {
         const TOOLS: [(&str, &str, &str); 5] = [

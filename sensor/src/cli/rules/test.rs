@@ -439,14 +439,27 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_shows_what_is_printed() {
+        let page = include_str!("../../../../docs/rules.md");
+        let blocks = |kind: &str| {
+            let start = format!("```{kind}\n");
+            page.split(&start).skip(1).filter_map(|rest| rest.split("```").next()).collect::<Vec<_>>()
+        };
+        let (yaml, console) = (blocks("yaml"), blocks("console"));
+        let folder = Folder::new(&[("web.yaml", yaml[0]), ("web.cases.yaml", yaml[1])]);
+        let shown = console[0].split_once("$ falconet rules test web.cases.yaml\n").unwrap().1;
+        assert_eq!(shown, folder.suite("web.cases.yaml") + "falconet: error: 1 test case(s) failed\n");
+    }
+
+    #[test]
     fn options_choose_rules_and_fields_of_other_sensors_may_be_tested() {
-        let text = RULE.replace("open", "open and fd.sip.name=a.example") + "  enabled: false\n";
+        let text = RULE.replace("open", "open and evt.is_wait=true") + "  enabled: false\n";
         let folder = Folder::new(&[
             ("r.yaml", &text),
             (
                 "a.cases.yaml",
                 "rules: r.yaml\noptions: ['rules[].enable.rule=r']\ncases:\n\
-                 - {event: {evt.type: open, fd.sip.name: a.example}, fires: r}\n",
+                 - {event: {evt.type: open, evt.is_wait: true}, fires: r}\n",
             ),
         ]);
         let text = folder.suite("a.cases.yaml");

@@ -9,6 +9,7 @@ use super::evt::absolute;
 use crate::engine::fd::{self, Tuple};
 use crate::engine::live::Live;
 use crate::engine::path;
+use crate::rules::domains::DOMAINS;
 use crate::rules::{Field, Value};
 
 pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
@@ -42,7 +43,19 @@ pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
         let port = address(end)?.port();
         Some(joined(event, |out| write!(out, "{port}")))
     };
+    let domain = |end: fn(&Tuple) -> Option<std::net::SocketAddr>| {
+        let mut found = None;
+        DOMAINS.any_of(address(end)?.ip(), &mut |name| {
+            found = Some(Value::Str(event.bump.alloc_slice_copy(name.as_bytes())));
+            true
+        });
+        found
+    };
     match field {
+        Field::FdCipName => domain(client),
+        Field::FdSipName => domain(server),
+        Field::FdLipName => domain(local),
+        Field::FdRipName => domain(remote),
         Field::FdType => fd::type_name(fd::typechar(fd)).and_then(text),
         Field::FdFilename if matches!(fd.kind, b'f' | b'd') => Some(Value::Str(path::filename(view.path))),
         Field::FdCip | Field::FdCnet => ip(client),
@@ -116,10 +129,21 @@ fn remote(tuple: &Tuple) -> Option<std::net::SocketAddr> {
     if tuple.is_server { tuple.client } else { tuple.server }
 }
 
-/// Either end of an internet socket.
+/// Either end of an internet socket, or the names that rules have for one.
 pub fn any(event: &Live<'_>, field: Field, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
     let Some(fd) = event.fd().and_then(|view| view.fd) else { return false };
     let Some(tuple) = fd::tuple(fd, event.role()) else { return false };
+    let end: Option<fn(&Tuple) -> Option<std::net::SocketAddr>> = match field {
+        Field::FdCipName => Some(client),
+        Field::FdSipName => Some(server),
+        Field::FdLipName => Some(local),
+        Field::FdRipName => Some(remote),
+        _ => None,
+    };
+    if let Some(end) = end {
+        let names = |name: &str| test(Value::Str(name.as_bytes()));
+        return end(&tuple).is_some_and(|end| DOMAINS.any_of(end.ip(), &mut { names }));
+    }
     [tuple.client, tuple.server].into_iter().flatten().any(|end| match field {
         Field::FdIp | Field::FdNet => test(Value::Ip(end.ip())),
         Field::FdPort | Field::FdProto => test(Value::Uint(end.port().into())),

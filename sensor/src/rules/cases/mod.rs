@@ -308,7 +308,7 @@ mod tests {
             ),
             ("{evt.type: open, proc.args: ''}", "proc.args exists and proc.args = ''"),
             ("{evt.type: container, evt.dir: '>'}", "evt.type = container"),
-            ("{evt.type: open, fd.sip.name: a.example}", "fd.sip.name = a.example"),
+            ("{evt.type: open, evt.is_wait: true}", "evt.is_wait = true"),
             ("{proc.name: x}", "proc.name = x and not evt.type = open"),
         ] {
             assert!(fires(condition, &event_of(fields)), "{fields}: {condition}");

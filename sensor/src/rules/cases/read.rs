@@ -333,9 +333,9 @@ impl Reader<'_> {
 
 /// A field that does not exist, with what was meant.
 fn told(error: &FieldError) -> String {
-    match error {
-        FieldError::Unknown { suggestion: Some(meant), .. } => format!("{error} (did you mean '{meant}'?)"),
-        _ => error.to_string(),
+    match error.suggestion() {
+        Some(meant) => format!("{error} (did you mean '{meant}'?)"),
+        None => error.to_string(),
     }
 }
 

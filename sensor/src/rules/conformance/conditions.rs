@@ -15,10 +15,10 @@
 //! Beside them: `section` (of the specification), `note`, `macros: {NAME: CONDITION}`, `lists: {NAME: [ITEM…]}`, `unfilled:
 //! true` (fields that the engine cannot extract yet count as filled), `skip: true` (`skip-if-unknown-filter`).
 //!
-//! Every case is judged in several ways that must agree: the condition alone, under `not`, printed and parsed again, and
-//! among all other conditions of the table, where parts are shared and rules are indexed.
+//! Every case is judged in several ways that must agree: the condition alone, its trace, under `not`, printed and parsed
+//! again, and among all other conditions of the table, where parts are shared and rules are indexed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use super::super::cases::{self, CaseEvent};
@@ -308,6 +308,10 @@ fn alone(item: &Item<'_>, case: &Case<'_>, failures: &mut Failures) -> Option<St
         failures.add(item, *line, format_args!("{condition:?} should be {expected}"));
         return None;
     }
+    let trace = rules.trace(single, event);
+    if trace.fires != *expected || (rules.distance(single, event) == 0) != *expected {
+        failures.add(item, *line, format_args!("{condition:?} should be {expected} in its trace"));
+    }
     Some(single.compiled.clone())
 }
 
@@ -370,12 +374,12 @@ impl Together {
         let Some(rules) = loaded.rules else { panic!("{}", loaded.files[0]) };
         let mut scratch = Scratch::default();
         for (place, condition, event, expected) in &self.cases {
-            let mut fired: HashMap<&str, ()> = HashMap::new();
+            let mut fired = HashSet::new();
             rules.evaluate(&mut scratch, event, |rule| {
-                fired.insert(rule.name.as_str(), ());
+                fired.insert(rule.name.as_str());
             });
             let name = self.conditions[condition].to_string();
-            if fired.contains_key(name.as_str()) != *expected {
+            if fired.contains(name.as_str()) != *expected {
                 let _ = writeln!(failures.0, "{place}: among the others, {condition:?} should be {expected}");
             }
         }

@@ -2,4 +2,5 @@
 //! YAML, one folder per subject. A case that fails is named by file and line.
 
 mod conditions;
+mod fields;
 mod files;

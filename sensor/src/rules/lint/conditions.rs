@@ -181,7 +181,9 @@ impl Visitor<'_, '_> {
 
     /// Reports a part that is true whatever the event.
     fn always(&mut self, part: &Part) -> bool {
-        let Some(conflict) = Facts::new(false).with(part, false).conflict() else { return false };
+        let Some(conflict) = Facts::new(false).with(part, false).conflict() else {
+            return self.always_of_values(part);
+        };
         let why = match &conflict {
             Conflict::Pair(a, b) | Conflict::Impossible(a, b) => format!("either `not ({a})` or `not ({b})`"),
             Conflict::Field(parts) => format!("no value makes `{parts}` hold, which is what it would take"),
@@ -189,6 +191,29 @@ impl Visitor<'_, '_> {
         };
         self.report.part(&ALWAYS_TRUE, self.subject, part, format!("this is always true: {why}"));
         true
+    }
+
+    /// Reports alternatives that every value of a field passes: `f != a or f != b`.
+    fn always_of_values(&mut self, part: &Part) -> bool {
+        let Node::Or(items) = &part.node else { return false };
+        let leaves = || {
+            items.iter().filter_map(|item| if let Node::Leaf(leaf) = &item.node { Some(leaf) } else { None })
+        };
+        for leaf in leaves().filter(|leaf| leaf.types.is_none() && leaf.constant.is_none()) {
+            let Some(field) = &leaf.field else { continue };
+            let same: Vec<_> = leaves().filter(|other| other.field.as_ref() == Some(field)).collect();
+            // One that asks for nothing else than a value says what it means.
+            if same.len() < 2 || same.iter().any(|leaf| leaf.check.op == Op::Exists) {
+                continue;
+            }
+            if facts::exhaust(&same) {
+                let parts: Vec<String> = same.iter().map(|leaf| short(&leaf.key)).collect();
+                let message = format!("every value of {field} passes `{}`", parts.join(" or "));
+                self.report.part(&ALWAYS_TRUE, self.subject, part, message);
+                return true;
+            }
+        }
+        false
     }
 
     fn leaf(&mut self, part: &Part, leaf: &Leaf) {

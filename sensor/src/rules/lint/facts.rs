@@ -194,7 +194,7 @@ impl<'p> Facts<'p> {
         }
         let all = self.fields.entry(field.clone()).or_default();
         all.push((Arc::clone(leaf), holds));
-        self.conflict = field_conflict(field, all);
+        self.conflict = field_conflict(field, all, false);
     }
 }
 
@@ -290,8 +290,15 @@ pub fn never(leaf: &Leaf) -> Option<Conflict> {
     None
 }
 
-/// Why the comparisons of one field exclude each other.
-fn field_conflict(field: &FieldRef, all: &[(Arc<Leaf>, bool)]) -> Option<Conflict> {
+/// Every value of the one field that they compare passes one of the comparisons.
+pub fn exhaust(leaves: &[&Arc<Leaf>]) -> bool {
+    let Some(field) = leaves.first().and_then(|leaf| leaf.field.as_ref()) else { return false };
+    let all: Vec<(Arc<Leaf>, bool)> = leaves.iter().map(|leaf| (Arc::clone(leaf), false)).collect();
+    field_conflict(field, &all, true).is_some()
+}
+
+/// Why the comparisons of one field exclude each other; `present`: it has a value, whatever they say.
+fn field_conflict(field: &FieldRef, all: &[(Arc<Leaf>, bool)], present: bool) -> Option<Conflict> {
     let holding = || all.iter().filter(|(_, holds)| *holds).map(|(leaf, _)| &**leaf);
     let failing = || all.iter().filter(|(_, holds)| !*holds).map(|(leaf, _)| &**leaf);
     for yes in holding() {
@@ -303,7 +310,7 @@ fn field_conflict(field: &FieldRef, all: &[(Arc<Leaf>, bool)]) -> Option<Conflic
     }
     let mut there = holding();
     let single = all.iter().all(|(leaf, _)| leaf.is_single() && leaf.is_pointwise());
-    if !single || there.next().is_none() {
+    if !single || (there.next().is_none() && !present) {
         return None;
     }
     // There is exactly one value: it passes what holds and fails what does not.
@@ -326,7 +333,7 @@ fn field_conflict(field: &FieldRef, all: &[(Arc<Leaf>, bool)]) -> Option<Conflic
         return if excluded(literals) { conflict() } else { None };
     }
     // Not different from x, and there: it is x.
-    let equal = failing().find(|leaf| leaf.check.op == Op::Ne);
+    let equal = failing().find(|leaf| leaf.check.op == Op::Ne && leaf.check.modifier.is_none());
     if let Some(leaf) = equal
         && let Some(literals) =
             leaf.values().iter().map(|value| literal(field.kind(), &value.bytes)).collect::<Option<Vec<_>>>()

@@ -93,9 +93,11 @@ impl Leaf {
     /// One value of the field decides the comparison, so that it can be thought about value by value.
     pub fn is_pointwise(&self) -> bool {
         let Some(field) = &self.field else { return false };
-        let either_end = matches!(field.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto);
+        let either_end = field.all_must_differ();
         let all_of_list = field.is_list() && self.check.op == Op::In;
-        !(either_end && self.check.op == Op::Ne) && !all_of_list
+        // A window around a time is no value.
+        let is_window = field.field == Field::EvtAround;
+        !(either_end && self.check.op == Op::Ne) && !all_of_list && !is_window
     }
 
     /// The field has one value at most.

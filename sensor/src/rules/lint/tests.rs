@@ -114,11 +114,16 @@ fn samples() -> Vec<Samples> {
                 "evt.type=open and (not proc.name=a or not proc.name=b)",
                 "evt.type=open and (proc.pname=x or not fd.name startswith /a or not fd.name startswith /b)",
                 "evt.type=open and (proc.name exists or not proc.name=a)",
+                "evt.type=open and (proc.name!=a or proc.name!=b)",
+                "evt.type=open and (fd.num < 5 or fd.num > 3)",
+                "evt.type != open or evt.type != unlink",
             ]),
             texts(&[
                 "evt.type=open and (proc.name!=a or proc.pname!=b)",
-                // False where there is no name.
-                "evt.type=open and (proc.name!=a or proc.name=a)",
+                "evt.type=open and (proc.name=a or proc.name=b)",
+                "evt.type=open and (fd.num < 3 or fd.num > 5)",
+                "evt.type=open and (proc.aname!=a or proc.aname!=b)",
+                "evt.type=connect and (fd.ip!=1.2.3.4 or fd.ip!=1.2.3.5)",
                 "evt.type=open and evt.num>=0",
                 "evt.type=open and (evt.num>=0 or proc.name=a)",
             ]),
@@ -166,7 +171,7 @@ fn samples() -> Vec<Samples> {
             &events::MISSING_PARAMETER,
             texts(&[
                 "evt.type=open and evt.arg.newpath=/x",
-                "evt.type=open and not evt.arg.flagz contains O_CREAT",
+                "evt.type=open and not evt.arg.newpath contains x",
                 "evt.type in (open, openat) and (proc.name=x or evt.arg.oldpath=/y)",
                 "- macro: m\n  condition: (evt.arg.newpath=/x)\n- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type=open and m\n",
             ]),
@@ -321,8 +326,8 @@ fn a_mistake_is_told_once() {
             "never-true: this alternative can never be true: `evt.type = execve` excludes `evt.type = unlink`",
         ),
         (
-            "evt.type=unlink and evt.arg.pth=/x",
-            "missing-parameter: evt.arg.pth is missing: unlink has res, path (did you mean 'path'?)",
+            "evt.type=unlink and evt.arg.newpath=/x",
+            "missing-parameter: evt.arg.newpath is missing: unlink has res, path",
         ),
     ] {
         let told = told(text);

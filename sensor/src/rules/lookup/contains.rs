@@ -2,6 +2,7 @@
 
 use aho_corasick::automaton::{Automaton, OverlappingState};
 use aho_corasick::nfa::contiguous;
+use aho_corasick::packed::{self, Searcher};
 use aho_corasick::{Anchored, Input, dfa};
 use memchr::memmem::Finder;
 
@@ -20,7 +21,7 @@ pub struct Contains {
 enum Engine {
     /// A few texts are found faster one by one.
     Few(Vec<Finder<'static>>),
-    Fast(Box<dfa::DFA>),
+    Fast(Box<dfa::DFA>, Option<Box<Searcher>>),
     /// For so many texts that the table of the other would be too large.
     Small(Box<contiguous::NFA>),
     /// No automaton can be made: too much text.
@@ -43,7 +44,11 @@ impl Contains {
             Engine::Few(texts.iter().map(|text| Finder::new(text).into_owned()).collect())
         } else if texts.iter().map(|text| text.len()).sum::<usize>() <= FAST {
             let built = dfa::Builder::new().ascii_case_insensitive(ignore_case).build(&texts);
-            built.map_or(Engine::OneByOne { ignore_case }, |dfa| Engine::Fast(Box::new(dfa)))
+            // Most values hold none of the texts; that is seen much faster where the texts are few.
+            let any = (!ignore_case).then(|| packed::Builder::new().extend(&texts).build()).flatten();
+            built.map_or(Engine::OneByOne { ignore_case }, |dfa| {
+                Engine::Fast(Box::new(dfa), any.map(Box::new))
+            })
         } else {
             let built = contiguous::Builder::new().ascii_case_insensitive(ignore_case).build(&texts);
             built.map_or(Engine::OneByOne { ignore_case }, |nfa| Engine::Small(Box::new(nfa)))
@@ -79,7 +84,8 @@ impl Contains {
                     }
                 }
             }
-            Engine::Fast(dfa) => overlapping(&**dfa, value, found),
+            Engine::Fast(_, Some(any)) if any.find(value).is_none() => {}
+            Engine::Fast(dfa, _) => overlapping(&**dfa, value, found),
             Engine::Small(nfa) => overlapping(&**nfa, value, found),
             Engine::OneByOne { ignore_case } => {
                 for (answer, text) in (FIRST..).zip(&self.texts) {

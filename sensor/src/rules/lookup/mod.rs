@@ -170,19 +170,19 @@ impl Lookup {
 
     /// The answer for a value, of a look-up with one.
     #[inline]
-    pub fn find(&self, value: Value<'_>) -> u32 {
+    pub fn find(&self, value: &Value<'_>) -> u32 {
         match (&self.engine, value) {
             (Engine::Words(words), Value::Str(bytes) | Value::Buf(bytes)) => words.find(bytes),
             (Engine::Trie(trie), Value::Str(bytes) | Value::Buf(bytes)) => trie.find(bytes),
-            (Engine::Numbers(cuts), value) => number(value).map_or(WRONG, |n| cuts.find(n)),
-            (Engine::Truth, Value::Bool(value)) => FIRST + u32::from(value),
-            (Engine::Addresses(addresses), Value::Ip(ip)) => addresses.find(ip),
+            (Engine::Numbers(cuts), value) => number(*value).map_or(WRONG, |n| cuts.find(n)),
+            (Engine::Truth, Value::Bool(value)) => FIRST + u32::from(*value),
+            (Engine::Addresses(addresses), Value::Ip(ip)) => addresses.find(*ip),
             _ => WRONG,
         }
     }
 
     /// Calls `found` with each answer for a value, maybe more than once.
-    pub fn find_all(&self, value: Value<'_>, mut found: impl FnMut(u32)) {
+    pub fn find_all(&self, value: &Value<'_>, mut found: impl FnMut(u32)) {
         match (&self.engine, value) {
             (Engine::Contains(contains), Value::Str(bytes) | Value::Buf(bytes)) => {
                 contains.find(bytes, found);
@@ -273,9 +273,9 @@ mod tests {
         let (lookup, sets) = Lookup::new(Family::Text, &asks);
         let holds = |answer: u32| sets.iter().map(|set| set.contains(answer)).collect::<Vec<_>>();
         assert_eq!(holds(ABSENT), [false, false, false, false]);
-        assert_eq!(holds(lookup.find(Value::Int(1))), [true, false, false, true]);
-        assert_eq!(holds(lookup.find(Value::Str(b"a"))), [true, true, false, false]);
-        assert_eq!(holds(lookup.find(Value::Str(b"b"))), [true, false, true, true]);
+        assert_eq!(holds(lookup.find(&Value::Int(1))), [true, false, false, true]);
+        assert_eq!(holds(lookup.find(&Value::Str(b"a"))), [true, true, false, false]);
+        assert_eq!(holds(lookup.find(&Value::Str(b"b"))), [true, false, true, true]);
         assert!(lookup.is_rare(&sets[1]) && !lookup.is_rare(&sets[2]));
     }
 
@@ -293,15 +293,15 @@ mod tests {
             (Value::Uint(u64::MAX), [true, false, false]),
             (Value::Bool(true), [false; 3]),
         ] {
-            let answer = lookup.find(value);
+            let answer = lookup.find(&value);
             assert_eq!([0, 1, 2].map(|at: usize| sets[at].contains(answer)), expected, "{value:?}");
         }
         assert_eq!(sets.iter().map(|set| lookup.is_rare(set)).collect::<Vec<_>>(), [false, true, false]);
         let (lookup, sets) = Lookup::new(Family::Truth, &[Ask::Truth { no: false, yes: true }]);
-        assert!(sets[0].contains(lookup.find(Value::Bool(true))));
+        assert!(sets[0].contains(lookup.find(&Value::Bool(true))));
         assert!(
-            !sets[0].contains(lookup.find(Value::Bool(false)))
-                && !sets[0].contains(lookup.find(Value::Int(1)))
+            !sets[0].contains(lookup.find(&Value::Bool(false)))
+                && !sets[0].contains(lookup.find(&Value::Int(1)))
         );
     }
 }

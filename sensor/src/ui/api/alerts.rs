@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::ApiError;
+use super::condition::{self, ConditionPart};
 use super::error::Params;
 use super::facts::Facts;
 use super::query::parse;
@@ -199,6 +200,8 @@ pub enum Relation {
 pub struct Detail {
     pub alert: Summary,
     pub facts: Facts,
+    /// Why: the rule's condition with the values that it saw. Only for alerts of our own sensor.
+    pub condition: Option<ConditionPart>,
     /// The output fields as text, so that integers beyond 2^53 stay exact; `null` where Falco says `<NA>`.
     pub fields: BTreeMap<String, Option<String>>,
     /// The alert as Falco and falcosidekick write it, pretty-printed, with its `context` if it has one.
@@ -233,6 +236,7 @@ pub async fn get(State(app): State<App>, Path(uuid): Path<String>) -> Result<Jso
     Ok(Json(Detail {
         alert: Summary::of(&entry),
         facts: Facts::of(&entry.alert),
+        condition: condition::of(&entry.alert),
         fields: fields
             .iter()
             .map(|(name, value)| (name.clone(), value_text(value).map(Cow::into_owned)))

@@ -2,11 +2,14 @@
 //! from that description, so a field is named in one place only.
 
 mod alerts;
+mod condition;
 mod counts;
 mod error;
 mod facts;
+mod fields;
 mod live;
 mod query;
+mod rules;
 mod session;
 mod system;
 
@@ -17,6 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use alerts::PriorityName;
 pub use error::ApiError;
 
 use super::{App, guard};
@@ -43,6 +47,9 @@ fn routes() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
         .routes(routes!(counts::timeline))
         .routes(routes!(live::live))
         .routes(routes!(query::help))
+        .routes(routes!(fields::fields))
+        .routes(routes!(rules::all))
+        .routes(routes!(rules::one))
         .routes(routes!(system::status))
         .routes(routes!(system::test));
     (open, guarded)

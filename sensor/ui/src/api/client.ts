@@ -10,8 +10,13 @@ export type Counts = Schemas["Counts"];
 export type Group = Schemas["GroupName"];
 export type Timeline = Schemas["Timeline"];
 export type Status = Schemas["SystemStatus"];
+export type Rules = Schemas["Rules"];
+export type RuleRow = Schemas["RuleRow"];
+export type RuleDetail = Schemas["RuleDetail"];
 export type Batch = Schemas["Batch"];
 export type QueryHelp = Schemas["QueryHelp"];
+export type ConditionPart = Schemas["ConditionPart"];
+export type FieldHelp = Schemas["FieldHelp"];
 
 /** The server refused, or could not be reached (`status` 0). */
 export class ApiFailure extends Error {
@@ -69,6 +74,10 @@ export const api = {
     take(client.GET("/api/v1/timeline", { params: { query: { query, buckets } }, signal })),
   help: (text: string, cursor: number, signal?: AbortSignal) =>
     take(client.GET("/api/v1/query", { params: { query: { text, cursor } }, signal })),
+  fields: () => take(client.GET("/api/v1/fields")),
+  rules: (signal?: AbortSignal) => take(client.GET("/api/v1/rules", { signal })),
+  rule: (name: string, signal?: AbortSignal) =>
+    take(client.GET("/api/v1/rules/one", { params: { query: { name } }, signal })),
   status: (signal?: AbortSignal) => take(client.GET("/api/v1/status", { signal })),
   test: () => take(client.POST("/api/v1/test")),
 };

@@ -1,6 +1,6 @@
 // The URL is the state: page, query and open alert. Links are plain `<a>`; a click on one becomes a history entry.
 
-export type Page = "overview" | "alerts";
+export type Page = "overview" | "alerts" | "rules";
 
 export interface Place {
   page: Page;
@@ -8,17 +8,23 @@ export interface Place {
   q: string;
   /** `uuid` of the open alert. */
   open: string | null;
+  /** Name of the open rule. */
+  rule: string | null;
 }
 
 /** What a first visit looks at. */
 const DEFAULT_QUERY = "since:24h";
 
+const PATHS: Record<Page, string> = { overview: "/", alerts: "/alerts", rules: "/rules" };
+
 function read(): Place {
   const params = new URLSearchParams(location.search);
+  const page = (["alerts", "rules"] as const).find((page) => location.pathname.startsWith(PATHS[page]));
   return {
-    page: location.pathname.startsWith("/alerts") ? "alerts" : "overview",
+    page: page ?? "overview",
     q: params.get("q") ?? DEFAULT_QUERY,
     open: params.get("open"),
+    rule: params.get("rule"),
   };
 }
 
@@ -26,11 +32,12 @@ export const place: Place = $state(read());
 
 /** The address of `place` with `changes`. */
 export function href(changes: Partial<Place>): string {
-  const { page, q, open } = { ...place, ...changes };
+  const { page, q, open, rule } = { ...place, ...changes };
   const params = new URLSearchParams();
   params.set("q", q);
   if (open && page === "alerts") params.set("open", open);
-  return `${page === "alerts" ? "/alerts" : "/"}?${params}`;
+  if (rule && page === "rules") params.set("rule", rule);
+  return `${PATHS[page]}?${params}`;
 }
 
 /** Goes there; `replace` leaves no history entry. */

@@ -1,0 +1,155 @@
+//! The compiled engine says what the reference says: the same rules fire in the same order.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{TestError, TestRunner};
+
+use super::super::ast::{Check, Expr, Op};
+use super::super::options::Matching;
+use super::super::{Options, RuleSet, Scratch, Source, load};
+use super::random::{self, Definitions, Made};
+
+/// How often a leaf of an operator was false, how often true.
+#[derive(Debug, Default)]
+struct Seen {
+    operators: BTreeMap<&'static str, [u64; 2]>,
+    computed: [u64; 2],
+    modified: [u64; 2],
+    rules: [u64; 2],
+}
+
+impl Seen {
+    fn leaf(&mut self, check: &Check, truth: bool) {
+        use super::super::ast::{Operand, Right};
+        let at = usize::from(truth);
+        self.operators.entry(check.op.as_str()).or_default()[at] += 1;
+        if check.modifier.is_some() {
+            self.modified[at] += 1;
+        }
+        if matches!(check.left, Operand::Transform(_)) || matches!(check.right, Right::Operand(_)) {
+            self.computed[at] += 1;
+        }
+    }
+}
+
+/// Loads what must load.
+pub fn loaded(text: &str, matching: Matching) -> Result<RuleSet, TestCaseError> {
+    let options = Options { matching, append_output: Vec::new(), ..Options::default() };
+    let loaded = load(&[Source::new("random.yaml", text)], &options);
+    loaded.rules.ok_or_else(|| TestCaseError::fail(format!("refused: {}", loaded.files.last().unwrap())))
+}
+
+fn fired(rules: &RuleSet, scratch: &mut Scratch, event: &Made) -> Vec<String> {
+    let mut names = Vec::new();
+    rules.evaluate(scratch, event, |rule| names.push(rule.name.clone()));
+    names
+}
+
+/// The names of the rules that the reference sees firing.
+fn expected(rules: &[(String, Expr)], event: &Made, seen: &mut Seen) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, condition) in rules {
+        let fires = super::decide(condition, &mut |check| {
+            let truth = super::leaf(check, event);
+            seen.leaf(check, truth);
+            truth
+        });
+        let fires = fires && !super::blind(condition, false);
+        seen.rules[usize::from(fires)] += 1;
+        if fires {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+fn same(
+    definitions: &Definitions,
+    events: &[Made],
+    scratch: &mut Scratch,
+    seen: &mut Seen,
+) -> Result<(), TestCaseError> {
+    let text = definitions.text();
+    let all = loaded(&text, Matching::All)?;
+    let first = loaded(&text, Matching::First)?;
+    let rules = definitions.effective();
+    for ((name, condition), rule) in rules.iter().zip(all.rules()) {
+        prop_assert_eq!(
+            &rule.compiled,
+            &condition.to_string(),
+            "the condition of {} as it was put together",
+            name
+        );
+    }
+    for event in events {
+        let expected = expected(&rules, event, seen);
+        let mut agree = |what: &str, set: &RuleSet, expected: &[String]| {
+            let got = fired(set, scratch, event);
+            if got == expected {
+                return Ok(());
+            }
+            let mut said = format!("{what}: {got:?} fire, {expected:?} should, on\n{event:?}");
+            for (name, condition) in
+                rules.iter().filter(|(name, _)| got.contains(name) != expected.contains(name))
+            {
+                said += &format!("\n{name}: {condition}");
+            }
+            Err(TestCaseError::fail(said))
+        };
+        agree("all", &all, &expected)?;
+        agree("the first", &first, &expected[..expected.len().min(1)])?;
+        // Memory of an event must not reach into the next one, nor into the same one again.
+        agree("once more", &all, &expected)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn rule_sets_fire_as_the_reference_says() {
+    let (scratch, seen) = (RefCell::new(Scratch::default()), RefCell::new(Seen::default()));
+    let config = random::config(32);
+    let enough = config.cases >= 32;
+    let inputs = (random::definitions(80), vec(random::event(), 1..16));
+    let result = TestRunner::new(config).run(&inputs, |(definitions, events)| {
+        // One scratch for all sets, as a sensor keeps it when its rules are replaced.
+        let scratch = &mut *scratch.borrow_mut();
+        same(&definitions, &events, scratch, &mut seen.borrow_mut())
+    });
+    match result {
+        Ok(()) => {}
+        // The whole input would fill the screen; it is in the file of regressions.
+        Err(TestError::Fail(reason, _)) => panic!("{reason}"),
+        Err(error) => panic!("{error}"),
+    }
+    if enough {
+        let seen = seen.into_inner();
+        println!("{seen:#?}");
+        let [silent, fired] = seen.rules;
+        assert!(
+            fired * 30 > silent && silent * 30 > fired,
+            "rules hardly ever differ: {fired} of {}",
+            fired + silent
+        );
+        for op in Op::ALL.iter().filter(|op| !matches!(op, Op::Bcontains | Op::Bstartswith)) {
+            let outcomes = seen.operators.get(op.as_str()).copied().unwrap_or_default();
+            assert!(outcomes.iter().all(|n| *n >= 20), "{}: {outcomes:?}", op.as_str());
+        }
+        assert!(seen.computed.iter().chain(&seen.modified).all(|n| *n >= 200), "{seen:?}");
+    }
+}
+
+/// Small sets, many of them: what fails here shrinks to something that can be read.
+#[test]
+fn single_conditions_are_what_the_reference_says() {
+    let scratch = RefCell::new(Scratch::default());
+    let inputs = (random::definitions(2), vec(random::event(), 1..6));
+    let result = TestRunner::new(random::config(256)).run(&inputs, |(definitions, events)| {
+        same(&definitions, &events, &mut scratch.borrow_mut(), &mut Seen::default())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}

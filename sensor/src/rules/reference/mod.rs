@@ -1,0 +1,344 @@
+//! A second rule engine, slow and obvious, to hold the first one against (tests only).
+//!
+//! It walks the syntax tree and decides each comparison straight from the definition of the language: linear scans, its
+//! own globs, paths, networks, numbers and transformers. It shares no code with `check`, `compile`, `matcher`, `pattern`,
+//! `transform` and `evaluate`: what both get wrong in the same way would not be seen. Common to both are the tree itself,
+//! the registries of fields and event types, and the trait of events; regular expressions are the library's.
+//!
+//! `random` makes rules and events, `text` has the naive string functions, the other files are the tests.
+
+mod agree;
+mod files;
+mod kernel;
+mod random;
+mod roundtrip;
+mod text;
+mod traces;
+
+use std::net::IpAddr;
+
+use super::ast::{Argument, Check, Expr, Function, Modifier, Op, Operand, Right, Transform};
+use super::event::{Event, Value};
+use super::fields::{Field, FieldRef, FieldType};
+
+/// An extracted value.
+#[derive(Debug, Clone, PartialEq)]
+enum Own {
+    Bytes(Vec<u8>),
+    Number(i128),
+    Truth(bool),
+    Address(IpAddr),
+}
+
+impl From<Value<'_>> for Own {
+    fn from(value: Value<'_>) -> Self {
+        match value {
+            Value::Str(bytes) | Value::Buf(bytes) => Self::Bytes(bytes.to_vec()),
+            Value::Int(n) => Self::Number(n.into()),
+            Value::Uint(n) => Self::Number(n.into()),
+            Value::Bool(b) => Self::Truth(b),
+            Value::Ip(ip) => Self::Address(ip),
+        }
+    }
+}
+
+/// What the left or right side of a comparison comes to.
+#[derive(Debug, Clone)]
+enum Got {
+    One(Own),
+    /// Ancestors, or the ends of a connection: a comparison holds when it holds of any.
+    Some(Vec<Own>),
+    List(Vec<Own>),
+}
+
+/// How values of a type compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Bytes,
+    Number,
+    Port,
+    Truth,
+    Address,
+    Network,
+    /// As the value turns out to be.
+    Any,
+}
+
+fn kind_of(kind: FieldType) -> Kind {
+    match kind {
+        FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf => Kind::Bytes,
+        FieldType::Bool => Kind::Truth,
+        FieldType::Port => Kind::Port,
+        FieldType::IpAddr => Kind::Address,
+        FieldType::IpNet => Kind::Network,
+        FieldType::Dynamic => Kind::Any,
+        _ => Kind::Number,
+    }
+}
+
+/// Whether a condition without macros is true of an event.
+pub fn holds<E: Event>(expr: &Expr, event: &E) -> bool {
+    decide(expr, &mut |check| leaf(check, event))
+}
+
+/// Puts the truths of the leaves together. Every leaf is asked, in order.
+pub fn decide(expr: &Expr, leaf: &mut dyn FnMut(&Check) -> bool) -> bool {
+    match expr {
+        Expr::And(items) => items.iter().fold(true, |all, item| decide(item, leaf) && all),
+        Expr::Or(items) => items.iter().fold(false, |any, item| decide(item, leaf) || any),
+        Expr::Not(inner) => !decide(inner, leaf),
+        Expr::Check(check) => leaf(check),
+        Expr::Macro(name, _) => panic!("the macro {name} was not put in"),
+    }
+}
+
+/// Whether a comparison stands under an odd number of `not` and needs a field that the engine cannot fill: such a rule
+/// must not fire, for the field's value would always be missing and the negation always true.
+pub fn blind(expr: &Expr, negated: bool) -> bool {
+    match expr {
+        Expr::And(items) | Expr::Or(items) => items.iter().any(|item| blind(item, negated)),
+        Expr::Not(inner) => blind(inner, !negated),
+        Expr::Check(check) => negated && unfilled(check),
+        Expr::Macro(..) => false,
+    }
+}
+
+fn field(operand: &super::ast::FieldText) -> FieldRef {
+    FieldRef::resolve(&operand.name, operand.arg.as_deref()).unwrap()
+}
+
+/// Whether a comparison needs a field that the engine cannot fill; it counts as false.
+fn unfilled(check: &Check) -> bool {
+    fn operand(of: &Operand) -> bool {
+        match of {
+            Operand::Field(text) => !field(text).field.info().filled,
+            Operand::Transform(transform) => transform.args.iter().any(argument),
+        }
+    }
+    fn argument(of: &Argument) -> bool {
+        match of {
+            Argument::Operand(inner) => operand(inner),
+            Argument::Text(_) => false,
+            Argument::List(items) => items.iter().any(argument),
+        }
+    }
+    operand(&check.left) || matches!(&check.right, Right::Operand(right) if operand(right))
+}
+
+/// Whether one comparison is true of an event.
+pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
+    if unfilled(check) {
+        return false;
+    }
+    let Some(left) = operand(&check.left, event) else { return false };
+    if check.op == Op::Exists {
+        return true;
+    }
+    let (kind, either_end, first_only) = match &check.left {
+        Operand::Field(text) => {
+            let field = field(text);
+            let either = matches!(field.field, Field::FdIp | Field::FdPort | Field::FdNet | Field::FdProto);
+            (kind_of(field.kind()), either, field.field == Field::FdNet && check.op == Op::In)
+        }
+        Operand::Transform(transform) if transform.function == Function::Len => (Kind::Number, false, false),
+        Operand::Transform(_) => (Kind::Bytes, false, false),
+    };
+    let passes: Box<dyn Fn(&Own) -> bool> = match &check.right {
+        Right::None => return false,
+        Right::Operand(right) => {
+            let Some(right) = operand(right, event) else { return false };
+            let op = check.op;
+            match right {
+                Got::One(right) => Box::new(move |left| compare_values(left, op, &right)),
+                Got::List(items) | Got::Some(items) => Box::new(move |left| items.contains(left)),
+            }
+        }
+        Right::Value(value) => Box::new(|left| compare(kind, left, check.op, &value.bytes)),
+        Right::List(values) => Box::new(move |left| {
+            let values = if first_only { &values[..values.len().min(1)] } else { values };
+            let op = if check.op == Op::Intersects || check.op == Op::In { Op::Eq } else { check.op };
+            let true_of = values.iter().filter(|value| compare(kind, left, op, &value.bytes)).count();
+            match check.modifier {
+                None | Some(Modifier::Any) => true_of >= 1,
+                Some(Modifier::One) => true_of == 1,
+                Some(Modifier::All) => !values.is_empty() && true_of == values.len(),
+            }
+        }),
+    };
+    match left {
+        Got::One(value) => passes(&value),
+        // "Is not" of either end: neither is.
+        Got::Some(values) if either_end && check.op == Op::Ne => values.iter().all(passes),
+        Got::Some(values) => values.iter().any(passes),
+        Got::List(values) if check.op == Op::In => !values.is_empty() && values.iter().all(passes),
+        Got::List(values) => values.iter().any(passes),
+    }
+}
+
+/// The value of a field or transformer; `None` is missing.
+fn operand<E: Event>(of: &Operand, event: &E) -> Option<Got> {
+    match of {
+        Operand::Field(text) => {
+            let field = field(text);
+            if !field.is_any() && !field.is_list() {
+                return event.get(&field).map(|value| Got::One(value.into()));
+            }
+            let mut values = Vec::new();
+            event.any(&field, &mut |value| {
+                values.push(Own::from(value));
+                false
+            });
+            if values.is_empty() {
+                return None;
+            }
+            Some(if field.is_list() { Got::List(values) } else { Got::Some(values) })
+        }
+        Operand::Transform(transform) => transformed(transform, event),
+    }
+}
+
+fn argument<E: Event>(of: &Argument, event: &E) -> Option<Got> {
+    match of {
+        Argument::Operand(inner) => operand(inner, event),
+        Argument::Text(text) => Some(Got::One(Own::Bytes(text.as_bytes().to_vec()))),
+        // A string that is missing leaves no gap in a list.
+        Argument::List(items) => Some(Got::List(
+            items
+                .iter()
+                .filter_map(|item| match argument(item, event) {
+                    Some(Got::One(value)) => Some(value),
+                    _ => None,
+                })
+                .collect(),
+        )),
+    }
+}
+
+fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
+    let args: Option<Vec<Got>> = transform.args.iter().map(|arg| argument(arg, event)).collect();
+    let args = args?;
+    let bytes = |n: usize| match args.get(n) {
+        Some(Got::One(Own::Bytes(bytes))) => Some(bytes.clone()),
+        _ => None,
+    };
+    let list = |n: usize| match args.get(n) {
+        Some(Got::List(items)) => {
+            let bytes = |item: &Own| match item {
+                Own::Bytes(bytes) => Some(bytes.clone()),
+                _ => None,
+            };
+            items.iter().map(bytes).collect::<Option<Vec<_>>>()
+        }
+        _ => None,
+    };
+    let one = |bytes: Vec<u8>| Some(Got::One(Own::Bytes(bytes)));
+    match transform.function {
+        Function::Tolower => one(bytes(0)?.iter().map(|b| text::lower(*b)).collect()),
+        Function::Toupper => one(bytes(0)?.iter().map(|b| text::upper(*b)).collect()),
+        Function::Basename => {
+            let path = bytes(0)?;
+            let mut name = Vec::new();
+            for byte in path {
+                if byte == b'/' {
+                    name.clear();
+                } else {
+                    name.push(byte);
+                }
+            }
+            one(name)
+        }
+        Function::B64 => one(text::base64(&bytes(0)?)?),
+        Function::Len => {
+            let len = match list(0) {
+                Some(items) => items.len(),
+                None => bytes(0)?.len(),
+            };
+            Some(Got::One(Own::Number(i128::try_from(len).unwrap())))
+        }
+        Function::Join => {
+            let mut joined = Vec::new();
+            for (n, item) in list(1)?.into_iter().enumerate() {
+                if n > 0 {
+                    joined.extend(bytes(0)?);
+                }
+                joined.extend(item);
+            }
+            one(joined)
+        }
+        Function::Concat => {
+            let mut whole = Vec::new();
+            for n in 0..args.len() {
+                whole.extend(bytes(n)?);
+            }
+            one(whole)
+        }
+        Function::Getopt => {
+            let found = text::getopt(&list(0)?, &bytes(1)?);
+            if let Some(selector) = &transform.selector {
+                let wanted = selector.as_bytes()[0];
+                let last = found.iter().filter(|(letter, _)| *letter == wanted).next_back()?;
+                return one(last.1.clone().unwrap_or_else(|| vec![wanted]));
+            }
+            let mut all = Vec::new();
+            for (letter, value) in found {
+                all.push(Own::Bytes(vec![letter]));
+                all.extend(value.map(Own::Bytes));
+            }
+            Some(Got::List(all))
+        }
+        Function::Val => panic!("val() is no transformer of its own"),
+    }
+}
+
+/// One comparison of one value with one literal.
+fn compare(kind: Kind, value: &Own, op: Op, literal: &[u8]) -> bool {
+    match (kind, value) {
+        (Kind::Bytes | Kind::Any, Own::Bytes(bytes)) => text::compare(bytes, op, literal),
+        (Kind::Number | Kind::Any, Own::Number(number)) => {
+            text::number(literal).is_some_and(|literal| order(op, number.cmp(&literal)))
+        }
+        (Kind::Port, Own::Number(number)) => {
+            let services: [(&[u8], i128); 4] =
+                [(b"ssh", 22), (b"domain", 53), (b"http", 80), (b"https", 443)];
+            let by_name = services.iter().find(|(name, _)| *name == literal).map(|(_, number)| *number);
+            let port = by_name.or_else(|| text::number(literal)).unwrap();
+            order(op, number.cmp(&port))
+        }
+        (Kind::Truth | Kind::Any, Own::Truth(truth)) => {
+            let literal: &[u8] = literal;
+            literal == b"true" && order(op, truth.cmp(&true))
+                || literal == b"false" && order(op, truth.cmp(&false))
+        }
+        (Kind::Address, Own::Address(ip)) => {
+            let literal: IpAddr = std::str::from_utf8(literal).unwrap().parse().unwrap();
+            (*ip == literal) == (op == Op::Eq)
+        }
+        (Kind::Network, Own::Address(ip)) => text::in_network(*ip, literal) == (op == Op::Eq),
+        _ => false,
+    }
+}
+
+/// One comparison of two values.
+fn compare_values(left: &Own, op: Op, right: &Own) -> bool {
+    match (left, right) {
+        (Own::Bytes(left), Own::Bytes(right)) => text::compare(left, op, right),
+        (Own::Number(left), Own::Number(right)) => order(op, left.cmp(right)),
+        (Own::Truth(left), Own::Truth(right)) => order(op, left.cmp(right)),
+        (Own::Address(left), Own::Address(right)) => (left == right) == (op == Op::Eq),
+        _ => false,
+    }
+}
+
+/// Operators that are answered by which of two values is the greater.
+fn order(op: Op, ordering: std::cmp::Ordering) -> bool {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    match op {
+        Op::Eq => ordering == Equal,
+        Op::Ne => ordering != Equal,
+        Op::Lt => ordering == Less,
+        Op::Le => ordering != Greater,
+        Op::Gt => ordering == Greater,
+        Op::Ge => ordering != Less,
+        _ => false,
+    }
+}
