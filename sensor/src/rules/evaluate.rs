@@ -430,4 +430,164 @@ mod tests {
         }
         assert!(some > 100, "the events hardly match anything");
     }
+
+    fn set(text: String) -> super::super::RuleSet {
+        load(&[Source::new("f", text)], &Options::default()).rules.unwrap()
+    }
+
+    fn rule(n: usize, condition: &str) -> String {
+        format!("- rule: r{n}\n  desc: d\n  output: o\n  priority: INFO\n  condition: >-\n    {condition}\n")
+    }
+
+    /// The same for every family of tests, and for what is merged, turned round and shared between them.
+    #[test]
+    fn every_family_of_tests_says_the_same_together_and_alone() {
+        let leaves = |n: usize| {
+            let (a, b, c) = (n % 7, n % 5, n % 3);
+            [
+                format!("proc.name in (p{a}, q{b})"),
+                format!("proc.name != p{b}"),
+                format!("proc.name startswith p{}", if c == 0 { String::new() } else { a.to_string() }),
+                format!("proc.cmdline contains w{a}"),
+                format!("proc.cmdline icontains W{b}"),
+                format!("fd.name endswith .e{a}"),
+                format!("fd.name pmatch (/d{a}, /d{b}/s*/x)"),
+                format!("fd.name glob '/d{c}/*{a}*'"),
+                format!("fd.name regex '/d[0-{b}]/.*'"),
+                format!("fd.num >= {a}"),
+                format!("fd.num in ({b}, {a}, 9)"),
+                format!("proc.aname in (p{a}, p{b})"),
+                format!("proc.aname contains {c}"),
+                format!("fd.sip = 10.0.{a}.{b}"),
+                format!("fd.net in (10.0.{a}.0/24, 10.0.0.0/29)"),
+                format!("fd.ip != 10.0.{c}.{b}"),
+                format!("evt.is_open_write = {}", n % 2 == 0),
+                "proc.pname exists".to_owned(),
+                format!("tolower(proc.name) = p{a}"),
+                format!("(proc.exepath exists or proc.pname = p{b})"),
+            ]
+        };
+        let conditions: Vec<String> = (0..400)
+            .map(|n| {
+                let leaves = leaves(n * 13 / 7);
+                let leaf = |k: usize| &leaves[(n * 7 + k * 3 + n / 20) % leaves.len()];
+                let body = match n % 6 {
+                    0 => format!("{} and {}", leaf(0), leaf(1)),
+                    1 => format!("({} or {}) and not {}", leaf(0), leaf(1), leaf(2)),
+                    2 => format!("{} and not ({} or {} or {})", leaf(0), leaf(1), leaf(2), leaf(3)),
+                    3 => format!("({} and {}) or ({} and {})", leaf(0), leaf(1), leaf(2), leaf(3)),
+                    4 => format!("not ({} and {}) and {}", leaf(0), leaf(1), leaf(4)),
+                    _ => format!("{} or not ({} and not ({} or {}))", leaf(0), leaf(1), leaf(2), leaf(3)),
+                };
+                let types = ["evt.type=open", "evt.type in (open, connect)", "evt.type != connect"][n % 3];
+                format!("{types} and ({body})")
+            })
+            .collect();
+        let together = set(conditions.iter().enumerate().map(|(n, c)| rule(n, c)).collect());
+        let alone: Vec<_> = conditions.iter().enumerate().map(|(n, c)| set(rule(n, c))).collect();
+        let mut text = String::from("cases:\n");
+        for n in 0..60usize {
+            let (a, b, c) = (n % 8, n % 6, n % 4);
+            let parent = if n % 4 == 0 { String::new() } else { format!("proc.aname: [p{b}, z{c}], ") };
+            let socket = if n % 3 == 0 {
+                String::new()
+            } else {
+                format!("fd.sip: 10.0.{c}.{b}, fd.cip: 10.0.{b}.1, ")
+            };
+            let kind = if n % 5 == 0 { "connect" } else { "open" };
+            text += &format!(
+                "- {{name: n, silent: [r0], event: {{evt.type: {kind}, proc.name: p{a}, {parent}{socket}fd.name: /d{c}/s{b}/x.e{a}, \
+                 fd.num: {b}, proc.cmdline: 'x w{a} w{c}', evt.is_open_write: {}}}}}\n",
+                n % 2 == 1
+            );
+        }
+        let file = cases::parse(&Source::new("c", text)).unwrap();
+        let mut scratch = Scratch::default();
+        let mut some = 0;
+        for case in &file.cases {
+            let mut fired = Vec::new();
+            together.evaluate(&mut scratch, &case.event, |rule| fired.push(rule.name.clone()));
+            let mut expected = Vec::new();
+            for set in &alone {
+                set.evaluate(&mut Scratch::default(), &case.event, |rule| expected.push(rule.name.clone()));
+            }
+            assert_eq!(fired, expected, "line {}", case.line);
+            some += fired.len();
+        }
+        assert!(some > 1000, "the events hardly match anything: {some}");
+    }
+
+    /// What follows from what is seen in the counters, also of rules that a shortcut ruled out.
+    #[test]
+    fn counters_tell_events_of_the_types_and_matches() {
+        let set =
+            set(rule(0, "evt.type=open and proc.name=a") + &rule(1, "evt.type=connect and proc.name=a"));
+        let text = "cases:\n- {name: n, silent: [x], event: {evt.type: open, proc.name: a}}\n- {name: n, silent: [x], event: {evt.type: open, proc.name: b}}\n";
+        let file = cases::parse(&Source::new("c", text)).unwrap();
+        let mut scratch = Scratch::default();
+        for _ in 0..1024 {
+            file.cases.iter().for_each(|case| set.evaluate(&mut scratch, &case.event, |_| {}));
+        }
+        let [open, connect] = [0, 1].map(|n: usize| set.rules()[n].counters());
+        assert_eq!((open.evaluated(), open.matched(), open.samples()), (2048, 1024, 2));
+        assert_eq!((connect.evaluated(), connect.matched(), connect.samples()), (0, 0, 0));
+    }
+
+    /// Neither compiling nor judging needs stack for the depth of a condition.
+    #[test]
+    fn deep_conditions_are_judged() {
+        use super::super::check::{Cond, Pred, Test};
+        use super::super::event_types;
+        use super::super::{Field, FieldRef, Value};
+
+        let leaf = |n: usize| {
+            let name: Box<[u8]> = format!("a{}", n % 2).into_bytes().into();
+            let test = Test::Pair(
+                super::super::transform::Compute::Field(Field::ProcName.into()),
+                super::super::ast::Op::Eq,
+                super::super::transform::Compute::Text(name),
+            );
+            Cond::Test(std::sync::Arc::new(Pred { key: format!("{n}"), test, cost: 1 }))
+        };
+        struct Named;
+        impl Event for Named {
+            fn event_type(&self) -> super::super::EventType {
+                event_types::by_name("open").unwrap()
+            }
+            fn time(&self) -> i64 {
+                0
+            }
+            fn get(&self, _: &FieldRef) -> Option<Value<'_>> {
+                Some(Value::Str(b"a0"))
+            }
+            fn any(&self, _: &FieldRef, _: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+                false
+            }
+        }
+        // Leaves with even numbers are true.
+        let (mut cond, mut truth) = (leaf(0), true);
+        for n in 1..3000 {
+            let holds = n % 2 == 0;
+            (cond, truth) = match n % 5 {
+                0 | 3 => (Cond::And(vec![leaf(n), cond]), holds && truth),
+                1 | 4 => (Cond::Or(vec![cond, leaf(n)]), holds || truth),
+                _ => (Cond::Not(Box::new(cond)), !truth),
+            };
+        }
+        let not = Cond::Not(Box::new(cond.clone()));
+        let conditions = [(0, &cond), (1, &not)];
+        let program = super::super::compile::program(&conditions);
+        let mut fired = Vec::new();
+        program.evaluate(
+            next_id(),
+            &mut Scratch::default(),
+            &Named,
+            |_, _| {},
+            |rule| {
+                fired.push(rule);
+                true
+            },
+        );
+        assert_eq!(fired, [u32::from(!truth)]);
+    }
 }

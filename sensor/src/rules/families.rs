@@ -147,6 +147,13 @@ impl Families {
                 let begins = self.ask(field, several, Family::Text, Ask::Begins(start.clone()), cost);
                 return Formula::And(vec![begins, Formula::Itself]);
             }
+            Bytes::Path(set) => {
+                let Some(starts) = set.starts() else { return Formula::Itself };
+                let enough = starts.iter().all(|(_, enough)| *enough);
+                let starts = starts.into_iter().map(|(start, _)| start).collect();
+                let begins = self.ask(field, several, Family::Paths, Ask::Paths(starts), cost);
+                return if enough { begins } else { Formula::And(vec![begins, Formula::Itself]) };
+            }
             Bytes::Several(Modifier::Any, tests) => {
                 let parts = tests.iter().map(|test| self.bytes(field, several, test, cost)).collect();
                 return whole(Formula::Or(parts));
@@ -159,11 +166,9 @@ impl Families {
                 return whole(Formula::And(parts));
             }
             Bytes::Never => return Formula::Const(false),
-            Bytes::Order(..)
-            | Bytes::Pattern(..)
-            | Bytes::TextPattern(_)
-            | Bytes::Path(_)
-            | Bytes::Several(..) => return Formula::Itself,
+            Bytes::Order(..) | Bytes::Pattern(..) | Bytes::TextPattern(_) | Bytes::Several(..) => {
+                return Formula::Itself;
+            }
         };
         self.ask(field, several, family, ask, cost)
     }

@@ -430,6 +430,26 @@ impl PathSet {
         Ok(next)
     }
 
+    /// What every path that matches begins with: one of these, each a slash before and behind every component. With each
+    /// whether that alone is enough, no glob being behind it. `None` when some path may begin with anything.
+    pub fn starts(&self) -> Option<Vec<(Box<[u8]>, bool)>> {
+        let mut starts = Vec::new();
+        let mut todo = vec![(0, vec![b'/'])];
+        while let Some((at, path)) = todo.pop() {
+            let node = self.nodes.get(at)?;
+            if node.end || !node.globs.is_empty() {
+                if at == 0 {
+                    return None;
+                }
+                starts.push((path.clone().into_boxed_slice(), node.end));
+            }
+            if !node.end {
+                todo.extend(node.exact.iter().map(|(part, next)| (*next, [&path, &**part, b"/"].concat())));
+            }
+        }
+        Some(starts)
+    }
+
     /// True when some pattern is a prefix of `path`, component by component.
     pub fn matches(&self, path: &[u8]) -> bool {
         self.everything || self.walk(0, &mut components(path))

@@ -34,6 +34,8 @@ pub enum Family {
     Text,
     /// Ends of strings.
     Ends,
+    /// First components of paths.
+    Paths,
     /// Texts within strings.
     Within,
     /// The same without regard to case.
@@ -56,6 +58,8 @@ pub enum Ask {
     Fails(Vec<Box<[u8]>>),
     Begins(Box<[u8]>),
     Ends(Box<[u8]>),
+    /// A path whose components begin like one of these.
+    Paths(Vec<Box<[u8]>>),
     Within(Box<[u8]>),
     /// A number in one of these ranges, ends included.
     Number(Vec<(i128, i128)>),
@@ -71,6 +75,7 @@ pub enum Ask {
 enum Engine {
     Words(Words),
     Trie(Trie),
+    Paths(Trie),
     Contains(Contains),
     Numbers(Cuts<i128>),
     Truth,
@@ -98,6 +103,15 @@ impl Lookup {
                 let trie = Trie::new(texts, true);
                 let count = trie.count;
                 (Engine::Trie(trie), count)
+            }
+            Family::Paths => {
+                let texts = asks.iter().flat_map(|ask| match ask {
+                    Ask::Paths(paths) => paths.clone(),
+                    _ => Vec::new(),
+                });
+                let trie = Trie::new(texts.map(|path| (path, true)), false);
+                let count = trie.count;
+                (Engine::Paths(trie), count)
             }
             Family::Within | Family::WithinNoCase => {
                 let texts = asks.iter().filter_map(|ask| match ask {
@@ -150,6 +164,9 @@ impl Lookup {
             (Ask::IsNot(words), _) => equal(words).complement(OTHER, self.count),
             (Ask::Fails(words), _) => equal(words).complement(WRONG, self.count),
             (Ask::Begins(text) | Ask::Ends(text), Engine::Trie(trie)) => trie.beginning(text),
+            (Ask::Paths(paths), Engine::Paths(trie)) => {
+                Answers::new(paths.iter().flat_map(|path| trie.beginning(path).ranges().to_vec()).collect())
+            }
             // Only the empty text is asked for where there is no trie: every string begins with it.
             (Ask::Begins(_), Engine::Words(_)) => Answers::range(OTHER, self.count),
             (Ask::Within(text), Engine::Contains(contains)) => contains.text(text),
@@ -174,6 +191,7 @@ impl Lookup {
         match (&self.engine, value) {
             (Engine::Words(words), Value::Str(bytes) | Value::Buf(bytes)) => words.find(bytes),
             (Engine::Trie(trie), Value::Str(bytes) | Value::Buf(bytes)) => trie.find(bytes),
+            (Engine::Paths(trie), Value::Str(bytes) | Value::Buf(bytes)) => trie.find_path(bytes),
             (Engine::Numbers(cuts), value) => number(*value).map_or(WRONG, |n| cuts.find(n)),
             (Engine::Truth, Value::Bool(value)) => FIRST + u32::from(*value),
             (Engine::Addresses(addresses), Value::Ip(ip)) => addresses.find(*ip),
@@ -201,7 +219,7 @@ impl Lookup {
         let named = answers.ranges().first().is_some_and(|(from, _)| *from >= FIRST);
         named
             && match &self.engine {
-                Engine::Words(_) | Engine::Trie(_) | Engine::Contains(_) => true,
+                Engine::Words(_) | Engine::Trie(_) | Engine::Paths(_) | Engine::Contains(_) => true,
                 Engine::Truth => false,
                 // Pieces with one number; the others are gaps and orders.
                 Engine::Numbers(cuts) => answers.ranges().iter().all(|(from, to)| cuts.is_single(*from, *to)),
@@ -219,7 +237,7 @@ impl Lookup {
             Engine::Numbers(_) => 1,
             Engine::Addresses(_) => 2,
             Engine::Words(_) => 4,
-            Engine::Trie(_) => 6,
+            Engine::Trie(_) | Engine::Paths(_) => 6,
             Engine::Contains(_) => 24,
         }
     }
@@ -227,7 +245,7 @@ impl Lookup {
     /// Forgets what only [`holding`](Self::holding) needs.
     pub fn seal(&mut self) {
         match &mut self.engine {
-            Engine::Trie(trie) => trie.seal(),
+            Engine::Trie(trie) | Engine::Paths(trie) => trie.seal(),
             Engine::Contains(contains) => contains.seal(),
             _ => {}
         }
@@ -277,6 +295,40 @@ mod tests {
         assert_eq!(holds(lookup.find(&Value::Str(b"a"))), [true, true, false, false]);
         assert_eq!(holds(lookup.find(&Value::Str(b"b"))), [true, false, true, true]);
         assert!(lookup.is_rare(&sets[1]) && !lookup.is_rare(&sets[2]));
+    }
+
+    #[test]
+    fn paths_are_what_their_components_say() {
+        let sets = [&["/var/lib/db"][..], &["/var", "/srv/a/b"], &["etc"], &["/var/lib/dbx/y"]];
+        let pattern = |set: &[&str]| {
+            let patterns = set.iter().map(|pattern| pattern.as_bytes());
+            super::super::pattern::PathSet::new(patterns, &mut super::super::pattern::Budget::default())
+                .unwrap()
+        };
+        let patterns: Vec<_> = sets.iter().map(|set| pattern(set)).collect();
+        let asks: Vec<Ask> = patterns
+            .iter()
+            .map(|set| Ask::Paths(set.starts().unwrap().into_iter().map(|(start, _)| start).collect()))
+            .collect();
+        let (lookup, answers) = Lookup::new(Family::Paths, &asks);
+        for path in [
+            "/var/lib/db",
+            "//var/./lib//db/x/",
+            "/var/lib/dbx",
+            "var",
+            "/srv/a/b",
+            "/srv/a",
+            "",
+            "/",
+            "/etc/x",
+        ] {
+            let answer = lookup.find(&Value::Str(path.as_bytes()));
+            for (pattern, answers) in patterns.iter().zip(&answers) {
+                assert_eq!(answers.contains(answer), pattern.matches(path.as_bytes()), "{path} {pattern:?}");
+            }
+        }
+        assert_eq!(pattern(&["/a/*/b", "/*"]).starts(), None);
+        assert_eq!(pattern(&["/a/*/b"]).starts().unwrap(), [(b"/a/".as_slice().into(), false)]);
     }
 
     #[test]

@@ -141,6 +141,26 @@ impl Trie {
         Some((self.known[at].1, self.known[at].2))
     }
 
+    /// The answer for a path, whose components count and not its slashes: as if one stood before and behind each.
+    pub fn find_path(&self, path: &[u8]) -> u32 {
+        let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+        let mut bytes =
+            std::iter::once(b'/').chain(parts.flat_map(|part| part.iter().copied().chain([b'/'])));
+        let mut node = &self.nodes[0];
+        while let Some(byte) = bytes.next() {
+            let from = node.children.0 as usize;
+            let firsts = &self.firsts[from..from + node.children.1 as usize];
+            let Ok(child) = firsts.binary_search(&byte) else { return node.prefix };
+            let child = &self.nodes[from + child];
+            let label = &self.text[child.label.0 as usize..][..child.label.1 as usize];
+            if !label[1..].iter().all(|wanted| bytes.next() == Some(*wanted)) {
+                return node.prefix;
+            }
+            node = child;
+        }
+        node.exact
+    }
+
     /// The answer for a value.
     pub fn find(&self, value: &[u8]) -> u32 {
         if self.backwards { self.walk::<true>(value) } else { self.walk::<false>(value) }
