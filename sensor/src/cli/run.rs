@@ -19,7 +19,6 @@ use crate::control;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
-use crate::rules::diagnostic::Schema;
 use crate::rules::domains::DOMAINS;
 use crate::rules::{RuleSet, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
