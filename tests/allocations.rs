@@ -4,6 +4,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::fmt::Write as _;
 
 use falconet::rules::fields::FieldType;
 use falconet::rules::{Event, EventType, FieldRef, Matching, Options, RuleSet, Scratch, Source, Value};
@@ -133,9 +134,7 @@ fn judging_an_event_allocates_nothing() {
     ];
     let mut text = String::new();
     for (n, condition) in conditions.iter().enumerate() {
-        text += &format!(
-            "- rule: r{n}\n  desc: d\n  output: o\n  priority: INFO\n  condition: >-\n    evt.type in (execve, openat, connect) and ({condition})\n"
-        );
+        writeln!(text, "- rule: r{n}\n  desc: d\n  output: o\n  priority: INFO\n  condition: >-\n    evt.type in (execve, openat, connect) and ({condition})").unwrap();
     }
     assert!(judge(&[Source::new("f", text)]) > 100);
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

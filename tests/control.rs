@@ -1,6 +1,6 @@
 //! The control socket of the real binary: what happens around a rule is told while somebody watches, near misses that the kernel
 //! would not tell of included; reload and status by the command line.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -168,6 +168,7 @@ fn no_event_is_lost_or_judged_by_half_a_set() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+    #[expect(clippy::cast_precision_loss, reason = "shown without digits behind the point")]
     let rate = opened.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
     println!(
         "{} opens, {rate:.0}/s, {edits} edits in {:?}",

@@ -38,14 +38,13 @@ static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
         "evt.type exists and (proc.aname = x or fd.net = 10.0.0.0/8 or fd.port < 1024 or fd.ip = 1.1.1.1 or proc.acmdline contains a)",
         "evt.type exists and evt.rawarg.res < 0 and evt.rawarg.fd >= 0 and fd.name pmatch (/etc)",
     ];
-    let rules: String = (0..)
-        .zip(conditions)
-        .map(|(n, condition)| {
-            format!(
-                "- rule: r{n}\n  desc: d\n  priority: INFO\n  condition: {condition}\n  output: '{output}'\n"
-            )
-        })
-        .collect();
+    let mut rules = String::new();
+    for (n, condition) in conditions.iter().enumerate() {
+        let _ = writeln!(
+            rules,
+            "- rule: r{n}\n  desc: d\n  priority: INFO\n  condition: {condition}\n  output: '{output}'"
+        );
+    }
     let loaded = rules::load(&[Source::new("records.yaml", rules)], &Options::default());
     match loaded.rules {
         Some(rules) => Arc::new(rules),

@@ -118,7 +118,6 @@ impl Event for Sample {
                 Value::Uint(CLIENT.1.into())
             }
             Field::FdConnected => Value::Bool(self.server().is_some()),
-            Field::FdNameChanged => Value::Bool(false),
             Field::ProcName => Value::Str(self.name),
             Field::ProcExe | Field::ProcExepath => Value::Str(self.exepath),
             Field::ProcCmdline | Field::ProcExeline => Value::Str(self.cmdline),
@@ -135,18 +134,22 @@ impl Event for Sample {
             Field::ProcTty => Value::Uint(0),
             Field::ProcVpid | Field::ProcPid => Value::Int(4711),
             Field::ProcDuration => Value::Int(86_400_000_000_000),
-            Field::ProcIsExeUpperLayer | Field::ProcIsExeFromMemfd => Value::Bool(false),
             Field::ProcEnv => Value::Str(b"PATH=/usr/bin:/bin LANG=C.UTF-8 HOME=/srv/app"),
             Field::ThreadCapPermitted | Field::ThreadCapEffective => Value::Str(b"CAP_NET_BIND_SERVICE"),
             Field::ContainerId => Value::Str(self.container),
             Field::ContainerImageRepository => Value::Str(self.image),
-            Field::ContainerPrivileged => Value::Bool(false),
             Field::UserUid => Value::Uint(1000),
             Field::UserName => Value::Str(b"app"),
             Field::UserLoginuid => Value::Int(-1),
             Field::EvtRes => Value::Str(b"SUCCESS"),
             Field::EvtRawres => Value::Int(if self.fd.is_some() && self.server().is_none() { 7 } else { 0 }),
-            Field::EvtFailed | Field::EvtIsOpenExec | Field::EvtIsOpenCreate => Value::Bool(false),
+            Field::FdNameChanged
+            | Field::ProcIsExeUpperLayer
+            | Field::ProcIsExeFromMemfd
+            | Field::ContainerPrivileged
+            | Field::EvtFailed
+            | Field::EvtIsOpenExec
+            | Field::EvtIsOpenCreate => Value::Bool(false),
             Field::EvtIsOpenWrite => Value::Bool(self.file().is_some() && self.write),
             Field::EvtIsOpenRead => Value::Bool(self.file().is_some() && !self.write),
             Field::EvtArg if field.arg == FieldArg::Key(b"flags".as_slice().into()) => {

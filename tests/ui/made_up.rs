@@ -504,7 +504,7 @@ fn rules() -> Vec<RuleRow> {
             reason: reason.map(Into::into),
             matched: if runs { 1201 / (n + 1) } else { 0 },
             evaluated: if runs { 48_220_119 / (n + 1) } else { 0 },
-            ns_per_event: (runs && n != 3).then(|| 3.7 + n as f64 * 11.3),
+            ns_per_event: (runs && n != 3).then_some(3.7 + n as f64 * 11.3),
         }
     };
     KINDS.iter().enumerate().map(row).collect()

@@ -500,15 +500,13 @@ impl Writer {
 
     /// The number of a field's source; one more asks for it when it is `used`.
     fn source(&mut self, field: &FieldRef, used: bool) -> u32 {
-        match self.program.sources.iter_mut().position(|source| source.field == *field) {
-            Some(at) => {
-                self.program.sources[at].keep |= used;
-                number(at)
-            }
-            None => {
-                self.program.sources.push(Source { field: field.clone(), keep: false });
-                number(self.program.sources.len() - 1)
-            }
+        let known = self.program.sources.iter().position(|source| source.field == *field);
+        if let Some(at) = known {
+            self.program.sources[at].keep |= used;
+            number(at)
+        } else {
+            self.program.sources.push(Source { field: field.clone(), keep: false });
+            number(self.program.sources.len() - 1)
         }
     }
 }

@@ -381,6 +381,8 @@ pub fn seen_and<E: Event>(event: &E, field: &FieldRef, test: &mut dyn FnMut(Valu
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::super::{Options, Source, cases, load};
     use super::*;
 
@@ -461,7 +463,7 @@ mod tests {
                 format!("fd.sip = 10.0.{a}.{b}"),
                 format!("fd.net in (10.0.{a}.0/24, 10.0.0.0/29)"),
                 format!("fd.ip != 10.0.{c}.{b}"),
-                format!("evt.is_open_write = {}", n % 2 == 0),
+                format!("evt.is_open_write = {}", n.is_multiple_of(2)),
                 "proc.pname exists".to_owned(),
                 format!("tolower(proc.name) = p{a}"),
                 format!("(proc.exepath exists or proc.pname = p{b})"),
@@ -495,11 +497,9 @@ mod tests {
                 format!("fd.sip: 10.0.{c}.{b}, fd.cip: 10.0.{b}.1, ")
             };
             let kind = if n % 5 == 0 { "connect" } else { "open" };
-            text += &format!(
-                "- {{name: n, silent: [r0], event: {{evt.type: {kind}, proc.name: p{a}, {parent}{socket}fd.name: /d{c}/s{b}/x.e{a}, \
-                 fd.num: {b}, proc.cmdline: 'x w{a} w{c}', evt.is_open_write: {}}}}}\n",
-                n % 2 == 1
-            );
+            writeln!(text, "- {{name: n, silent: [r0], event: {{evt.type: {kind}, proc.name: p{a}, {parent}{socket}fd.name: /d{c}/s{b}/x.e{a}, \
+                 fd.num: {b}, proc.cmdline: 'x w{a} w{c}', evt.is_open_write: {}}}}}",
+                n % 2 == 1).unwrap();
         }
         let file = cases::parse(&Source::new("c", text)).unwrap();
         let mut scratch = Scratch::default();
@@ -540,15 +540,6 @@ mod tests {
         use super::super::event_types;
         use super::super::{Field, FieldRef, Value};
 
-        let leaf = |n: usize| {
-            let name: Box<[u8]> = format!("a{}", n % 2).into_bytes().into();
-            let test = Test::Pair(
-                super::super::transform::Compute::Field(Field::ProcName.into()),
-                super::super::ast::Op::Eq,
-                super::super::transform::Compute::Text(name),
-            );
-            Cond::Test(std::sync::Arc::new(Pred { key: format!("{n}"), test, cost: 1 }))
-        };
         struct Named;
         impl Event for Named {
             fn event_type(&self) -> super::super::EventType {
@@ -564,6 +555,16 @@ mod tests {
                 false
             }
         }
+
+        let leaf = |n: usize| {
+            let name: Box<[u8]> = format!("a{}", n % 2).into_bytes().into();
+            let test = Test::Pair(
+                super::super::transform::Compute::Field(Field::ProcName.into()),
+                super::super::ast::Op::Eq,
+                super::super::transform::Compute::Text(name),
+            );
+            Cond::Test(std::sync::Arc::new(Pred { key: format!("{n}"), test, cost: 1 }))
+        };
         // Leaves with even numbers are true.
         let (mut cond, mut truth) = (leaf(0), true);
         for n in 1..3000 {

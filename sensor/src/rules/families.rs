@@ -133,11 +133,12 @@ impl Families {
             Bytes::Ne(word) => (Family::Text, Ask::IsNot(vec![word.clone()])),
             Bytes::StartsWith(text) => (Family::Text, Ask::Begins(text.clone())),
             // Every string has the empty one at both ends and within.
-            Bytes::EndsWith(text) if text.is_empty() => (Family::Text, Ask::Begins(text.clone())),
+            Bytes::EndsWith(text) | Bytes::ContainsNoCase(_, text) if text.is_empty() => {
+                (Family::Text, Ask::Begins(text.clone()))
+            }
             Bytes::Contains(finder) if finder.needle().is_empty() => {
                 (Family::Text, Ask::Begins(Box::default()))
             }
-            Bytes::ContainsNoCase(_, text) if text.is_empty() => (Family::Text, Ask::Begins(text.clone())),
             Bytes::EndsWith(text) => (Family::Ends, Ask::Ends(text.clone())),
             Bytes::Contains(finder) => (Family::Within, Ask::Within(finder.needle().into())),
             Bytes::ContainsNoCase(_, text) => {

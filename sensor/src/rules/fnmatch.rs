@@ -25,7 +25,10 @@ fn unit(pattern: &[u8]) -> Option<(Unit<'_>, usize)> {
     })
 }
 
-const CLASSES: [(&[u8], fn(&u8) -> bool); 12] = [
+/// Whether a byte is of a class.
+type Class = fn(&u8) -> bool;
+
+const CLASSES: [(&[u8], Class); 12] = [
     (b"alnum", u8::is_ascii_alphanumeric),
     (b"alpha", u8::is_ascii_alphabetic),
     (b"blank", |byte| matches!(byte, b' ' | b'\t')),
@@ -40,12 +43,19 @@ const CLASSES: [(&[u8], fn(&u8) -> bool); 12] = [
     (b"xdigit", u8::is_ascii_hexdigit),
 ];
 
-/// A member of a bracket expression: a class, or a range of bytes; and its length.
-fn member(rest: &[u8]) -> Option<(Result<fn(&u8) -> bool, (u8, u8)>, usize)> {
+/// What stands in a bracket expression.
+enum Member {
+    Class(Class),
+    /// From the first byte to the last.
+    Range(u8, u8),
+}
+
+/// A member of a bracket expression and its length.
+fn member(rest: &[u8]) -> Option<(Member, usize)> {
     if let [b'[', b':', name @ ..] = rest {
         let end = name.windows(2).position(|pair| pair == b":]")?;
         let class = CLASSES.iter().find(|(known, _)| *known == &name[..end])?;
-        return Some((Ok(class.1), end + 4));
+        return Some((Member::Class(class.1), end + 4));
     }
     let byte = |rest: &[u8]| match rest {
         [b'\\', byte, ..] => Some((*byte, 2)),
@@ -56,9 +66,9 @@ fn member(rest: &[u8]) -> Option<(Result<fn(&u8) -> bool, (u8, u8)>, usize)> {
     match &rest[used..] {
         [b'-', high @ ..] if high.first().is_some_and(|byte| *byte != b']') => {
             let (high, more) = byte(high)?;
-            Some((Err((low, high)), used + 1 + more))
+            Some((Member::Range(low, high), used + 1 + more))
         }
-        _ => Some((Err((low, low)), used)),
+        _ => Some((Member::Range(low, low), used)),
     }
 }
 
@@ -81,9 +91,9 @@ fn bracket(mut inner: &[u8], byte: u8) -> Option<bool> {
     let mut found = false;
     while let Some((what, used)) = member(inner) {
         found |= match what {
-            Ok(class) => class(&byte),
-            Err((low, high)) if low > high => return None,
-            Err((low, high)) => (low..=high).contains(&byte),
+            Member::Class(class) => class(&byte),
+            Member::Range(low, high) if low > high => return None,
+            Member::Range(low, high) => (low..=high).contains(&byte),
         };
         inner = &inner[used..];
     }

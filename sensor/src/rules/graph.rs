@@ -299,9 +299,9 @@ mod tests {
         assert_eq!(graph.join(&[a, not], false), TRUE);
         assert_eq!(graph.not(not), a);
         // Several answers: both can hold.
-        let [x, y] = [(3, 4), (4, 5)].map(|(from, to)| graph.member(1, Answers::range(from, to)));
-        assert_ne!(graph.join(&[x, y], true), FALSE);
-        assert_eq!(graph.join(&[x, y], false), graph.member(1, Answers::range(3, 5)));
+        let [three, four] = [(3, 4), (4, 5)].map(|(from, to)| graph.member(1, Answers::range(from, to)));
+        assert_ne!(graph.join(&[three, four], true), FALSE);
+        assert_eq!(graph.join(&[three, four], false), graph.member(1, Answers::range(3, 5)));
     }
 
     #[test]

@@ -98,7 +98,9 @@ impl Plans {
         {
             let (mut guarded, others): (Vec<Rule>, Vec<Rule>) =
                 rest.into_iter().partition(|rule| rule.open.contains(&guard));
-            guarded.iter_mut().for_each(|rule| rule.open.retain(|node| *node != guard));
+            for rule in &mut guarded {
+                rule.open.retain(|node| *node != guard);
+            }
             inner.push((guard, guarded));
             rest = others;
         }
@@ -213,10 +215,10 @@ fn choose(rules: &[Rule], graph: &Graph, lookups: &[Lookup]) -> Vec<Option<Needs
     }
     for changes in interest.values_mut() {
         let mut sum = 0;
-        changes.iter_mut().for_each(|change| {
+        for change in changes {
             sum += *change;
             *change = sum;
-        });
+        }
     }
     let price = |needs: &Needs| -> f32 {
         let of = |(lookup, answers): &(u32, Answers)| {
@@ -280,7 +282,9 @@ impl Index {
         }
         stand.sort_unstable();
         let mut starts = vec![0; nodes as usize + 1];
-        stand.iter().for_each(|(node, _)| starts[*node as usize + 1] += 1);
+        for (node, _) in &stand {
+            starts[*node as usize + 1] += 1;
+        }
         for node in 0..nodes as usize {
             starts[node + 1] += starts[node];
         }

@@ -403,7 +403,7 @@ fn sides(cond: &Cond) -> Option<(&Compute, Option<&Compute>)> {
 fn computed(value: &Computed<'_>) -> Json {
     match value {
         Computed::List(items) => items.iter().map(|item| output::value(super::Value::Str(item))).collect(),
-        one => one.value().map_or(Json::Null, output::value),
+        Computed::One(value) => output::value(*value),
     }
 }
 

@@ -54,7 +54,8 @@ impl Values {
         let slot = &mut self.kept[field as usize];
         if slot.stamp != stamp {
             let keep = |bytes: &[u8]| (bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64);
-            let halves = |n: u128| ((n >> 64) as u64, (n & u128::from(u64::MAX)) as u64);
+            #[expect(clippy::cast_possible_truncation, reason = "the lower half goes by itself")]
+            let halves = |n: u128| ((n >> 64) as u64, n as u64);
             let (kind, words) = match &extract() {
                 None => (Kind::Missing, (0, 0)),
                 Some(Value::Str(bytes)) => (Kind::Str, keep(bytes)),

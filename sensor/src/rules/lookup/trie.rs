@@ -32,7 +32,9 @@ impl Trie {
     pub fn new(texts: impl Iterator<Item = (Box<[u8]>, bool)>, backwards: bool) -> Self {
         let mut texts: Vec<(Box<[u8]>, bool)> = texts.collect();
         if backwards {
-            texts.iter_mut().for_each(|(text, _)| text.reverse());
+            for (text, _) in &mut texts {
+                text.reverse();
+            }
         }
         // In order, so that a text stands before those that begin with it; prefixes first among equals.
         texts.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));

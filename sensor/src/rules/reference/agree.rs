@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -95,7 +96,7 @@ fn same(
             for (name, condition) in
                 rules.iter().filter(|(name, _)| got.contains(name) != expected.contains(name))
             {
-                said += &format!("\n{name}: {condition}");
+                write!(said, "\n{name}: {condition}").unwrap();
             }
             Err(TestCaseError::fail(said))
         };

@@ -1,5 +1,7 @@
 //! Definitions, appends, overrides and exceptions put together as the language says, by plain text.
 
+use std::fmt::Write as _;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -89,7 +91,7 @@ fn exception() -> BoxedStrategy<Exception> {
                     row.zip(&comps)
                         .map(|(value, comp)| {
                             if takes_list(comp) {
-                                value.into_iter().filter(|v| !v.contains(" ")).chain(["a"]).collect()
+                                value.into_iter().filter(|v| !v.contains(' ')).chain(["a"]).collect()
                             } else {
                                 vec!["a"]
                             }
@@ -176,9 +178,10 @@ impl Exception {
         let mut yaml = format!("{{name: {}", self.name);
         if !values_only {
             if self.single {
-                yaml += &format!(", fields: {}, comps: {}", quoted(self.fields[0]), quoted(self.comps[0]));
+                write!(yaml, ", fields: {}, comps: {}", quoted(self.fields[0]), quoted(self.comps[0]))
+                    .unwrap();
             } else {
-                yaml += &format!(", fields: {}, comps: {}", list(&self.fields), list(&self.comps));
+                write!(yaml, ", fields: {}, comps: {}", list(&self.fields), list(&self.comps)).unwrap();
             }
         }
         let cell = |cell: &Vec<&str>| if cell.len() == 1 { quoted(cell[0]) } else { list(cell) };
@@ -229,7 +232,7 @@ fn put_list(text: &str, name: &str, items: &[String]) -> String {
             rest = rest[name.len()..].trim_start_matches(blank);
             out.truncate(out.trim_end_matches(blank).len());
             if !items.is_empty() {
-                out += &format!(" {} ", items.join(", "));
+                write!(out, " {} ", items.join(", ")).unwrap();
                 continue;
             }
             if out.ends_with(',') {
@@ -264,8 +267,8 @@ impl State {
                     return;
                 }
                 let joined: Vec<String> = items.iter().map(|item| quoted(item)).collect();
-                self.file +=
-                    &format!("- list: {name}\n  items: [{}]\n{}", joined.join(", "), way("items", *how));
+                write!(self.file, "- list: {name}\n  items: [{}]\n{}", joined.join(", "), way("items", *how))
+                    .unwrap();
                 let items = items.iter().map(|item| (*item).to_owned());
                 match known {
                     Some((_, old, visible, _)) => {
@@ -285,8 +288,13 @@ impl State {
                 if adds && known.is_none() {
                     return;
                 }
-                self.file +=
-                    &format!("- macro: {name}\n  condition: {}\n{}", quoted(text), way("condition", *how));
+                write!(
+                    self.file,
+                    "- macro: {name}\n  condition: {}\n{}",
+                    quoted(text),
+                    way("condition", *how)
+                )
+                .unwrap();
                 match known {
                     Some((_, old)) if adds => *old = format!("{old} {text}"),
                     Some((_, old)) => old.clone_from(text),
@@ -301,10 +309,12 @@ impl State {
                         unique.push(exception.clone());
                     }
                 }
-                self.file += &format!(
-                    "- rule: {name}\n  desc: d\n  output: o\n  priority: INFO\n  condition: {}\n",
+                writeln!(
+                    self.file,
+                    "- rule: {name}\n  desc: d\n  output: o\n  priority: INFO\n  condition: {}",
                     quoted(text)
-                );
+                )
+                .unwrap();
                 self.exceptions(&unique, &[]);
                 match self.rules.iter_mut().find(|(other, ..)| *other == name) {
                     Some(known) => (known.1, known.2) = (text.clone(), unique),
@@ -312,7 +322,7 @@ impl State {
                 }
             }
             Item::Change(n, text, exceptions, how) => {
-                self.change(&format!("rule{n}"), text.as_deref(), exceptions, *how)
+                self.change(&format!("rule{n}"), text.as_deref(), exceptions, *how);
             }
         }
     }
@@ -324,7 +334,7 @@ impl State {
         self.file += "  exceptions:\n";
         for exception in exceptions {
             let values_only = known.iter().any(|other| other.name == exception.name);
-            self.file += &format!("  - {}\n", exception.yaml(values_only));
+            writeln!(self.file, "  - {}", exception.yaml(values_only)).unwrap();
         }
     }
 
@@ -351,9 +361,9 @@ impl State {
         if text.is_none() && exceptions.is_empty() {
             return;
         }
-        self.file += &format!("- rule: {name}\n");
+        writeln!(self.file, "- rule: {name}").unwrap();
         if let Some(text) = text {
-            self.file += &format!("  condition: {}\n", quoted(text));
+            writeln!(self.file, "  condition: {}", quoted(text)).unwrap();
         }
         let known = if how == How::Replace { Vec::new() } else { self.rules[at].2.clone() };
         self.exceptions(&exceptions, &known);
@@ -363,7 +373,7 @@ impl State {
             let word = if how == How::Add { "append" } else { "replace" };
             let keys = [text.map(|_| "condition"), (!exceptions.is_empty()).then_some("exceptions")];
             let keys: Vec<String> = keys.into_iter().flatten().map(|key| format!("{key}: {word}")).collect();
-            self.file += &format!("  override: {{{}}}\n", keys.join(", "));
+            writeln!(self.file, "  override: {{{}}}", keys.join(", ")).unwrap();
         }
         let rule = &mut self.rules[at];
         if let Some(text) = text {
@@ -446,7 +456,9 @@ fn definitions_come_together_as_the_reference_says() {
         for n in 0..2 {
             state.item(&Item::Macro(n, "proc.name = m".to_owned(), How::Define));
         }
-        items.iter().for_each(|item| state.item(item));
+        for item in &items {
+            state.item(item);
+        }
         let loaded = super::agree::loaded(&state.file, Matching::All);
         match (state.effective(), loaded) {
             (Ok(expected), Ok(set)) => {

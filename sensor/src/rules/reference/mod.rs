@@ -84,8 +84,20 @@ pub fn holds<E: Event>(expr: &Expr, event: &E) -> bool {
 /// Puts the truths of the leaves together. Every leaf is asked, in order.
 pub fn decide(expr: &Expr, leaf: &mut dyn FnMut(&Check) -> bool) -> bool {
     match expr {
-        Expr::And(items) => items.iter().fold(true, |all, item| decide(item, leaf) && all),
-        Expr::Or(items) => items.iter().fold(false, |any, item| decide(item, leaf) || any),
+        Expr::And(items) => {
+            let mut all = true;
+            for item in items {
+                all &= decide(item, leaf);
+            }
+            all
+        }
+        Expr::Or(items) => {
+            let mut any = false;
+            for item in items {
+                any |= decide(item, leaf);
+            }
+            any
+        }
         Expr::Not(inner) => !decide(inner, leaf),
         Expr::Check(check) => leaf(check),
         Expr::Macro(name, _) => panic!("the macro {name} was not put in"),
@@ -181,9 +193,8 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
         Got::One(value) => passes(&value),
         // "Is not" of either end: neither is.
         Got::Some(values) if either_end && check.op == Op::Ne => values.iter().all(passes),
-        Got::Some(values) => values.iter().any(passes),
         Got::List(values) if check.op == Op::In => !values.is_empty() && values.iter().all(passes),
-        Got::List(values) => values.iter().any(passes),
+        Got::Some(values) | Got::List(values) => values.iter().any(passes),
     }
 }
 
@@ -288,7 +299,7 @@ fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
             let found = text::getopt(&list(0)?, &bytes(1)?);
             if let Some(selector) = &transform.selector {
                 let wanted = selector.as_bytes()[0];
-                let last = found.iter().filter(|(letter, _)| *letter == wanted).next_back()?;
+                let last = found.iter().rfind(|(letter, _)| *letter == wanted)?;
                 return one(last.1.clone().unwrap_or_else(|| vec![wanted]));
             }
             let mut all = Vec::new();

@@ -1,6 +1,6 @@
 //! Random rules and events from small pools, so that rules do fire and parts of conditions do coincide.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use proptest::collection::vec;
@@ -537,16 +537,18 @@ impl Definitions {
         let mut file = String::new();
         for (name, items) in &self.lists {
             let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
-            file += &format!("- list: {name}\n  items: [{}]\n", items.join(", "));
+            writeln!(file, "- list: {name}\n  items: [{}]", items.join(", ")).unwrap();
         }
         for (name, condition) in &self.macros {
-            file += &format!("- macro: {name}\n  condition: {}\n", quoted(&condition.to_string()));
+            writeln!(file, "- macro: {name}\n  condition: {}", quoted(&condition.to_string())).unwrap();
         }
         for (name, condition) in &self.rules {
             let condition = quoted(&condition.to_string());
-            file += &format!(
-                "- rule: {name}\n  desc: d\n  output: o\n  priority: INFO\n  condition: {condition}\n"
-            );
+            writeln!(
+                file,
+                "- rule: {name}\n  desc: d\n  output: o\n  priority: INFO\n  condition: {condition}"
+            )
+            .unwrap();
         }
         file
     }

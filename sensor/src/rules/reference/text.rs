@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use super::super::ast::Op;
 
 pub fn lower(byte: u8) -> u8 {
-    if (b'A'..=b'Z').contains(&byte) { byte + 32 } else { byte }
+    if byte.is_ascii_uppercase() { byte + 32 } else { byte }
 }
 
 pub fn upper(byte: u8) -> u8 {
-    if (b'a'..=b'z').contains(&byte) { byte - 32 } else { byte }
+    if byte.is_ascii_lowercase() { byte - 32 } else { byte }
 }
 
 /// One comparison of two byte strings.
@@ -53,8 +53,7 @@ fn hex(digits: &[u8]) -> Vec<u8> {
 pub fn number(text: &[u8]) -> Option<i128> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
+        [b'+', rest @ ..] | rest => (false, rest),
     };
     if digits.is_empty() {
         return None;
@@ -94,8 +93,11 @@ pub fn fnmatch(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     }
 }
 
+/// First and last byte of each range of a bracket expression.
+type Ranges = Vec<(u8, u8)>;
+
 /// A bracket expression after its `[`: ranges, whether it is negated, what comes after it. `None` when it is not closed.
-fn brackets(mut rest: &[u8]) -> Option<(Vec<(u8, u8)>, bool, &[u8])> {
+fn brackets(mut rest: &[u8]) -> Option<(Ranges, bool, &[u8])> {
     let negated = matches!(rest.first(), Some(b'!' | b'^'));
     if negated {
         rest = &rest[1..];
