@@ -15,6 +15,9 @@ use super::super::{matcher, services};
 use super::formula::{Leaf, Node, Part, Types, all_types};
 use super::values;
 
+/// Comparisons of one field that are held against each other, at most; more come from generated rules.
+const MOST: usize = 128;
+
 /// How often open alternatives are looked through again after one was settled.
 const ROUNDS: usize = 16;
 /// Alternatives that are looked at in one question; beyond it nothing is claimed.
@@ -194,7 +197,9 @@ impl<'p> Facts<'p> {
         }
         let all = self.fields.entry(field.clone()).or_default();
         all.push((Arc::clone(leaf), holds));
-        self.conflict = field_conflict(field, all, false);
+        if all.len() <= MOST {
+            self.conflict = field_conflict(field, all, false);
+        }
     }
 }
 
