@@ -317,7 +317,7 @@ pub fn hostile(time: i64) -> Alert {
     });
     let context = json!({"process": {"pid": 66, "name": ATTACK, "cmdline": long, "user": bidi},
         "ancestors": [{"name": bidi, "cmdline": ATTACK, "pid": "x"}, 7, null], "event": {"type": "execve", "args": {ATTACK: bidi}},
-        "condition": {"kind": "and", "holds": true, "from": [{"kind": "macro", "name": ATTACK, "place": {"file": bidi, "line": 1, "column": 1}}],
+        "condition": {"kind": "and", "holds": true, "from": [{"kind": "macro", "name": ATTACK, "place": format!("{bidi}:1:1")}],
             "parts": [{"kind": "leaf", "text": format!("proc.name = {ATTACK}{bidi}"), "truth": "true", "actual": [
                 {"field": "proc.name", "value": ATTACK}, {"field": bidi, "value": [bidi, ATTACK, long]}], "place": null}]}});
     let output = format!("{}: Critical Hostile {ATTACK} {bidi} | x={long}", &utc(time)[11..29]);

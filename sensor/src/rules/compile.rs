@@ -13,7 +13,7 @@ use super::event::EventType;
 use super::event_types;
 use super::families::{self, Families, Formula};
 use super::fields::FieldRef;
-use super::graph::{FALSE, Graph, NodeId, Part};
+use super::graph::{FALSE, Graph, NodeId, Part, TRUE};
 use super::lookup::Lookup;
 use super::plan::{Group, Plans};
 
@@ -379,6 +379,9 @@ impl Writer {
         for node in plans.conjuncts.iter().chain(plans.groups.iter().map(|group| &group.guard)) {
             uses[*node as usize] += 1;
         }
+        // The constants keep their numbers: a group's guard is compared with them.
+        uses[FALSE as usize] += 1;
+        uses[TRUE as usize] += 1;
         for node in (0..count).rev() {
             if uses[node] > 0 {
                 for child in self.graph.children(number(node)) {

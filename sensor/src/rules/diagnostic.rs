@@ -457,7 +457,7 @@ impl FileReport {
         serde_json::json!({
             "name": self.name,
             "successful": self.is_ok(),
-            "schema_valid": self.schema.as_str(),
+            "schema_valid": self.schema.as_str() == "ok",
             "schema_warnings": self.schema.warnings(),
             "errors": self.errors.iter().map(Diagnostic::json).collect::<Vec<_>>(),
             "warnings": self.warnings.iter().map(Diagnostic::json).collect::<Vec<_>>(),
@@ -503,7 +503,7 @@ mod tests {
             serde_json::json!({
                 "name": "f.yaml",
                 "successful": false,
-                "schema_valid": "failed",
+                "schema_valid": false,
                 "schema_warnings": ["line 4: [0].priority is none of EMERGENCY, ALERT, CRITICAL, ERROR, WARNING, NOTICE, \
                                      INFO, INFORMATIONAL, DEBUG"],
                 "errors": [{

@@ -146,7 +146,8 @@ fn value(file: File<'_>, node: &Node, key: &str, depth: usize) -> Result<Value, 
 
 /// The exceptions of a definition. Without `known`, those of an unknown source, fields are not looked at.
 pub fn define(written: Vec<Written>, known: bool) -> Result<Vec<Exception>, Complaint> {
-    let fields = "Rule exception item must have fields property with a list of fields";
+    // Falco says the one or the other, depending on its version.
+    let fields = "Item has no mapping for key 'fields': Rule exception item must have fields property with a list of fields";
     written.into_iter().map(|exception| exception.complete(fields, known)).collect()
 }
 

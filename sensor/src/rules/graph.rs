@@ -113,7 +113,7 @@ impl Graph {
     /// the rest, likely and cheap deciders first.
     pub fn join(&mut self, items: &[NodeId], and: bool) -> NodeId {
         let (neutral, deciding) = if and { (TRUE, FALSE) } else { (FALSE, TRUE) };
-        let mut sets: Vec<(u32, Answers)> = Vec::new();
+        let mut sets: Vec<(u32, Vec<Answers>)> = Vec::new();
         let mut parts: Vec<NodeId> = Vec::new();
         let mut todo: Vec<NodeId> = items.iter().rev().copied().collect();
         self.mark += 1;
@@ -129,9 +129,8 @@ impl Graph {
                 Part::Or(inner) if !and => todo.extend(inner.iter().rev()),
                 Part::Member(lookup, answers) if !(and && self.lookups[*lookup as usize].several) => {
                     match sets.iter_mut().find(|(of, _)| of == lookup) {
-                        Some((_, set)) if and => *set = set.intersection(answers),
-                        Some((_, set)) => *set = set.union(answers),
-                        None => sets.push((*lookup, answers.clone())),
+                        Some((_, set)) => set.push(answers.clone()),
+                        None => sets.push((*lookup, vec![answers.clone()])),
                     }
                 }
                 Part::Not(inner) => match (self.split(*inner, and), item) {
@@ -147,6 +146,7 @@ impl Graph {
             }
         }
         for (lookup, set) in sets {
+            let set = if and { Answers::in_all(&set) } else { Answers::in_any(&set) };
             let member = self.member(lookup, set);
             if member == deciding {
                 return deciding;

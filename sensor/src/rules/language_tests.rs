@@ -599,7 +599,7 @@ fn errors_carry_falcos_codes_and_words() {
         (
             &format!("{head}  exceptions: [{{name: e}}]\n"),
             "LOAD_ERR_YAML_VALIDATE",
-            "Rule exception item must have fields property with a list of fields",
+            "Item has no mapping for key 'fields': Rule exception item must have fields property with a list of fields",
         ),
         (
             &format!("{head}  exceptions: [{{name: e, fields: [proc.name], comps: [in, in]}}]\n"),

@@ -106,14 +106,17 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
 /// Warns about a literal that looks as if a field or a transformer was meant.
 fn hint(value: &Literal, findings: &mut Findings) {
     let Ok(text) = std::str::from_utf8(&value.bytes) else { return };
-    let message = if FieldRef::parse(text).is_ok() {
+    let name = text.trim();
+    let message = if FieldRef::parse(name).is_ok() {
         format!(
-            "'{text}' may be a valid field misused as a string value; write val({text}) to compare with it"
+            "'{text}' may be a valid field misused as a const string value; write val({name}) to compare with it"
         )
     } else if Function::ALL.iter().any(|f| {
-        text.strip_prefix(f.as_str()).is_some_and(|rest| rest.starts_with('(') && rest.ends_with(')'))
+        name.strip_prefix(f.as_str()).is_some_and(|rest| rest.starts_with('(') && rest.ends_with(')'))
     }) {
-        format!("'{text}' may be a valid transformer misused as a string value; write it without quotes")
+        format!(
+            "'{text}' may be a valid field transformer misused as a const string value; write it without quotes"
+        )
     } else {
         return;
     };

@@ -272,7 +272,8 @@ impl Parser<'_> {
     fn argument(&mut self) -> Parsed<String> {
         let open = self.at;
         self.at += 1;
-        let arg = if matches!(self.peek(), Some(b'"' | b'\'')) {
+        let quoted = matches!(self.peek(), Some(b'"' | b'\''));
+        let arg = if quoted {
             let bytes = self.quoted()?;
             String::from_utf8(bytes).map_err(|_| self.complain("the argument is not UTF-8"))?
         } else {
@@ -282,9 +283,10 @@ impl Parser<'_> {
             self.at += len;
             self.text.as_str()[start..self.at].to_owned()
         };
-        if arg.is_empty() || !self.take("]") {
+        let absent = arg.is_empty() && !quoted;
+        if absent || !self.take("]") {
             let at = self.text.origin(open);
-            let message = if arg.is_empty() { "expected an argument in '[]'" } else { "expected ']'" };
+            let message = if absent { "expected an argument in '[]'" } else { "expected ']'" };
             return Err(Complaint::new(Code::CompileCondition, at, message));
         }
         Ok(arg)
@@ -572,11 +574,8 @@ impl Parser<'_> {
                 Some(b't') => bytes.push(b'\t'),
                 Some(c @ (b'\\' | b'/')) => bytes.push(c),
                 Some(c) if c == quote => bytes.push(c),
-                // Kept for rules older than escapes.
-                Some(b' ') => {
-                    bytes.push(b'\\');
-                    at -= 1;
-                }
+                // Kept for rules older than escapes; the blank goes with it.
+                Some(b' ') => bytes.push(b'\\'),
                 Some(b'x') => {
                     let digits = body.get(at..at + 2).and_then(|hex| std::str::from_utf8(hex).ok());
                     let digits = digits.filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));

@@ -47,7 +47,7 @@ fn what_the_grammar_accepts() {
         ("getopt(proc.args, \"ab:\")[b] = c", "getopt(proc.args, \"ab:\")[b] = c"),
         ("val exists", "-"),
         ("evt.arg[0] pmatch (/etc, '/a b')", "evt.arg[0] pmatch (/etc, \"/a b\")"),
-        ("proc.args contains \"\\ \"", "proc.args contains \"\\x5c \""),
+        ("proc.args contains \"\\ \"", "proc.args contains \\"),
         ("proc.args = '\\x41\\n\\''", "proc.args = \"A\\n'\""),
     ] {
         let parsed = parse(text);

@@ -17,12 +17,25 @@ use super::fields::FieldRef;
 use super::load::{Rule, RuleSet, Source};
 use super::text::Origin;
 
-/// A place in a rules file; line and column are counted from 1, columns in characters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A place in a rules file; line and column are counted from 1, columns in characters. In JSON it is `file:line:column`, for
+/// an alert holds many.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub file: String,
     pub line: usize,
     pub column: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Where a part of a condition comes from when it does not stand in the rule's own condition.

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use serde_json::{Value as Json, json};
 
 use super::alert_event;
-use super::paint::{Ink, Paint, names, place, say};
+use super::paint::{Ink, Paint, names, say};
 use super::which::Which;
 use crate::cli::exit::{Class, Failure};
 use crate::rules::cases::{self, CaseEvent};
@@ -161,7 +161,7 @@ impl Report<'_> {
         match (self.trace.near_miss(), self.distance) {
             _ if self.trace.fires => {}
             (Some(leaf), _) => {
-                let at = leaf.place.as_ref().map(|at| format!(" ({})", place(at))).unwrap_or_default();
+                let at = leaf.place.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
                 let _ = writeln!(out, "only `{}`{at} keeps it from firing", leaf.text);
             }
             (None, u32::MAX) => {
@@ -202,7 +202,7 @@ impl Report<'_> {
 
     fn leaf(&self, leaf: &Leaf, depth: usize, from: &str, paint: Paint, out: &mut String) {
         let indent = "  ".repeat(depth);
-        let at = leaf.place.as_ref().map(place).unwrap_or_default();
+        let at = leaf.place.as_ref().map(ToString::to_string).unwrap_or_default();
         let text = format!("{indent}{}", leaf.text);
         let _ = writeln!(out, "{} {text:<60}  {}{from}", mark(leaf.truth, paint), paint.ink(Ink::Dim, &at));
         for actual in &leaf.actual {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use crate::rules::tree::{ListUse, NameKind, Named, Place};
+use crate::rules::tree::{ListUse, NameKind, Named};
 
 /// Whether to colour.
 #[derive(Clone, Copy)]
@@ -51,11 +51,6 @@ pub fn say(text: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
-}
-
-/// `file:line:column`.
-pub fn place(place: &Place) -> String {
-    format!("{}:{}:{}", place.file, place.line, place.column)
 }
 
 /// ` (macro opened, file:line)` for each name of a part.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::paint::{Ink, Paint, list, names, place, say, wrap};
+use super::paint::{Ink, Paint, list, names, say, wrap};
 use super::which::Which;
 use crate::cli::exit::{Class, Failure};
 use crate::rules::describe::Filtered;
@@ -135,7 +135,7 @@ fn brief(tree: &Tree) -> String {
         match &tree.node {
             Node::And(parts) | Node::Or(parts) => parts.iter().find_map(first),
             Node::Not(inner) => first(inner),
-            Node::Leaf(leaf) => leaf.place.as_ref().map(place),
+            Node::Leaf(leaf) => leaf.place.as_ref().map(ToString::to_string),
         }
     }
     let at = first(tree).map(|at| format!(" ({at})")).unwrap_or_default();
@@ -162,7 +162,7 @@ fn tree(part: &Tree, depth: usize, paint: Paint, out: &mut String) {
         Node::Or(parts) => group("or", &parts.iter().collect::<Vec<_>>()),
         Node::Not(inner) => group("not", &[inner]),
         Node::Leaf(leaf) => {
-            let at = leaf.place.as_ref().map(place).unwrap_or_default();
+            let at = leaf.place.as_ref().map(ToString::to_string).unwrap_or_default();
             let text = format!("{indent}{}", leaf.text);
             let _ = writeln!(out, "{text:<60}  {}{from}", paint.ink(Ink::Dim, &at));
             for used in &leaf.lists {

@@ -38,8 +38,15 @@ impl Answers {
         self.0 == [(0, count)]
     }
 
-    pub fn union(&self, other: &Self) -> Self {
-        Self::new(self.0.iter().chain(&other.0).copied().collect())
+    /// The answers that are in one of the sets at least.
+    pub fn in_any(sets: &[Self]) -> Self {
+        Self::new(sets.iter().flat_map(|set| &set.0).copied().collect())
+    }
+
+    /// The answers that are in each of the sets.
+    pub fn in_all(sets: &[Self]) -> Self {
+        let Some((first, others)) = sets.split_first() else { return Self::default() };
+        others.iter().fold(first.clone(), |both, set| both.intersection(set))
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
@@ -108,7 +115,7 @@ mod tests {
         };
         for (a, b) in (0..1024).step_by(7).zip((0..1024).step_by(5)) {
             let (x, y) = (make(a), make(b));
-            assert_eq!(x.union(&y), make(a | b));
+            assert_eq!(Answers::in_any(&[x.clone(), y.clone()]), make(a | b));
             assert_eq!(x.intersection(&y), make(a & b));
             assert_eq!(x.complement(0, 10), make(!a & 1023));
             assert_eq!(x.complement(3, 7), make(!a & 0b111_1000));

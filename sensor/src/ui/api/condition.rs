@@ -104,7 +104,7 @@ fn part(value: &Value, depth: usize) -> Option<ConditionPart> {
     if kind == PartKind::Leaf {
         made.text = text(value, "text")?;
         made.truth = Truth::deserialize(value.get("truth")?).ok()?;
-        made.place = value.get("place").and_then(place);
+        made.place = text(value, "place");
         made.actual = all(value.get("actual"), actual);
         made.lists = all(value.get("lists"), list);
         return Some(made);
@@ -128,17 +128,8 @@ fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().map(str::to_owned)
 }
 
-fn place(value: &Value) -> Option<String> {
-    let number = |key: &str| value.get(key)?.as_u64();
-    Some(format!("{}:{}:{}", value.get("file")?.as_str()?, number("line")?, number("column")?))
-}
-
 fn name(value: &Value) -> Option<PartName> {
-    Some(PartName {
-        kind: text(value, "kind")?,
-        name: text(value, "name")?,
-        place: value.get("place").and_then(place),
-    })
+    Some(PartName { kind: text(value, "kind")?, name: text(value, "name")?, place: text(value, "place") })
 }
 
 fn actual(value: &Value) -> Option<ActualValue> {
