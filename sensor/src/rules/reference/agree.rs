@@ -11,7 +11,8 @@ use proptest::test_runner::{TestError, TestRunner};
 use super::super::ast::{Check, Expr, Op};
 use super::super::options::Matching;
 use super::super::{Options, RuleSet, Scratch, Source, load};
-use super::random::{self, Definitions, Made};
+use super::random::{self, Definitions};
+use super::random_events::{self, Made};
 
 /// How often a leaf of an operator was false, how often true.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ fn rule_sets_fire_as_the_reference_says() {
     let (scratch, seen) = (RefCell::new(Scratch::default()), RefCell::new(Seen::default()));
     let config = random::config(32);
     let enough = config.cases >= 32;
-    let inputs = (random::definitions(80), vec(random::event(), 1..16));
+    let inputs = (random::definitions(80), vec(random_events::event(), 1..16));
     let result = TestRunner::new(config).run(&inputs, |(definitions, events)| {
         // One scratch for all sets, as a sensor keeps it when its rules are replaced.
         let scratch = &mut *scratch.borrow_mut();
@@ -146,7 +147,7 @@ fn rule_sets_fire_as_the_reference_says() {
 #[test]
 fn single_conditions_are_what_the_reference_says() {
     let scratch = RefCell::new(Scratch::default());
-    let inputs = (random::definitions(2), vec(random::event(), 1..6));
+    let inputs = (random::definitions(2), vec(random_events::event(), 1..6));
     let result = TestRunner::new(random::config(256)).run(&inputs, |(definitions, events)| {
         same(&definitions, &events, &mut scratch.borrow_mut(), &mut Seen::default())
     });

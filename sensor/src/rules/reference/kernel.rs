@@ -8,7 +8,8 @@ use super::super::event_types;
 use super::super::fields::{Field, FieldRef};
 use super::super::options::Matching;
 use super::super::prefilter::Need;
-use super::random::{self, Made};
+use super::random;
+use super::random_events::{self, Made};
 
 /// Whether the kernel would let an open through for this alternative.
 fn admits(need: &Need, event: &Made) -> bool {
@@ -35,7 +36,7 @@ fn what_fires_is_admitted_by_the_kernels_filter() {
     let counts = std::cell::RefCell::new([0u64; 2]);
     let config = random::config(200);
     let enough = config.cases >= 200;
-    let inputs = (random::opens(6), proptest::collection::vec(random::open_event(), 1..24));
+    let inputs = (random::opens(6), proptest::collection::vec(random_events::open_event(), 1..24));
     let result = TestRunner::new(config).run(&inputs, |(definitions, events)| {
         let set = super::agree::loaded(&definitions.text(), Matching::All)?;
         let rules = definitions.effective();

@@ -5,12 +5,15 @@
 //! `transform` and `evaluate`: what both get wrong in the same way would not be seen. Common to both are the tree itself,
 //! the registries of fields and event types, and the trait of events; regular expressions are the library's.
 //!
-//! `random` makes rules and events, `text` has the naive string functions, the other files are the tests.
+//! `random` and `random_events` make rules and events out of `pools`, `text` has the naive string functions, the other
+//! files are the tests.
 
 mod agree;
 mod files;
 mod kernel;
+mod pools;
 mod random;
+mod random_events;
 mod roundtrip;
 mod text;
 mod traces;

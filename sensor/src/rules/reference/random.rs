@@ -1,7 +1,6 @@
-//! Random rules and events from small pools, so that rules do fire and parts of conditions do coincide.
+//! Random rules from small pools, so that rules do fire and parts of conditions do coincide.
 
 use std::fmt::{self, Write as _};
-use std::net::IpAddr;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,10 +11,11 @@ use super::super::ast::{
     Argument, Check, Expr, FieldText, Function, Modifier, Op, Operand, Right, Span, Transform,
     Value as Literal,
 };
-use super::super::event::{Event, EventType, Value};
-use super::super::event_types::{self, Kind};
-use super::super::fields::{Field, FieldArg, FieldRef};
 use super::super::text::Origin;
+use super::pools::{
+    ADDRESSES, ANY_TEXTS, BOOLS, GLOBS, NAME_PARTS, NAMES, NETWORKS, NUMBER_FIELDS, NUMBERS, PATH_FIELDS,
+    PATH_PARTS, PATH_PATTERNS, PATHS, PORT_FIELDS, PORTS, REGEXES, TEXTS, TYPES, UNFILLED,
+};
 use super::text;
 
 /// How the tests of this folder run: the same inputs every time, and what once failed first. `PROPTEST_CASES` and
@@ -33,172 +33,6 @@ pub fn config(cases: u32) -> Config {
         ..default
     }
 }
-
-/// Names of processes, users and the like; also what commands consist of.
-const NAMES: &[&[u8]] = &[
-    b"a",
-    b"b",
-    b"ab",
-    b"ba",
-    b"abc",
-    b"ABC",
-    b"sh",
-    b"bash",
-    b"Bash",
-    b"",
-    b"x y",
-    b"a'b\"c",
-    b"5",
-    b"12",
-    b"a\xffb",
-    b"b\xc3\xa4h",
-    b"and",
-    b"oneof",
-    b"[a]",
-    b"YWJj",
-    b"a/b",
-    b"-a",
-    b"-bv",
-    b"--",
-    b"true",
-    b"<NA>",
-    b"l\nn",
-];
-/// Paths, clean and unclean.
-const PATHS: &[&[u8]] = &[
-    b"/",
-    b"/etc",
-    b"/etc/",
-    b"/etc/shadow",
-    b"/etc/ssh/sshd_config",
-    b"/etcetera",
-    b"/root/.ssh/id",
-    b"/root",
-    b"//etc//ssh",
-    b"etc/shadow",
-    b"",
-    b"/a\xffb/c",
-    b"/home/u/.ssh/id_rsa",
-    b"/home/v/.ssh",
-    b"/tmp/a b",
-    b"/tmp/x.sh",
-    b"/[a]/b",
-    b"sh",
-];
-const PATH_PARTS: &[&[u8]] =
-    &[b"/e", b"/etc", b"/etc/s", b"etc", b"shadow", b"/root/", b".sh", b"", b"SSH", b"/", b"b/c", b"\xff"];
-const NAME_PARTS: &[&[u8]] = &[b"a", b"b", b"sh", b"", b"B", b"ash", b"y", b"\xff", b"ABC", b"-"];
-const GLOBS: &[&[u8]] = &[
-    b"*",
-    b"?",
-    b"a*",
-    b"*sh",
-    b"*a*b*",
-    b"[ab]*",
-    b"[!a]*",
-    b"[^b]?",
-    b"[a-c]b",
-    b"/etc/*",
-    b"/home/*/.ssh/*",
-    b"*.s?",
-    b"\\[a]*",
-    b"[]a]*",
-    b"[a",
-    b"b[[:alpha:]]*",
-    b"[[:digit:]]*",
-    b"",
-    b"??",
-    b"*\xff*",
-    b"/*/*",
-    b"[a-]*",
-    b"*[!/]",
-    b"[B]*",
-    b"a[]",
-    b"[\\]a]*",
-];
-const REGEXES: &[&str] = &[
-    "a",
-    "a*b?",
-    "(a|ba)+",
-    ".*sh",
-    "/etc/.*",
-    "[a-c]+",
-    "[^/]*",
-    "/(etc|root)(/.*)?",
-    "",
-    "b.h",
-    ".{2}",
-    "a.b",
-    "[[:alpha:]]+",
-    "x y|5",
-    "-[a-z]v?",
-];
-const PATH_PATTERNS: &[&[u8]] = &[
-    b"/etc",
-    b"/etc/ssh",
-    b"/",
-    b"/home/*/.ssh",
-    b"/e*",
-    b"/root/.ssh/",
-    b"etc",
-    b"/*/s*",
-    b"/etc/shado",
-    b"/tmp/?.sh",
-    b"/et[a-c]",
-    b"//root",
-    b"/a?b",
-    b"sh",
-    b"",
-    b"/home/[uv]",
-];
-const NUMBERS: &[&str] = &["0", "1", "-1", "2", "5", "22", "1000", "34816", "80", "443", "007", "+5"];
-const INTS: &[i64] = &[0, 1, -1, 2, 5, 7, 22, 23, 1000, 34_816];
-const PORTS: &[&str] = &["22", "ssh", "80", "http", "443", "https", "1000", "domain"];
-const ADDRESSES: &[&str] =
-    &["10.0.0.1", "10.1.2.3", "192.168.0.7", "127.0.0.1", "::1", "fe80::1", "2001:db8::5"];
-const NETWORKS: &[&str] = &[
-    "10.0.0.0/8",
-    "10.0.0.0/31",
-    "192.168.0.0/16",
-    "0.0.0.0/0",
-    "127.0.0.1/32",
-    "fe80::/10",
-    "::/0",
-    "2001:db8::/32",
-    "10.128.0.0/9",
-    "::1/128",
-];
-const TEXTS: &[&str] = &[
-    "proc.name",
-    "proc.pname",
-    "proc.exe",
-    "user.name",
-    "container.id",
-    "evt.arg.flags",
-    "evt.arg[1]",
-    "proc.aname[2]",
-    "proc.env[HOME]",
-    "container.label[app]",
-    "container.label[\"b c\"]",
-];
-const PATH_FIELDS: &[&str] =
-    &["fd.name", "fd.name", "fd.directory", "fd.nameraw", "proc.exepath", "evt.arg.name"];
-const ANY_TEXTS: &[&str] = &["proc.aname", "proc.aexepath"];
-const NUMBER_FIELDS: &[&str] = &[
-    "fd.num",
-    "user.uid",
-    "proc.pid",
-    "proc.tty",
-    "evt.rawres",
-    "proc.duration",
-    "proc.apid[1]",
-    "evt.rawarg.res",
-];
-const PORT_FIELDS: &[&str] = &["fd.sport", "fd.cport"];
-const BOOLS: &[&str] = &["evt.is_open_read", "evt.is_open_write", "proc.is_exe_writable", "evt.failed"];
-/// No engine fills these today; comparisons count as false.
-const UNFILLED: &[&str] = &["evt.cpu", "proc.stdin.name", "evt.deltatime"];
-const TYPES: &[&str] = &["open", "openat", "openat2", "creat", "execve", "connect", "container", "procexit"];
 
 fn span() -> Span {
     Span { at: Origin::default(), len: 1 }
@@ -672,142 +506,6 @@ pub fn definitions(most: usize) -> BoxedStrategy<Definitions> {
         .boxed()
 }
 
-/// A value of an event.
-#[derive(Debug, Clone)]
-enum Has {
-    Bytes(Vec<u8>),
-    Int(i64),
-    Uint(u64),
-    Truth(bool),
-    Address(IpAddr),
-}
-
-/// An event made of values.
-#[derive(Clone)]
-pub struct Made {
-    event: EventType,
-    number: u64,
-    values: Vec<(FieldRef, Vec<Has>)>,
-}
-
-impl fmt::Debug for Made {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} number {}", event_types::info(self.event).map_or("?", |info| info.name), self.number)?;
-        for (field, values) in &self.values {
-            for value in values {
-                match value {
-                    Has::Bytes(bytes) => write!(f, ", {field}=\"{}\"", bytes.escape_ascii())?,
-                    other => write!(f, ", {field}={other:?}")?,
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Has {
-    fn value(&self) -> Value<'_> {
-        match self {
-            Self::Bytes(bytes) => Value::Str(bytes),
-            Self::Int(n) => Value::Int(*n),
-            Self::Uint(n) => Value::Uint(*n),
-            Self::Truth(b) => Value::Bool(*b),
-            Self::Address(ip) => Value::Ip(*ip),
-        }
-    }
-}
-
-impl Made {
-    fn values(&self, field: &FieldRef) -> &[Has] {
-        self.values.iter().find(|(known, _)| known == field).map_or(&[], |(_, values)| values)
-    }
-}
-
-impl Event for Made {
-    fn event_type(&self) -> EventType {
-        self.event
-    }
-
-    fn time(&self) -> i64 {
-        0
-    }
-
-    fn get(&self, field: &FieldRef) -> Option<Value<'_>> {
-        let info = event_types::info(self.event).unwrap();
-        let syscall = info.kind == Kind::Syscall;
-        Some(match (field.field, &field.arg) {
-            (Field::EvtType, _) => Value::Str(info.name.as_bytes()),
-            (Field::SyscallType, _) => return syscall.then_some(Value::Str(info.name.as_bytes())),
-            (Field::EvtDir, _) => Value::Str(if syscall { b"<" } else { b">" }),
-            (Field::EvtIsAsync, _) => {
-                Value::Bool(info.name == "container" || info.name == "container_removed")
-            }
-            (Field::EvtSource, _) => Value::Str(b"syscall"),
-            (Field::EvtCount, _) => Value::Uint(1),
-            (Field::EvtNum, _) => Value::Uint(self.number),
-            (Field::EvtTypeIs, FieldArg::Key(name)) => {
-                Value::Uint(u64::from(**name == *info.name.as_bytes()))
-            }
-            _ => self.values(field).first()?.value(),
-        })
-    }
-
-    fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-        self.values(field).iter().any(|value| test(value.value()))
-    }
-}
-
-fn refer(text: &str) -> FieldRef {
-    let written = field(text);
-    FieldRef::resolve(&written.name, written.arg.as_deref()).unwrap()
-}
-
-/// An event of the types and fields that rules ask about.
-pub fn event() -> BoxedStrategy<Made> {
-    let bytes =
-        |pool: &'static [&'static [u8]]| select(pool).prop_map(|bytes| Has::Bytes(bytes.to_vec())).boxed();
-    let number =
-        prop_oneof![select(INTS).prop_map(Has::Int), select(INTS).prop_map(|n| Has::Uint(n.unsigned_abs()))]
-            .boxed();
-    let port = select(&[22u64, 80, 443, 53, 1000, 5][..]).prop_map(Has::Uint).boxed();
-    let truth = any::<bool>().prop_map(Has::Truth).boxed();
-    let address = select(ADDRESSES).prop_map(|ip| Has::Address(ip.parse().unwrap())).boxed();
-    // A value of a type that nobody expects, now and then.
-    let odd = |one: BoxedStrategy<Has>, other: BoxedStrategy<Has>| prop_oneof![60 => one, 1 => other].boxed();
-    let name = odd(bytes(NAMES), number.clone());
-    let path = odd(bytes(PATHS), truth.clone());
-    let number = odd(number, bytes(NAMES));
-    let kinds: Vec<(&[&str], BoxedStrategy<Has>, usize)> = vec![
-        (TEXTS, name.clone(), 1),
-        (&PATH_FIELDS[1..], path.clone(), 1),
-        (&["proc.aname"], name, 3),
-        (&["proc.aexepath"], path, 3),
-        (NUMBER_FIELDS, number.clone(), 1),
-        (&["proc.apid"], number, 3),
-        (PORT_FIELDS, port.clone(), 1),
-        (&["fd.port"], port, 2),
-        (BOOLS, truth, 1),
-        (&["fd.sip", "fd.cip", "fd.snet", "fd.cnet"], address.clone(), 1),
-        (&["fd.ip", "fd.net"], address, 2),
-    ];
-    let mut values = Vec::new();
-    for (fields, one, most) in kinds {
-        for text in fields {
-            let field = refer(text);
-            let some = vec(one.clone(), 1..=most);
-            values.push(
-                proptest::option::weighted(0.85, some)
-                    .prop_map(move |some| (field.clone(), some.unwrap_or_default())),
-            );
-        }
-    }
-    let types: Vec<EventType> =
-        TYPES.iter().chain(&["close"]).map(|name| event_types::by_name(name).unwrap()).collect();
-    (select(types), 1..8u64, values)
-        .prop_map(|(event, number, values)| Made { event, number, values })
-        .boxed()
-}
-
 /// Rules about opens in the shapes that the kernel's filter understands, among others.
 pub fn opens(most: usize) -> BoxedStrategy<Definitions> {
     let paths = texts(&["fd.name", "fd.name", "fd.directory"], true);
@@ -832,34 +530,6 @@ pub fn opens(most: usize) -> BoxedStrategy<Definitions> {
             lists: Vec::new(),
             macros: Vec::new(),
             rules: rules.into_iter().enumerate().map(|(n, rule)| (format!("r{n}"), rule)).collect(),
-        })
-        .boxed()
-}
-
-/// An open as the sensor's own events are: the directory follows from the path.
-pub fn open_event() -> BoxedStrategy<Made> {
-    let clean: Vec<&'static [u8]> = PATHS
-        .iter()
-        .copied()
-        .filter(|path| {
-            path.starts_with(b"/") && !path.starts_with(b"//") && (path.len() == 1 || !path.ends_with(b"/"))
-        })
-        .collect();
-    (event(), select(&TYPES[..4]), select(clean), -1..2i64)
-        .prop_map(|(mut event, name, path, number)| {
-            event.event = event_types::by_name(name).unwrap();
-            let slash = path.iter().rposition(|byte| *byte == b'/').unwrap();
-            let directory = &path[..slash.max(1)];
-            for (field, value) in [
-                ("fd.name", Has::Bytes(path.to_vec())),
-                ("fd.directory", Has::Bytes(directory.to_vec())),
-                ("fd.num", Has::Int(number)),
-            ] {
-                let field = refer(field);
-                event.values.retain(|(known, _)| *known != field);
-                event.values.push((field, vec![value]));
-            }
-            event
         })
         .boxed()
 }

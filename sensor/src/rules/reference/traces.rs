@@ -8,7 +8,7 @@ use proptest::test_runner::TestRunner;
 use super::super::ast::Expr;
 use super::super::options::Matching;
 use super::super::trace::{Leaf, Part};
-use super::random;
+use super::{random, random_events};
 
 /// The leaves in order.
 fn leaves<'p>(part: &'p Part, into: &mut Vec<&'p Leaf>) {
@@ -30,7 +30,7 @@ fn traces_distances_and_near_misses_are_what_the_reference_says() {
     let seen = std::cell::RefCell::new([0u32; 3]);
     let config = random::config(64);
     let enough = config.cases >= 64;
-    let inputs = (random::definitions(8), vec(random::event(), 1..8));
+    let inputs = (random::definitions(8), vec(random_events::event(), 1..8));
     let result = TestRunner::new(config).run(&inputs, |(definitions, events)| {
         let set = super::agree::loaded(&definitions.text(), Matching::All)?;
         let rules = definitions.effective();
