@@ -215,7 +215,7 @@ fn what_does_not_load_changes_nothing_and_is_told() {
 
     // In place, as `echo >>` does.
     let file = place.path.join("rules/r.yaml");
-    fs::write(&file, opened("new").replace("fd.name", "fd.nam")).unwrap();
+    fs::write(&file, opened("new").replace("fd.name startswith", "fd.nam startswith")).unwrap();
     alert(&sensor, RULE, "r.yaml:3:");
     let log = sensor.log().join("\n");
     assert!(log.contains("the old ones stay") && log.contains("LOAD_ERR_COMPILE_CONDITION"), "{log}");
@@ -232,7 +232,7 @@ fn what_does_not_load_changes_nothing_and_is_told() {
     mark(&sensor, "new", &place.file("a3"));
     // Nothing to read is as good as nothing that loads.
     fs::remove_file(&file).unwrap();
-    alert(&sensor, RULE, "no rules file");
+    alert(&sensor, RULE, "there is no .yaml or .yml file");
     mark(&sensor, "new", &place.file("a4"));
     // A second file beside the first.
     fs::write(&file, opened("new")).unwrap();

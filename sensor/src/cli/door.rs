@@ -59,7 +59,7 @@ impl control::Door for Door {
         let (reports, sights) = mpsc::channel(WAITING);
         let watch = Watch { rule: name.to_owned(), reports, more: Arc::default() };
         let more = watch.more.clone();
-        self.orders.watch(watch).map_err(|ended| ended.to_string())?;
+        self.orders.watch(watch).await.map_err(|ended| ended.to_string())?;
         Ok(Watched { sights, more, note, end: Box::new(end) })
     }
 }

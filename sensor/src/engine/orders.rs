@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::oneshot;
+
 use super::judge::Judge;
 use super::sights::Watch;
 use crate::rules::RuleSet;
@@ -19,8 +21,8 @@ pub struct Ended;
 enum Order {
     /// Judge by these rules; the old ones go back, so that they are not taken apart on the event thread.
     Rules(Arc<RuleSet>, Sender<Arc<RuleSet>>),
-    /// Report on a rule.
-    Watch(Watch),
+    /// Report on a rule, from the answer on.
+    Watch(Watch, oneshot::Sender<()>),
 }
 
 /// The requests that wait. Cloned freely.
@@ -47,9 +49,11 @@ impl Orders {
         answer.recv().map_err(|_| Ended)
     }
 
-    /// Watches a rule; nothing is waited for.
-    pub fn watch(&self, watch: Watch) -> Result<(), Ended> {
-        self.give(Order::Watch(watch))
+    /// Watches a rule; whatever happens after the return is reported.
+    pub async fn watch(&self, watch: Watch) -> Result<(), Ended> {
+        let (done, answer) = oneshot::channel();
+        self.give(Order::Watch(watch, done))?;
+        answer.await.map_err(|_| Ended)
     }
 
     fn give(&self, order: Order) -> Result<(), Ended> {
@@ -82,7 +86,11 @@ impl Orders {
                     // Nobody waits any more when the process ends.
                     let _ = done.send(judge.exchange(rules));
                 }
-                Order::Watch(watch) => judge.watch(watch),
+                Order::Watch(watch, done) => {
+                    judge.watch(watch);
+                    // The client may have gone.
+                    let _ = done.send(());
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Somebody watches a rule: events on which it fires, and near misses, where one comparison kept it from firing.
 //!
-//! It costs only while somebody watches, and then at most a second's worth of reports each second: what is beyond is counted.
+//! It costs only while somebody watches, and then at most so many reports each second of either kind: what is beyond is counted. A
+//! flood of near misses takes no match's place.
 //! Reports that nobody takes in time are counted, too; the event thread waits for nobody.
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::alert::json::utc;
 use crate::rules::trace::Leaf;
 use crate::rules::{EventType, Rule, RuleSet};
 
-/// Reports of one watch in a second.
+/// Matches that one watch reports in a second, and near misses.
 const PER_SECOND: u32 = 50;
 const SECOND: i64 = 1_000_000_000;
 
@@ -59,13 +60,13 @@ pub(super) struct Watching {
     watch: Watch,
     /// Number of the rule in the set, and the event types on which it can fire.
     rule: Option<(usize, Vec<EventType>)>,
-    /// The second in which reports were sent, and how many.
-    sent: (i64, u32),
+    /// The second in which reports were sent, and how many of matches and of near misses.
+    sent: (i64, [u32; 2]),
 }
 
 impl Watching {
     pub fn new(watch: Watch, rules: &RuleSet) -> Self {
-        let mut watching = Self { watch, rule: None, sent: (0, 0) };
+        let mut watching = Self { watch, rule: None, sent: (0, [0; 2]) };
         watching.find(rules);
         watching
     }
@@ -95,15 +96,17 @@ impl Watching {
             return;
         }
         let Some(rule) = rules.rules().get(*at) else { return };
-        if rules.distance(rule, event) > 1 {
+        let distance = rules.distance(rule, event);
+        if distance > 1 {
             return;
         }
         let second = event.time / SECOND;
         if second != self.sent.0 {
-            self.sent = (second, 0);
+            self.sent = (second, [0; 2]);
         }
-        self.sent.1 += 1;
-        if self.sent.1 > PER_SECOND {
+        let sent = &mut self.sent.1[usize::from(distance == 1)];
+        *sent += 1;
+        if *sent > PER_SECOND {
             self.watch.more.fetch_add(1, Ordering::Relaxed);
             return;
         }
