@@ -2,7 +2,7 @@
 
 use super::ast::{Modifier, Op, Operand};
 use super::diagnostic::{Code, Complaint};
-use super::fields::{FieldError, FieldRef};
+use super::fields::FieldRef;
 use super::parse;
 use super::reader::File;
 use super::suggest;
@@ -229,7 +229,7 @@ fn plain(comp: &Text) -> Text {
 
 fn check_field(text: &Text) -> Result<(), Complaint> {
     let name = text.as_str();
-    let unsupported = |suggestion: Option<&'static str>| {
+    let unsupported = |suggestion: Option<String>| {
         let message = format!("'{name}' is not a supported filter field");
         Complaint::new(Code::Validate, text.origin(0), message).spanning(name.len()).suggesting(suggestion)
     };
@@ -237,8 +237,7 @@ fn check_field(text: &Text) -> Result<(), Complaint> {
         Ok(Operand::Transform(_)) => Ok(()),
         Ok(Operand::Field(field)) => match FieldRef::resolve(&field.name, field.arg.as_deref()) {
             Ok(_) => Ok(()),
-            Err(FieldError::Unknown { suggestion, .. }) => Err(unsupported(suggestion)),
-            Err(_) => Err(unsupported(None)),
+            Err(error) => Err(unsupported(error.suggestion())),
         },
         Err(_) => Err(unsupported(None)),
     }

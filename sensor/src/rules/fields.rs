@@ -612,7 +612,7 @@ impl From<Field> for FieldRef {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
     #[error("nonexistent field {name}")]
-    Unknown { name: String, suggestion: Option<&'static str> },
+    Unknown { name: String },
     #[error("field {name} needs an argument")]
     MissingArgument { name: &'static str },
     #[error("field {name} takes no argument")]
@@ -628,10 +628,13 @@ pub enum FieldError {
 }
 
 impl FieldError {
-    /// What was probably meant.
+    /// What was probably meant. Looked for when it is asked: most texts that are tried are not meant as fields.
     pub fn suggestion(&self) -> Option<String> {
         match self {
-            Self::Unknown { suggestion, .. } => suggestion.map(str::to_owned),
+            Self::Unknown { name } if name.starts_with("evt.abspath.") => Some("evt.abspath".to_owned()),
+            Self::Unknown { name } => {
+                suggest::nearest(name, FIELDS.iter().map(|info| info.name)).map(str::to_owned)
+            }
             Self::UnknownParameter { field, name } => {
                 params::suggest(name).map(|nearest| format!("{field}.{nearest}"))
             }
@@ -720,8 +723,7 @@ impl FieldRef {
                 };
             }
         }
-        let suggestion = suggest::nearest(name, FIELDS.iter().map(|info| info.name));
-        Err(FieldError::Unknown { name: name.to_owned(), suggestion })
+        Err(FieldError::Unknown { name: name.to_owned() })
     }
 
     fn with_argument(info: &'static FieldInfo, arg: Option<&str>, dotted: bool) -> Result<Self, FieldError> {
@@ -753,7 +755,7 @@ impl FieldRef {
                 Err(FieldError::UnknownParameter { field: name, name: arg.to_owned() })
             }
             Field::EvtAbspath if !matches!(arg, "src" | "dst") => {
-                Err(FieldError::Unknown { name: format!("{name}.{arg}"), suggestion: Some("evt.abspath") })
+                Err(FieldError::Unknown { name: format!("{name}.{arg}") })
             }
             field => Ok(Self { field, arg: FieldArg::Key(arg.as_bytes().into()) }),
         }
@@ -826,10 +828,10 @@ mod tests {
     #[test]
     fn what_is_no_field_is_named_with_the_nearest_one() {
         let unknown = |text: &str| match FieldRef::parse(text) {
-            Err(FieldError::Unknown { suggestion, .. }) => suggestion,
+            Err(error @ FieldError::Unknown { .. }) => error.suggestion(),
             other => panic!("{text}: {other:?}"),
         };
-        assert_eq!(unknown("proc.nane"), Some("proc.name"));
+        assert_eq!(unknown("proc.nane").as_deref(), Some("proc.name"));
         assert_eq!(unknown("container.label.app"), None);
         assert_eq!(FieldRef::parse("evt.arg"), Err(FieldError::MissingArgument { name: "evt.arg" }));
         assert_eq!(

@@ -93,7 +93,7 @@ impl Template {
             let name: String =
                 word.chars().take_while(|c| c.is_ascii_alphanumeric() || "._".contains(*c)).collect();
             let near = match FieldRef::resolve(name.trim_end_matches('.'), None) {
-                Err(FieldError::Unknown { suggestion, .. }) => suggestion,
+                Err(error @ FieldError::Unknown { .. }) => error.suggestion(),
                 _ => None,
             };
             refuse(format!("unknown filter: {word}")).suggesting(near)
