@@ -107,7 +107,7 @@ test("an alert says why: the condition, what it saw, what its fields mean", asyn
   await why.getByRole("button", { name: "Open all" }).click();
   assert.ok((await shown("proc.name in (known_programs)")) && (await shown("proc.pname = cron")));
   const text = await why.innerText();
-  for (const part of ["in_container", "by_known_program", "backups", "is sh, containerd-shim, systemd", "not shown because it may hold secrets"]) {
+  for (const part of ["container.id != host in_container", "by_known_program", "backups", "is sh, containerd-shim, systemd", "not shown because it may hold secrets"]) {
     assert.ok(text.includes(part), `${part} in ${text}`);
   }
   assert.ok(!text.includes("TOKEN"));
