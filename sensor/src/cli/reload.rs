@@ -289,11 +289,12 @@ impl Thread {
             }
         }
         let loaded = ruleset::load(&config, &sources);
-        let Some(rules) = loaded.rules else {
-            let errors = loaded.files.iter().flat_map(|file| &file.errors).map(ToString::to_string);
-            return Err(self.refuse(Some(print), asked, Problem::of(&errors.collect::<Vec<_>>().join("\n"))));
+        let warnings: Vec<String> =
+            loaded.files.iter().flat_map(|file| &file.warnings).map(ToString::to_string).collect();
+        let rules = match loaded.into_rules() {
+            Ok(rules) => Arc::new(rules),
+            Err(error) => return Err(self.refuse(Some(print), asked, Problem::of(&error))),
         };
-        let rules = Arc::new(rules);
         let wanted = self.wanted(&config, &rules);
         if let Err(error) = self.parts.probe.change(&self.wanted.or(&wanted)) {
             return Err(self.refuse(Some(print), asked, Problem::of(&error)));
@@ -314,8 +315,6 @@ impl Thread {
         self.parts.config = config;
         super::run::give_back();
 
-        let warnings: Vec<String> =
-            loaded.files.iter().flat_map(|file| &file.warnings).map(ToString::to_string).collect();
         for warning in &warnings {
             Phases::note(warning);
         }

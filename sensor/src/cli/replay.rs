@@ -139,12 +139,8 @@ fn load(config: &Config, named: &[PathBuf], header: &Header) -> Result<Arc<RuleS
     let sources = sources.map_err(|e| Failure::new(Class::Unjudged, e))?;
     let captured = header.event_types().map(str::to_owned).collect();
     let options = rules::Options { captured: Some(captured), ..config.sensor.rule_options() };
-    let loaded = rules::load(&sources, &options);
-    loaded.rules.map(Arc::new).ok_or_else(|| {
-        let errors: Vec<String> =
-            loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
-        Failure::new(Class::Unjudged, anyhow!("{}", errors.join("\n")))
-    })
+    let rules = rules::load(&sources, &options).into_rules();
+    rules.map(Arc::new).map_err(|error| Failure::new(Class::Unjudged, error))
 }
 
 /// Has test cases printed on the way.

@@ -158,11 +158,7 @@ pub(super) fn load_rules(
             Phases::note(warning);
         }
     }
-    let Some(set) = loaded.rules else {
-        let errors: Vec<String> =
-            loaded.files.iter().flat_map(|f| &f.errors).map(ToString::to_string).collect();
-        return Err(Failure::new(Class::Rules, anyhow!("{}", errors.join("\n"))));
-    };
+    let set = loaded.into_rules().map_err(|e| Failure::new(Class::Rules, e))?;
     let origin = ruleset::origin(config, sources.len());
     phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
     Ok((Arc::new(set), sources))

@@ -65,7 +65,20 @@ pub struct Loaded {
     pub files: Vec<FileReport>,
 }
 
+/// Rules that do not load: the errors, as people read them.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(String);
+
 impl Loaded {
+    /// The rules, or every error with its place.
+    pub fn into_rules(self) -> Result<RuleSet, LoadError> {
+        self.rules.ok_or_else(|| {
+            let errors = self.files.iter().flat_map(|file| &file.errors).map(ToString::to_string);
+            LoadError(errors.collect::<Vec<_>>().join("\n"))
+        })
+    }
+
     /// Falco's JSON load results.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({"falco_load_results": self.files.iter().map(FileReport::json).collect::<Vec<_>>()})
@@ -217,7 +230,7 @@ pub fn load(files: &[Source], options: &Options) -> Loaded {
 fn load_here(files: &[Source], options: &Options) -> Loaded {
     let mut collector = Collector::default();
     let mut reports = Vec::new();
-    let mut rules = None;
+    let mut checked = None;
     let texts = tree::texts(files);
     for (number, source) in files.iter().enumerate() {
         let file = File { number: u32::try_from(number).unwrap_or(u32::MAX), text: &source.text };
@@ -225,16 +238,16 @@ fn load_here(files: &[Source], options: &Options) -> Loaded {
         if let Some(why) = source.error() {
             report.errors.push(Diagnostic::unread(&source.name, why.to_owned()));
             reports.push(report);
-            rules = None;
+            checked = None;
             break;
         }
         let mut warnings = Vec::new();
         let outcome = read(file, &mut collector, options, &mut report.schema, &mut warnings)
-            .and_then(|()| build(&collector, options, &texts, &mut warnings));
+            .and_then(|()| check(&collector, options, &texts, &mut warnings));
         report.warnings = warnings.into_iter().map(|complaint| Diagnostic::new(complaint, files)).collect();
-        rules = outcome.map_err(|complaint| report.errors.push(Diagnostic::new(complaint, files))).ok();
+        checked = outcome.map_err(|complaint| report.errors.push(Diagnostic::new(complaint, files))).ok();
         reports.push(report);
-        if rules.is_none() {
+        if checked.is_none() {
             break;
         }
     }
@@ -244,10 +257,11 @@ fn load_here(files: &[Source], options: &Options) -> Loaded {
             // Whatever else is wrong there may follow from the plugin that is missing.
             report.errors = vec![Diagnostic::new(complaint, files)];
         }
-        rules = None;
+        checked = None;
     } else if files.is_empty() {
-        rules = build(&collector, options, &texts, &mut Vec::new()).ok();
+        checked = check(&collector, options, &texts, &mut Vec::new()).ok();
     }
+    let rules = checked.map(|checked| checked.compile(options.matching, collector.requirements));
     Loaded { rules, files: reports }
 }
 
@@ -266,16 +280,48 @@ fn read(
     collector.read(file, &documents, options, warnings)
 }
 
-/// Compiles the whole collection.
-fn build(
+/// The rules of the whole collection, checked one by one.
+struct Checked {
+    rules: Vec<Rule>,
+    judged: Arc<Judged>,
+    sources: Sources,
+}
+
+impl Checked {
+    /// All of them as one program. Done once, though the collection is checked after each file.
+    fn compile(self, matching: Matching, requirements: Requirements) -> RuleSet {
+        let firing = self.rules.iter().enumerate().filter(|(_, rule)| rule.status.fires());
+        let conditions: Vec<(u32, &Cond)> = firing
+            .map(|(number, rule)| (u32::try_from(number).unwrap_or(u32::MAX), &rule.kept.cond))
+            .collect();
+        let mut prefilter = Prefilter::default();
+        for (_, cond) in &conditions {
+            prefilter.add(cond);
+        }
+        let program = compile::program(&conditions);
+        let Self { rules, judged, sources } = self;
+        RuleSet {
+            id: evaluate::next_id(),
+            rules,
+            program,
+            prefilter,
+            matching,
+            requirements,
+            sources,
+            judged,
+        }
+    }
+}
+
+/// Checks the whole collection.
+fn check(
     collector: &Collector,
     options: &Options,
     texts: &Arc<[FileText]>,
     warnings: &mut Vec<Complaint>,
-) -> Result<RuleSet, Complaint> {
+) -> Result<Checked, Complaint> {
     let resolver = Resolver::new(collector)?;
     let judged = Arc::new(Judged::new(event_types::count()));
-    let mut prefilter = Prefilter::default();
     let mut sharing = Sharing::default();
     let mut rules = Vec::new();
     let mut budget = Budget::default();
@@ -285,9 +331,6 @@ fn build(
         match rule(definition, &resolver, options, &judged, &mut budget, &mut said) {
             Ok(mut rule) => {
                 sharing.share(&mut rule.kept.cond);
-                if rule.status.fires() {
-                    prefilter.add(&rule.kept.cond);
-                }
                 rules.push(rule);
             }
             Err(complaint) if definition.skip_if_unknown_filter && is_unknown(&complaint) => {
@@ -303,20 +346,7 @@ fn build(
         warnings.extend(said.into_iter().map(around));
     }
     warnings.extend(resolver.unused(collector));
-    let firing = rules.iter().enumerate().filter(|(_, rule)| rule.status.fires());
-    let conditions: Vec<(u32, &Cond)> =
-        firing.map(|(number, rule)| (u32::try_from(number).unwrap_or(u32::MAX), &rule.kept.cond)).collect();
-    let program = compile::program(&conditions);
-    Ok(RuleSet {
-        id: evaluate::next_id(),
-        rules,
-        program,
-        prefilter,
-        matching: options.matching,
-        requirements: collector.requirements.clone(),
-        sources: resolver.sources(collector, Arc::clone(texts)),
-        judged,
-    })
+    Ok(Checked { rules, judged, sources: resolver.sources(collector, Arc::clone(texts)) })
 }
 
 /// True for an error that `skip-if-unknown-filter` forgives.

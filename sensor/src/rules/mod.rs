@@ -58,7 +58,7 @@ pub use counters::{Counters, SAMPLED};
 pub use evaluate::Scratch;
 pub use event::{Event, EventType, Value};
 pub use fields::{Field, FieldArg, FieldRef};
-pub use load::{Loaded, Rule, RuleSet, Source, Status, load};
+pub use load::{LoadError, Loaded, Rule, RuleSet, Source, Status, load};
 pub use options::{Matching, Options};
 pub use output::Template;
 pub use priority::{ParsePriorityError, Priority};

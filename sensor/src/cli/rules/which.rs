@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
-
 use crate::cli::exit::{Class, Failure};
 use crate::cli::ruleset::captured;
 use crate::config::Config;
@@ -43,10 +41,6 @@ impl Which {
             files::read(named).map_err(|error| Failure::new(Class::Rules, error))?
         };
         let loaded = load(&sources, &change(config.sensor.rule_options()));
-        loaded.rules.ok_or_else(|| {
-            let errors: Vec<String> =
-                loaded.files.iter().flat_map(|file| &file.errors).map(ToString::to_string).collect();
-            Failure::new(Class::Rules, anyhow!("{}", errors.join("\n")))
-        })
+        loaded.into_rules().map_err(|error| Failure::new(Class::Rules, error))
     }
 }
