@@ -47,8 +47,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (_, true) => names().join("\n") + "\n",
         (Format::Markdown, false) => markdown(),
         (Format::Text, false) => text(),
-    });
-    Ok(())
+    })
 }
 
 fn names() -> Vec<&'static str> {

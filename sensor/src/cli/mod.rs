@@ -18,7 +18,7 @@ mod service;
 mod status;
 mod version;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -75,8 +75,12 @@ pub fn main() -> ExitCode {
 }
 
 /// Prints to standard output. Whoever reads it may have seen enough (`| head`); that is no error.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Class::Failed, error)),
+        _ => Ok(()),
+    }
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use super::load::{Rule, RuleSet, Status};
 use super::prefilter::{self, Need, Needs};
 use super::requirements::{Alternatives, Plugin, Requirements};
 use super::suggest;
-use super::tree::{Node, Tree};
+use super::tree::Tree;
 
 /// There is no such rule.
 #[derive(Debug, thiserror::Error)]
@@ -234,19 +234,14 @@ fn events(cond: &Cond) -> BTreeSet<&'static str> {
 }
 
 /// How far into the tree the indices lead.
-fn depth(mut tree: &Tree, path: &[usize]) -> usize {
-    for (depth, at) in path.iter().enumerate() {
-        let next = match &tree.node {
-            Node::And(parts) | Node::Or(parts) => parts.get(*at),
-            Node::Not(inner) => Some(&**inner),
-            Node::Leaf(_) => None,
-        };
-        match next {
-            Some(next) => tree = next,
-            None => return depth,
-        }
-    }
-    path.len()
+fn depth(tree: &Tree, path: &[usize]) -> usize {
+    let mut part = Some(tree);
+    path.iter()
+        .take_while(|at| {
+            part = part.and_then(|part| part.child(**at));
+            part.is_some()
+        })
+        .count()
 }
 
 /// What stands in a condition, macros not put in.

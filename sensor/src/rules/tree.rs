@@ -74,6 +74,17 @@ pub struct Tree {
     pub node: Node,
 }
 
+impl Tree {
+    /// The part at a position below this one.
+    pub fn child(&self, at: usize) -> Option<&Self> {
+        match &self.node {
+            Node::And(parts) | Node::Or(parts) => parts.get(at),
+            Node::Not(inner) => Some(inner),
+            Node::Leaf(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Node {
     And(Vec<Tree>),

@@ -86,8 +86,8 @@ impl Policy<'_> {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut out = String::new();
     let verdict = check(args, &mut out);
-    say(&out);
-    verdict
+    let told = say(&out);
+    verdict.and(told)
 }
 
 fn check(args: &Args, out: &mut String) -> Result<(), Failure> {

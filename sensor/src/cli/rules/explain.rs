@@ -10,9 +10,10 @@ use clap::ValueEnum;
 use serde_json::{Value as Json, json};
 
 use super::alert_event;
-use super::paint::{Ink, Paint, names, say};
+use super::paint::{Ink, Paint, names};
 use super::which::Which;
 use crate::cli::exit::{Class, Failure};
+use crate::cli::say;
 use crate::rules::cases::{self, CaseEvent};
 use crate::rules::trace::{Actual, Leaf, Part, Truth};
 use crate::rules::{FieldRef, Rule, Source, Trace, files};
@@ -71,7 +72,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Format::Json => format!("{}\n", report.json()),
         Format::Text => report.text(Paint::of_stdout()),
     };
-    say(&told).map_err(|error| failed(error.into()))
+    say(&told)
 }
 
 fn read(path: &Path) -> anyhow::Result<Source> {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::paint::{say, wrap};
+use super::paint::wrap;
 use super::which::Which;
 use crate::cli::exit::{Class, Failure};
+use crate::cli::say;
 use crate::rules::{Rule, RuleSet};
 
 #[derive(clap::Args)]
@@ -44,7 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Format::Json => format!("{}\n", set.describe(rule.map(|rule| rule.name.as_str()))),
         Format::Text => text(&set, rule),
     };
-    say(&told).map_err(|error| Failure::new(Class::Failed, error))
+    say(&told)
 }
 
 fn text(set: &RuleSet, only: Option<&Rule>) -> String {

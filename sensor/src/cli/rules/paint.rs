@@ -1,7 +1,7 @@
 //! Colours for people who look at a terminal, and the lines of a condition tree.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use crate::rules::tree::{ListUse, NameKind, Named};
 
@@ -41,15 +41,6 @@ impl Paint {
             Ink::Yellow => "33",
         };
         if self.0 && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-}
-
-/// Writes to standard output. Whoever reads it may have had enough (`| head`), which is no failure.
-pub fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::paint::{Ink, Paint, list, names, say, wrap};
+use super::paint::{Ink, Paint, list, names, wrap};
 use super::which::Which;
 use crate::cli::exit::{Class, Failure};
+use crate::cli::say;
 use crate::rules::describe::Filtered;
 use crate::rules::prefilter::Need;
 use crate::rules::tree::{Node, Tree};
@@ -29,7 +30,7 @@ const MAX_TYPES: usize = 30;
 pub fn run(args: &Args) -> Result<(), Failure> {
     let set = args.which.load(&args.files)?;
     let rule = set.find(&args.name).map_err(|error| Failure::new(Class::Failed, error))?;
-    say(&text(&set, rule, Paint::of_stdout())).map_err(|error| Failure::new(Class::Failed, error))
+    say(&text(&set, rule, Paint::of_stdout()))
 }
 
 fn text(set: &RuleSet, rule: &Rule, paint: Paint) -> String {
@@ -73,7 +74,7 @@ fn text(set: &RuleSet, rule: &Rule, paint: Paint) -> String {
             Filtered::OneOf(needs) if needs.is_empty() => "never, for it cannot match".to_owned(),
             Filtered::OneOf(needs) => needs.iter().map(need).collect::<Vec<_>>().join(", or "),
             Filtered::Open(path) => {
-                let part = part(set.tree(rule), path);
+                let part = path.iter().fold(set.tree(rule), |part, at| part.child(*at).unwrap_or(part));
                 format!("all: nothing that the kernel can test is asked for by {}", brief(part))
             }
         };
@@ -112,21 +113,6 @@ fn need(need: &Need) -> String {
         parts.push("that succeed".to_owned());
     }
     if parts.is_empty() { "any".to_owned() } else { parts.join(" ") }
-}
-
-fn part<'t>(mut tree: &'t Tree, path: &[usize]) -> &'t Tree {
-    for at in path {
-        let next = match &tree.node {
-            Node::And(parts) | Node::Or(parts) => parts.get(*at),
-            Node::Not(inner) => Some(&**inner),
-            Node::Leaf(_) => None,
-        };
-        match next {
-            Some(next) => tree = next,
-            None => break,
-        }
-    }
-    tree
 }
 
 /// A part in a few words, with the place of its first comparison.

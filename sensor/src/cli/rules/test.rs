@@ -115,8 +115,8 @@ struct Coverage {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut out = String::new();
     let verdict = judge(args, &mut out);
-    say(&out);
-    verdict
+    let told = say(&out);
+    verdict.and(told)
 }
 
 fn judge(args: &Args, out: &mut String) -> Result<(), Failure> {
