@@ -4,10 +4,10 @@
 use falconet::alert::Alert;
 use falconet::alert::json::utc;
 use falconet::rules::{Options, Priority, Source, cases, load};
-use falconet::ui::StatusSource;
-use falconet::ui::api::PriorityName;
-use falconet::ui::status::{
-    FailedLoad, Loss, OutputStatus, RuleDetail, RuleRow, RuleState, Rules, SensorStatus, Status, Watching,
+use falconet::telemetry::StatusSource;
+use falconet::telemetry::status::{
+    FailedLoad, Loss, OutputState, OutputStatus, PriorityName, RuleDetail, RuleRow, RuleState, Rules,
+    SensorStatus, Status, Watching,
 };
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -435,10 +435,11 @@ impl StatusSource for MadeUpStatus {
                     name: "teams".into(),
                     delivered: 311,
                     waiting: 27,
-                    oldest_waiting: Some(utc(now - 900 * SECOND)),
-                    failed: 9,
+                    oldest_waiting: Some(now - 900 * SECOND),
+                    state: OutputState::Failing,
+                    since: now - 840 * SECOND,
+                    failed_tries: 9,
                     last_error: Some("429 Too Many Requests, asked to wait 60 s".into()),
-                    failing_since: Some(utc(now - 840 * SECOND)),
                     ..OutputStatus::default()
                 },
             ],

@@ -10,7 +10,7 @@ use crate::control::{self, Reloaded, Reply, Watched};
 use crate::engine::Orders;
 use crate::engine::sights::Watch;
 use crate::rules::{RuleSet, Status, nearest};
-use crate::ui::status::Rules;
+use crate::telemetry::status::Rules;
 
 /// Reports that wait for a client; more are counted.
 const WAITING: usize = 256;

@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    service::init_tracing();
+    crate::telemetry::logging::init();
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !rustix::process::geteuid().is_root() && config.alert_log.path == LogConfig::default().path {

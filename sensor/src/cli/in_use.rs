@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::alert::json::utc;
-use crate::rules::{Rule, RuleSet, SAMPLED, Status, event_types};
-use crate::ui::status::{FailedLoad, RuleDetail, RuleRow, RuleState, Rules};
+use crate::rules::{Rule, RuleSet, SAMPLED, event_types};
+use crate::telemetry::status::{FailedLoad, RuleDetail, RuleRow, RuleState, Rules};
 
 /// Shared by everybody who tells or changes it.
 pub struct InUse(RwLock<Now>);
@@ -168,13 +168,7 @@ impl Now {
     }
 
     fn row(&self, rule: &Rule) -> RuleRow {
-        let (status, reason) = match &rule.status {
-            Status::Active => (RuleState::Active, None),
-            Status::Limited(why) => (RuleState::Limited, Some(why.clone())),
-            Status::Inactive(why) => (RuleState::Inactive, Some(why.clone())),
-            Status::Disabled => (RuleState::Disabled, None),
-            Status::BelowPriority => (RuleState::BelowPriority, None),
-        };
+        let (status, reason) = RuleState::of(&rule.status);
         let counts = self.counts(rule);
         RuleRow {
             name: rule.name.clone(),
@@ -183,7 +177,7 @@ impl Now {
             tags: rule.tags.clone(),
             desc: rule.desc.clone(),
             status,
-            reason,
+            reason: reason.map(str::to_owned),
             matched: counts.matched,
             evaluated: counts.evaluated,
             ns_per_event: counts.ns_per_event(),

@@ -78,7 +78,7 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    service::init_tracing();
+    crate::telemetry::logging::init();
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !args.rules.is_empty() {

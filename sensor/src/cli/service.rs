@@ -13,8 +13,9 @@ use super::phases::Phases;
 use super::status::Overview;
 use crate::alert::log::{AlertLog, LogError};
 use crate::config::Config;
-use crate::hub::{self, Collect};
+use crate::hub;
 use crate::outputs::{self, Running};
+use crate::telemetry::Collect;
 use crate::ui;
 
 /// Longest wait for the last answers of the servers at the end.
@@ -150,14 +151,6 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Class::Unavailable, error))
-}
-
-/// Diagnostics go to standard error; `RUST_LOG` chooses.
-pub fn init_tracing() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    // A second call (in tests) leaves the first one in place.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
 /// The host's name as alerts have it: `FALCO_HOSTNAME`, else the system's.

@@ -6,13 +6,10 @@ use std::sync::{Arc, OnceLock};
 use super::in_use::{InUse, Now};
 use crate::alert::json::utc;
 use crate::engine::{Stats, stats::read};
-use crate::hub::{Collect, Exposition, Kind};
-use crate::outputs::State;
 use crate::outputs::status::Board;
 use crate::probe::Counted;
-use crate::ui::status::{
-    Loss, OutputStatus, RuleDetail, Rules, SensorStatus, Status, StatusSource, Watching,
-};
+use crate::telemetry::status::{Loss, RuleDetail, Rules, SensorStatus, Status, StatusSource, Watching};
+use crate::telemetry::{Collect, Exposition, Kind, metrics};
 
 /// The sensor half of a process.
 pub struct Sensor {
@@ -76,7 +73,7 @@ impl StatusSource for Overview {
                 intake: self.intake.get().map(ToString::to_string),
             },
             sensor: self.sensor.get().map(Sensor::status),
-            outputs: self.board.get().map_or_else(Vec::new, outputs),
+            outputs: self.board.get().map_or_else(Vec::new, Board::status),
         }
     }
 
@@ -146,94 +143,19 @@ impl Sensor {
     }
 }
 
-fn outputs(board: &Board) -> Vec<OutputStatus> {
-    let status = board.status();
-    status
-        .into_iter()
-        .map(|o| OutputStatus {
-            failing_since: matches!(o.state, State::Retrying | State::Failing | State::Stopped)
-                .then(|| utc(o.since)),
-            name: o.name,
-            delivered: o.delivered,
-            waiting: o.waiting,
-            oldest_waiting: o.oldest_waiting.map(utc),
-            failed: o.failed_tries,
-            dead: o.dead,
-            last_error: o.last_error,
-        })
-        .collect()
-}
-
 impl Collect for Overview {
     fn collect(&self, out: &mut Exposition) {
         if let Some(sensor) = self.sensor.get() {
-            sensor.collect(out);
+            for (event, counters) in sensor.counters.read() {
+                metrics::sensor::probe(event.program, counters, out);
+            }
+            metrics::sensor::engine(&sensor.stats, out);
         }
         if let Some(in_use) = &self.rules {
             collect_rules(&in_use.now(), out);
         }
         for output in self.board.get().map_or_else(Vec::new, Board::status) {
-            collect_output(&output, out);
+            metrics::outputs::collect(&output, out);
         }
     }
-}
-
-impl Sensor {
-    fn collect(&self, out: &mut Exposition) {
-        for (event, counted) in self.counters.read() {
-            let label = [("event", event.program)];
-            let help = "Records that the eBPF programs handed to user space.";
-            out.family("falconet_probe_events_total", Kind::Counter, help).sample(&label, counted.seen);
-            let help = "Events that the eBPF programs dropped because nothing wants them.";
-            out.family("falconet_probe_filtered_total", Kind::Counter, help).sample(&label, counted.filtered);
-            let lost = out.family(
-                "falconet_probe_lost_total",
-                Kind::Counter,
-                "Events lost in the kernel, by reason.",
-            );
-            for (reason, count) in [("full", counted.lost_full), ("build", counted.lost_build)] {
-                lost.sample(&[("event", event.program), ("reason", reason)], count);
-            }
-        }
-        let stats = &self.stats;
-        let counters = [
-            ("records", "Records taken from the lanes.", &stats.records),
-            ("judged", "Events that rules were asked about.", &stats.judged),
-            ("held", "Events that waited for their container's metadata.", &stats.held),
-            (
-                "hold_full",
-                "Containers whose wait was ended because too many events waited.",
-                &stats.hold_full,
-            ),
-            ("alerts", "Alerts raised.", &stats.alerts),
-            ("alerts_lost", "Alerts lost because the alert log could not keep up.", &stats.alerts_lost),
-            ("malformed", "Records that made no sense.", &stats.malformed),
-            ("incomplete", "Containers that went out without metadata.", &stats.incomplete),
-        ];
-        for (name, help, counter) in counters {
-            out.counter(&format!("falconet_engine_{name}_total"), help, read(counter));
-        }
-        out.gauge("falconet_processes", "Processes known.", read(&stats.processes));
-        out.gauge("falconet_containers", "Containers known.", read(&stats.containers));
-    }
-}
-
-fn collect_output(output: &crate::outputs::OutputStatus, out: &mut Exposition) {
-    let label = [("destination", output.name.as_str())];
-    let counters = [
-        ("delivered", "Alerts that the destination took.", output.delivered),
-        ("filtered", "Alerts below the output's minimum priority.", output.filtered),
-        ("dead", "Alerts given up, now in the dead-letter list.", output.dead),
-        ("lost", "Alerts that the log's limits removed before they could be sent.", output.lost),
-        ("failed_tries", "Requests that failed.", output.failed_tries),
-    ];
-    for (name, help, count) in counters {
-        let family = out.family(&format!("falconet_output_{name}_total"), Kind::Counter, help);
-        family.sample(&label, count);
-    }
-    let help = "Alerts that the output has not dealt with.";
-    out.family("falconet_output_waiting", Kind::Gauge, help).sample(&label, output.waiting);
-    let help = "1 while the output works.";
-    let healthy = u8::from(output.state == State::Healthy);
-    out.family("falconet_output_healthy", Kind::Gauge, help).sample(&label, healthy);
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ui::status::Rules;
+use crate::telemetry::status::Rules;
 
 pub use client::Client;
 pub use server::{Door, Serving, Watched, serve};

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::{Reloaded, Reply, Request};
 use crate::engine::sights::Sight;
-use crate::ui::status::Rules;
+use crate::telemetry::status::Rules;
 
 /// Connections at a time; more are turned away.
 const MOST: usize = 8;

@@ -11,7 +11,7 @@ use super::hold::{Held, Hold};
 use super::live::{Known, Live, What};
 use super::raise::{self, TextOptions};
 use super::sights::{Watch, Watching};
-use super::stats::{self, Stats};
+use super::stats::{self, Stats, Tables};
 use crate::alert::Alert;
 use crate::rules::{EventType, RuleSet, Scratch, event_types};
 use crate::state::{Container, ContainerEvent, Containers, Process, Processes, Users, Where};
@@ -276,11 +276,8 @@ impl Judge {
     pub fn tick(&mut self) {
         use std::sync::atomic::Ordering::Relaxed;
         self.clock = Clock::sample();
-        let containers = self.containers.stats();
         self.stats.last_event.store(u64::try_from(self.last).unwrap_or(0), Relaxed);
-        self.stats.processes.store(self.processes.stats().entries as u64, Relaxed);
-        self.stats.containers.store(containers.containers as u64, Relaxed);
-        self.stats.incomplete.store(containers.incomplete, Relaxed);
+        self.stats.note(Tables { processes: self.processes.stats(), containers: self.containers.stats() });
         if self.watched.iter().any(Watching::is_over) {
             self.watched.retain(|watching| !watching.is_over());
             (self.interests, self.meta) = interests(&self.rules, &self.watched);

@@ -1,6 +1,9 @@
 //! What the event thread counts; read by metrics, the UI and the summary at the end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::state::{containers, process};
 
 /// Counters since the start.
 #[derive(Debug, Default)]
@@ -21,11 +24,29 @@ pub struct Stats {
     pub alerts_lost: AtomicU64,
     /// Records that made no sense.
     pub malformed: AtomicU64,
-    /// Processes and containers known.
-    pub processes: AtomicU64,
-    pub containers: AtomicU64,
-    /// Containers that went out without metadata.
-    pub incomplete: AtomicU64,
+    /// The last look at the tables, see [`Self::tables`].
+    pub tables: Mutex<Tables>,
+}
+
+/// The numbers of the tables that the event thread keeps.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tables {
+    pub processes: process::Stats,
+    pub containers: containers::Stats,
+}
+
+impl Stats {
+    /// The tables as they were at the last tick, a second ago or so.
+    pub fn tables(&self) -> Tables {
+        *self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the tables; left out when somebody reads them just now, for the event thread does not wait.
+    pub(super) fn note(&self, tables: Tables) {
+        if let Ok(mut noted) = self.tables.try_lock() {
+            *noted = tables;
+        }
+    }
 }
 
 /// Adds one.

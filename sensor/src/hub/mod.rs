@@ -9,7 +9,6 @@
 //! new ones wait. See [`server`].
 
 pub mod config;
-pub mod exposition;
 pub mod intake;
 mod metrics;
 mod server;
@@ -35,9 +34,9 @@ use uuid::Uuid;
 use crate::alert::Alert;
 use crate::alert::log::{AlertLog, LogError};
 use crate::rules::Priority;
+use crate::telemetry::{Collect, Exposition, metrics as collectors};
 
 pub use config::HubConfig;
-pub use exposition::{Collect, Exposition, Kind};
 
 use intake::{MAX_BODY, Refused};
 use metrics::{Metrics, Outcome};
@@ -144,8 +143,8 @@ async fn test(State(hub): State<Arc<Hub>>) -> Response {
 async fn scrape(State(hub): State<Arc<Hub>>) -> Response {
     let mut out = Exposition::default();
     hub.metrics.collect(&mut out);
-    metrics::collect_log(&hub.log, &mut out);
-    metrics::collect_process(&mut out);
+    collectors::log::collect(&hub.log, &mut out);
+    collectors::process::collect(&mut out);
     for collector in &hub.collectors {
         collector.collect(&mut out);
     }

@@ -2,48 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
-
-/// How an output fares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// The last try succeeded, or nothing has been sent yet.
-    #[default]
-    Healthy,
-    /// The last tries failed; few enough to be a hiccup.
-    Retrying,
-    /// Many tries in a row failed.
-    Failing,
-    /// It sends nothing more until the next start.
-    Stopped,
-}
-
-/// State and counters of one output since the process began. Times are nanoseconds since the Unix epoch.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct OutputStatus {
-    pub name: String,
-    pub state: State,
-    /// When it became healthy, stopped, or began to fail.
-    pub since: i64,
-    /// Alerts taken by the destination.
-    pub delivered: u64,
-    /// Alerts below the output's minimum priority.
-    pub filtered: u64,
-    /// Alerts given up, now in the dead-letter list.
-    pub dead: u64,
-    /// Alerts the log removed by its size or age limit before this output could send them.
-    pub lost: u64,
-    /// Alerts in the log that this output has not dealt with.
-    pub waiting: u64,
-    /// When the oldest waiting alert was received.
-    pub oldest_waiting: Option<i64>,
-    /// Requests that failed, and were or will be tried again.
-    pub failed_tries: u64,
-    pub last_error: Option<String>,
-    pub last_error_at: Option<i64>,
-    pub last_delivery: Option<i64>,
-}
+pub use crate::telemetry::status::{OutputState as State, OutputStatus};
 
 /// The state of one output, shared between its task and its readers.
 #[derive(Debug, Clone, Default)]

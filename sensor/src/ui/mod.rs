@@ -9,7 +9,6 @@ mod assets;
 mod auth;
 mod config;
 mod guard;
-pub mod status;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,9 +23,9 @@ use tokio::task::JoinHandle;
 
 pub use auth::AuthError;
 pub use config::UiConfig;
-pub use status::StatusSource;
 
 use crate::alert::log::AlertLog;
+use crate::telemetry::StatusSource;
 
 /// Live streams at a time, all clients together.
 const MAX_STREAMS: usize = 64;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Entry, Seq, now, rows};
 
@@ -14,7 +16,8 @@ const ERROR_LENGTH: usize = 500;
 pub(super) const MAX_DEAD: usize = 10_000;
 
 /// What became of an alert at an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum DeliveryState {
     Delivered = 0,

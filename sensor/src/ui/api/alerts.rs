@@ -20,7 +20,7 @@ use crate::alert::Alert;
 use crate::alert::json::utc;
 use crate::alert::log::{DeliveryState, Entry};
 use crate::alert::query::value_text;
-use crate::rules::Priority;
+use crate::telemetry::status::PriorityName;
 use crate::ui::App;
 
 /// Alerts in one page of the list at most.
@@ -31,34 +31,6 @@ const NEIGHBOURHOOD: usize = 300;
 const MAX_MESSAGE: usize = 1000;
 /// Neighbours shown on each side at most.
 const MAX_NEIGHBOURS: usize = 25;
-
-/// The word for a priority.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub enum PriorityName {
-    Emergency,
-    Alert,
-    Critical,
-    Error,
-    Warning,
-    Notice,
-    Informational,
-    Debug,
-}
-
-impl From<Priority> for PriorityName {
-    fn from(priority: Priority) -> Self {
-        match priority {
-            Priority::Emergency => Self::Emergency,
-            Priority::Alert => Self::Alert,
-            Priority::Critical => Self::Critical,
-            Priority::Error => Self::Error,
-            Priority::Warning => Self::Warning,
-            Priority::Notice => Self::Notice,
-            Priority::Informational => Self::Informational,
-            Priority::Debug => Self::Debug,
-        }
-    }
-}
 
 /// An alert as a row of the list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -162,21 +134,11 @@ fn cut(message: &str) -> String {
 #[derive(Serialize, ToSchema)]
 pub struct DeliveryReport {
     pub output: String,
-    pub state: DeliveryWord,
+    pub state: DeliveryState,
     /// RFC 3339.
     pub at: String,
     pub tries: u32,
     pub error: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DeliveryWord {
-    Delivered,
-    /// The output does not want it, e.g. below its minimum priority.
-    Filtered,
-    /// Given up, kept as a dead letter.
-    Dead,
 }
 
 /// Another alert near this one.
@@ -246,11 +208,7 @@ pub async fn get(State(app): State<App>, Path(uuid): Path<String>) -> Result<Jso
             .into_iter()
             .map(|(output, delivery)| DeliveryReport {
                 output,
-                state: match delivery.state {
-                    DeliveryState::Delivered => DeliveryWord::Delivered,
-                    DeliveryState::Filtered => DeliveryWord::Filtered,
-                    DeliveryState::Dead => DeliveryWord::Dead,
-                },
+                state: delivery.state,
                 at: utc(delivery.at),
                 tries: delivery.tries,
                 error: delivery.error,

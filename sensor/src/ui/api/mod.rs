@@ -20,7 +20,6 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use alerts::PriorityName;
 pub use error::ApiError;
 
 use super::{App, guard};

@@ -7,8 +7,8 @@ use utoipa::IntoParams;
 
 use super::ApiError;
 use super::error::Params;
+use crate::telemetry::status::{RuleDetail, Rules};
 use crate::ui::App;
-use crate::ui::status::{RuleDetail, Rules};
 
 /// All rules with their counters, and how the last load went.
 #[utoipa::path(get, path = "/api/v1/rules", tag = "rules", responses(

@@ -13,8 +13,8 @@ use super::ApiError;
 use crate::alert::Alert;
 use crate::alert::json::utc;
 use crate::rules::Priority;
+use crate::telemetry::Status;
 use crate::ui::App;
-use crate::ui::status::Status;
 
 /// Name of the rule that a test alert says it comes from.
 pub const TEST_RULE: &str = "falconet test alert";

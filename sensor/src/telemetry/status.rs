@@ -1,11 +1,13 @@
-//! What the web app shows of the process around it. The integrator fills it in behind [`StatusSource`].
+//! The state of the process in types that serialize as the web app's API and the control socket send them. Times are nanoseconds
+//! since the Unix epoch here and RFC 3339 in JSON.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::api::PriorityName;
+use crate::alert::json::utc;
+use crate::rules::{self, Priority};
 
-/// Tells how the process does; called for each `GET /api/v1/status`, so it must be quick.
+/// Knows the state of the process. Called for each `GET /api/v1/status`, so it must be quick.
 pub trait StatusSource: Send + Sync + 'static {
     fn status(&self) -> Status;
 
@@ -77,6 +79,19 @@ pub enum RuleState {
     BelowPriority,
 }
 
+impl RuleState {
+    /// The state of a rule, and why it does not do all that it says.
+    pub fn of(status: &rules::Status) -> (Self, Option<&str>) {
+        match status {
+            rules::Status::Active => (Self::Active, None),
+            rules::Status::Limited(why) => (Self::Limited, Some(why)),
+            rules::Status::Inactive(why) => (Self::Inactive, Some(why)),
+            rules::Status::Disabled => (Self::Disabled, None),
+            rules::Status::BelowPriority => (Self::BelowPriority, None),
+        }
+    }
+}
+
 /// All about a rule.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RuleDetail {
@@ -146,19 +161,116 @@ pub struct Loss {
     pub count: u64,
 }
 
-/// How far an output is behind the alert log.
+/// How an output fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputState {
+    /// The last try succeeded, or nothing has been sent yet.
+    #[default]
+    Healthy,
+    /// The last tries failed; few enough to be a hiccup.
+    Retrying,
+    /// Many tries in a row failed.
+    Failing,
+    /// It sends nothing more until the next start.
+    Stopped,
+}
+
+/// State and counters of one output since the process began.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct OutputStatus {
     pub name: String,
+    pub state: OutputState,
+    /// When it became healthy, stopped, or began to fail, RFC 3339.
+    #[serde(serialize_with = "time")]
+    #[schema(value_type = String)]
+    pub since: i64,
+    /// Alerts that the destination took.
     pub delivered: u64,
-    pub waiting: u64,
-    /// Time of the oldest alert that waits, RFC 3339.
-    pub oldest_waiting: Option<String>,
-    /// Failed tries.
-    pub failed: u64,
-    /// Alerts given up, kept as dead letters.
+    /// Alerts below the output's minimum priority.
+    pub filtered: u64,
+    /// Alerts given up, now in the dead-letter list.
     pub dead: u64,
+    /// Alerts that the log removed by its size or age limit before this output could send them.
+    pub lost: u64,
+    /// Alerts in the log that this output has not dealt with.
+    pub waiting: u64,
+    /// When the oldest waiting alert was received, RFC 3339.
+    #[serde(serialize_with = "maybe_time")]
+    #[schema(value_type = Option<String>)]
+    pub oldest_waiting: Option<i64>,
+    /// Requests that failed, and were or will be tried again.
+    pub failed_tries: u64,
     pub last_error: Option<String>,
-    /// Since when it fails, RFC 3339; `null` while it works.
-    pub failing_since: Option<String>,
+    /// When that was, RFC 3339.
+    #[serde(serialize_with = "maybe_time")]
+    #[schema(value_type = Option<String>)]
+    pub last_error_at: Option<i64>,
+    /// When the destination last took something, RFC 3339.
+    #[serde(serialize_with = "maybe_time")]
+    #[schema(value_type = Option<String>)]
+    pub last_delivery: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn time<S: Serializer>(ns: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&utc(*ns))
+}
+
+#[expect(clippy::ref_option, reason = "serde's form")]
+fn maybe_time<S: Serializer>(ns: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match ns {
+        Some(ns) => time(ns, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// The word for a priority.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub enum PriorityName {
+    Emergency,
+    Alert,
+    Critical,
+    Error,
+    Warning,
+    Notice,
+    Informational,
+    Debug,
+}
+
+impl From<Priority> for PriorityName {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Emergency => Self::Emergency,
+            Priority::Alert => Self::Alert,
+            Priority::Critical => Self::Critical,
+            Priority::Error => Self::Error,
+            Priority::Warning => Self::Warning,
+            Priority::Notice => Self::Notice,
+            Priority::Informational => Self::Informational,
+            Priority::Debug => Self::Debug,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_json() {
+        let status = OutputStatus { since: 1_763_994_162_070_202_000, ..OutputStatus::default() };
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["since"], "2025-11-24T14:22:42.070202000Z");
+        assert_eq!(json["state"], "healthy");
+        assert!(json["oldest_waiting"].is_null());
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_rules() {
+        for priority in Priority::ALL {
+            let word = serde_json::to_value(PriorityName::from(priority)).unwrap();
+            assert_eq!(word, priority.as_str());
+        }
+    }
 }

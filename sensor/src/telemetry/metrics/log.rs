@@ -1,0 +1,106 @@
+//! The alert log.
+
+use crate::alert::log::{AlertLog, LogStats};
+use crate::rules::Priority;
+use crate::telemetry::{Exposition, Kind};
+
+/// The alert log: what was stored, and its state.
+pub fn collect(log: &AlertLog, out: &mut Exposition) {
+    let family = out.family(
+        "falcosecurity_falcosidekick_falco_events_total",
+        Kind::Counter,
+        "Alerts stored, raised here or received. Beyond 2000 series, host and namespace read (other).",
+    );
+    for (labels, count) in log.series() {
+        let (number, word) = priority(labels.priority);
+        let hostname = if labels.hostname.is_empty() { "unknown" } else { &labels.hostname };
+        family.sample(
+            &[
+                ("hostname", hostname),
+                ("rule", &labels.rule),
+                ("priority", number),
+                ("priority_raw", word),
+                ("source", &labels.source),
+                ("k8s_ns_name", &labels.namespace),
+                // Always empty: a series for each pod there ever was costs Prometheus more than it tells.
+                ("k8s_pod_name", ""),
+            ],
+            count,
+        );
+    }
+    numbers(log.stats(), out);
+}
+
+fn numbers(stats: LogStats, out: &mut Exposition) {
+    let LogStats {
+        head,
+        entries,
+        oldest,
+        bytes,
+        max_bytes,
+        appended,
+        commits,
+        duplicates,
+        refused,
+        queued,
+        max_queued,
+        removed_by_age,
+        removed_by_size,
+        lost_by_size,
+        dead_dropped,
+        failing,
+    } = stats;
+    for (name, help, value) in [
+        ("appended_total", "Alerts made durable.", appended),
+        ("commits_total", "Transactions that made alerts durable.", commits),
+        ("duplicates_total", "Alerts not stored again because their uuid is stored.", duplicates),
+        ("refused_total", "Alerts lost because the queue to the alert log was full.", refused),
+        (
+            "lost_by_size_total",
+            "Alerts removed by the size limit before every output had them.",
+            lost_by_size,
+        ),
+        ("dead_letters_dropped_total", "Dead letters dropped because there were too many.", dead_dropped),
+    ] {
+        out.counter(&format!("falconet_alert_log_{name}"), help, value);
+    }
+    out.family(
+        "falconet_alert_log_removed_total",
+        Kind::Counter,
+        "Old alerts removed that every output had passed.",
+    )
+    .sample(&[("reason", "age")], removed_by_age)
+    .sample(&[("reason", "size")], removed_by_size);
+    for (name, help, value) in [
+        ("entries", "Alerts stored.", entries),
+        ("bytes", "Bytes in use in the database.", bytes),
+        ("max_bytes", "Size limit of the database.", max_bytes),
+        ("queued_bytes", "Room in use in the queue to the writer.", queued),
+        ("max_queued_bytes", "Limit of the queue to the writer.", max_queued),
+        ("failing", "1 while the alert log cannot be written.", failing.is_some().into()),
+    ] {
+        out.gauge(&format!("falconet_alert_log_{name}"), help, value);
+    }
+    out.gauge("falconet_alert_log_head", "Position of the newest alert.", head);
+    if let Some(oldest) = oldest {
+        out.gauge(
+            "falconet_alert_log_oldest_timestamp_seconds",
+            "Arrival of the oldest stored alert.",
+            oldest / 1_000_000_000,
+        );
+    }
+}
+
+/// falcosidekick's number (1 = Debug) and word of a priority.
+const fn priority(priority: Priority) -> (&'static str, &'static str) {
+    match priority {
+        Priority::Emergency => ("8", "emergency"),
+        Priority::Alert => ("7", "alert"),
+        Priority::Critical => ("6", "critical"),
+        Priority::Error => ("5", "error"),
+        Priority::Warning => ("4", "warning"),
+        Priority::Notice => ("3", "notice"),
+        Priority::Informational => ("2", "informational"),
+        Priority::Debug => ("1", "debug"),
+    }
+}

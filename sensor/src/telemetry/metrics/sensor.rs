@@ -1,0 +1,87 @@
+//! The sensor: eBPF programs, event thread, tables of processes and containers.
+
+use std::sync::atomic::AtomicU64;
+
+use crate::engine::stats::{Stats, Tables, read};
+use crate::probe::EventCounters;
+use crate::state::{containers, process};
+use crate::telemetry::{Exposition, Kind};
+
+/// The programs of one event type.
+pub fn probe(event: &str, counters: EventCounters, out: &mut Exposition) {
+    let EventCounters { seen, filtered, lost_full, lost_build } = counters;
+    let label = [("event", event)];
+    let help = "Records that the eBPF programs handed to user space.";
+    out.family("falconet_probe_events_total", Kind::Counter, help).sample(&label, seen);
+    let help = "Events that the eBPF programs dropped because nothing wants them.";
+    out.family("falconet_probe_filtered_total", Kind::Counter, help).sample(&label, filtered);
+    let help = "Events lost in the kernel, by reason.";
+    let lost = out.family("falconet_probe_lost_total", Kind::Counter, help);
+    for (reason, count) in [("full", lost_full), ("build", lost_build)] {
+        lost.sample(&[("event", event), ("reason", reason)], count);
+    }
+}
+
+/// The event thread and what it keeps.
+pub fn engine(stats: &Stats, out: &mut Exposition) {
+    let Stats { records, judged, held, hold_full, last_event, alerts, alerts_lost, malformed, tables: _ } =
+        stats;
+    let counters: [(&str, &str, &AtomicU64); 7] = [
+        ("records", "Records taken from the lanes.", records),
+        ("judged", "Events that rules were asked about.", judged),
+        ("held", "Events that waited for their container's metadata.", held),
+        ("hold_full", "Containers whose wait was ended because too many events waited.", hold_full),
+        ("alerts", "Alerts raised.", alerts),
+        ("alerts_lost", "Alerts lost because the alert log could not keep up.", alerts_lost),
+        ("malformed", "Records that made no sense.", malformed),
+    ];
+    for (name, help, counter) in counters {
+        out.counter(&format!("falconet_engine_{name}_total"), help, read(counter));
+    }
+    let help = "Time of the newest event that was judged; 0 before the first.";
+    out.gauge("falconet_engine_last_event_timestamp_seconds", help, read(last_event) / 1_000_000_000);
+    let Tables { processes, containers } = stats.tables();
+    tables_processes(processes, out);
+    tables_containers(containers, out);
+}
+
+fn tables_processes(stats: process::Stats, out: &mut Exposition) {
+    let process::Stats { entries, dead, bytes, evicted_dead, evicted_live, healed, not_healed } = stats;
+    out.gauge("falconet_processes", "Processes known.", entries);
+    let help = "Of the processes known, those that ended and are kept for records that come late.";
+    out.gauge("falconet_processes_dead", help, dead);
+    out.gauge("falconet_processes_bytes", "Memory of the table of processes.", bytes);
+    let help = "Processes thrown out because their table was full.";
+    out.family("falconet_processes_evicted_total", Kind::Counter, help)
+        .sample(&[("state", "dead")], evicted_dead)
+        .sample(&[("state", "live")], evicted_live);
+    let help = "Processes that no record had told of, looked for in /proc.";
+    out.family("falconet_processes_healed_total", Kind::Counter, help)
+        .sample(&[("result", "found")], healed)
+        .sample(&[("result", "not_found")], not_healed);
+}
+
+fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
+    let containers::Stats {
+        containers,
+        pending,
+        cgroups,
+        incomplete,
+        not_asked,
+        cgroups_resolved,
+        cgroups_dropped,
+    } = stats;
+    out.gauge("falconet_containers", "Containers known.", containers);
+    let help = "Containers whose metadata is being read.";
+    out.gauge("falconet_containers_pending", help, pending);
+    // Its name is older than the table's own metrics.
+    let help = "Containers that went out without metadata.";
+    out.counter("falconet_engine_incomplete_total", help, incomplete);
+    let help = "Containers whose metadata was not asked for because the queue to its reader was full.";
+    out.counter("falconet_containers_not_asked_total", help, not_asked);
+    out.gauge("falconet_cgroups", "Cgroups known.", cgroups);
+    let help = "Cgroups found by their id because no record had told of them.";
+    out.counter("falconet_cgroups_resolved_total", help, cgroups_resolved);
+    let help = "Cgroups that are not kept because their table was full.";
+    out.counter("falconet_cgroups_dropped_total", help, cgroups_dropped);
+}
