@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use falconet::probe::{Lanes, Options, Probe, Wanted};
 use sensor_ebpf::events::{Arg, EVENTS, Event};
-use sensor_ebpf::record::{FD_CONNECTED, Fd, Record};
+use sensor_ebpf::record::{CUT_ARGS, CUT_ENV, CUT_HEAD, CUT_MIDDLE, FD_CONNECTED, Fd, Record};
 
 /// What one record said.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,8 @@ struct Seen {
     event: &'static str,
     args: Vec<(&'static str, String)>,
     fd: Option<(i64, char, String)>,
+    /// `CUT_*`.
+    cut: u16,
 }
 
 struct Kernel {
@@ -92,7 +95,7 @@ fn read(record: &Record<'_>) -> Seen {
         let kind = view.fd.map_or('-', |f| char::from(f.kind));
         (view.num, kind, String::from_utf8_lossy(view.path).into_owned())
     });
-    Seen { event: event.program, args, fd }
+    Seen { event: event.program, args, fd, cut: record.header().flags }
 }
 
 fn text(arg: Arg<'_>) -> String {
@@ -344,7 +347,7 @@ fn connect_over_ipv6_has_both_ends() {
 fn dup_family_describes_the_new_descriptor() {
     let Some(mut kernel) = kernel("dup_family_describes_the_new_descriptor") else { return };
     let file = fs::File::open("/etc/passwd").unwrap();
-    let old = std::os::fd::AsRawFd::as_raw_fd(&file);
+    let old = file.as_raw_fd();
     let seen = observe(&mut kernel, || {
         // SAFETY: plain descriptor calls.
         unsafe {
@@ -505,4 +508,114 @@ fn orphans_go_to_the_nearest_subreaper() {
     let exit = life.last().unwrap();
     let me = std::process::id().to_string();
     assert!(exit.args.contains(&("reaper_tid", me)), "{exit:?}");
+}
+
+/// Makes `depth` directories of that name below `top`, each in the one before, and a file `end` in the last one: deeper than
+/// any path that a call takes.
+fn dig(top: &str, name: &str, depth: usize) -> OwnedFd {
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+    let (name, flags) = (c(name), OFlags::DIRECTORY | OFlags::CLOEXEC);
+    let mut dir = rustix::fs::open(top, flags, Mode::empty()).unwrap();
+    for _ in 0..depth {
+        mkdirat(&dir, &name, Mode::RWXU).unwrap();
+        dir = openat(&dir, &name, flags, Mode::empty()).unwrap();
+    }
+    openat(&dir, c"end", OFlags::CREATE | OFlags::CLOEXEC, Mode::RUSR).unwrap();
+    dir
+}
+
+/// The one open of `end` in a directory of [`dig`], from below `top`, and what `rm -r` would need a long time for.
+fn open_deep(kernel: &mut Kernel, top: &str, name: &str, depth: usize) -> Seen {
+    let dir = dig(top, name, depth);
+    let seen = observe(kernel, || {
+        // SAFETY: a valid C string; the child changes only its own working directory.
+        unsafe {
+            libc::fchdir(dir.as_raw_fd());
+            libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c"end".as_ptr(), libc::O_RDONLY);
+        }
+    });
+    fill_in(dir, &c(name), depth);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    seen.into_iter().next().unwrap()
+}
+
+/// Removes what `dig` made, from the inside: the standard library's way holds a descriptor for each level.
+fn fill_in(mut dir: OwnedFd, name: &std::ffi::CStr, depth: usize) {
+    use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+    unlinkat(&dir, c"end", AtFlags::empty()).unwrap();
+    for _ in 0..depth {
+        let up = openat(&dir, c"..", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        unlinkat(&up, name, AtFlags::REMOVEDIR).unwrap();
+        dir = up;
+    }
+}
+
+/// A directory below the shared memory, where `startswith /dev/shm` looks.
+fn shared_memory() -> (tempfile::TempDir, String) {
+    let dir = tempfile::Builder::new().prefix("falconet-deep-").tempdir_in("/dev/shm").unwrap();
+    let path = dir.path().to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+#[test]
+fn a_path_of_the_longest_kind_is_whole() {
+    let Some(mut kernel) = kernel("a_path_of_the_longest_kind_is_whole") else { return };
+    let (_dir, top) = shared_memory();
+    // Names of one byte, as many as a path that a call takes can have; and a few long ones.
+    for (name, depth) in [("d", 200), ("d", 2000), (&"n".repeat(255) as &str, 15)] {
+        let seen = open_deep(&mut kernel, &top, name, depth);
+        let whole = format!("{top}{}/end", format!("/{name}").repeat(depth));
+        assert_eq!(seen.fd.unwrap().2, whole, "{depth} deep");
+        assert_eq!(seen.cut, 0, "{depth} deep");
+        assert_eq!(seen.args[2].1, format!("end in {}", whole.strip_suffix("/end").unwrap()));
+    }
+}
+
+#[test]
+fn a_path_that_is_too_long_keeps_both_ends() {
+    let Some(mut kernel) = kernel("a_path_that_is_too_long_keeps_both_ends") else { return };
+    let (_dir, top) = shared_memory();
+    // The ring's seam falls elsewhere each time.
+    for (name, depth) in [("d", 3000), ("name", 7000), (&"n".repeat(254) as &str, 40), (&"n".repeat(255), 77)]
+    {
+        let seen = open_deep(&mut kernel, &top, name, depth);
+        let whole = format!("{top}{}/end", format!("/{name}").repeat(depth));
+        let path = seen.fd.unwrap().2;
+        let (head, tail) = path.split_once("...").expect("the mark of a gap");
+        assert_eq!(head, &whole[..2048], "{name} {depth}");
+        assert!(tail.len() > 1700 && whole.ends_with(tail), "{name} {depth}: {tail}");
+        assert_eq!(seen.cut, CUT_MIDDLE, "{depth} deep");
+    }
+}
+
+#[test]
+fn a_path_that_is_too_deep_has_an_end_and_says_so() {
+    let Some(mut kernel) = kernel("a_path_that_is_too_deep_has_an_end_and_says_so") else { return };
+    let (_dir, top) = shared_memory();
+    let seen = open_deep(&mut kernel, &top, "d", 9000);
+    let path = seen.fd.unwrap().2;
+    assert!(path.starts_with("...") && path.ends_with("/d/d/end"), "{path}");
+    assert_eq!(seen.cut, CUT_HEAD);
+}
+
+#[test]
+fn arguments_that_are_not_all_there_are_marked() {
+    let Some(mut kernel) = kernel("arguments_that_are_not_all_there_are_marked") else { return };
+    let long = c(&"x".repeat(5000));
+    let argv = [c"true".as_ptr(), long.as_ptr(), std::ptr::null()];
+    let few = [c"true".as_ptr(), std::ptr::null()];
+    let cut = |kernel: &mut Kernel, argv: &[*const libc::c_char], envp: &[*const libc::c_char]| {
+        let seen = observe(kernel, || {
+            // SAFETY: valid C strings and NULL-terminated arrays.
+            unsafe {
+                libc::syscall(libc::SYS_execve, c"/bin/sh".as_ptr(), argv.as_ptr(), envp.as_ptr());
+            }
+        });
+        seen.iter().find(|s| s.event == "exec").expect("an exec").cut
+    };
+    let script = [c"sh".as_ptr(), c"-c".as_ptr(), c"exit 7".as_ptr(), std::ptr::null()];
+    let padded = [c"sh".as_ptr(), c"-c".as_ptr(), c"exit 7".as_ptr(), long.as_ptr(), std::ptr::null()];
+    assert_eq!(cut(&mut kernel, &script, &few[1..]), 0);
+    assert_eq!(cut(&mut kernel, &padded, &few[1..]), CUT_ARGS);
+    assert_eq!(cut(&mut kernel, &script, &argv), CUT_ENV);
 }

@@ -9,26 +9,32 @@ pub const MISSING: u32 = u32::MAX;
 pub struct OffsetSpec {
     /// Field name in [`Offsets`].
     pub name: &'static str,
+    /// What records lack on a kernel without it; `None` when no program can do without it.
+    pub costs: Option<&'static str>,
     /// `struct.member` spellings, newest kernel first; the first one found in BTF wins. A spelling without a dot
     /// asks for the size of the struct, one that begins with `bit ` for the offset in bits.
     pub paths: &'static [&'static str],
 }
 
 macro_rules! offsets {
-    ($($name:ident = $($path:literal)|+;)+) => {
+    ($($name:ident = $($path:literal)|+ $(, optional: $costs:literal)?;)+) => {
         /// Byte offsets in structures of the running kernel, or [`MISSING`]. All `u32`, in the order of [`OFFSETS`].
         #[repr(C)]
         #[derive(Debug, Clone, Copy)]
         pub struct Offsets { $(pub $name: u32),+ }
 
         /// Where each field of [`Offsets`] comes from.
-        pub const OFFSETS: &[OffsetSpec] = &[$(OffsetSpec { name: stringify!($name), paths: &[$($path),+] }),+];
+        pub const OFFSETS: &[OffsetSpec] = &[
+            $(OffsetSpec { name: stringify!($name), costs: offsets!(@costs $($costs)?), paths: &[$($path),+] }),+
+        ];
 
         impl Offsets {
             /// Every offset missing: what a program sees that was loaded without BTF.
             pub const NONE: Self = Self { $($name: MISSING),+ };
         }
     };
+    (@costs) => { None };
+    (@costs $costs:literal) => { Some($costs) };
 }
 
 offsets! {
@@ -44,12 +50,15 @@ offsets! {
     task_files = "task_struct.files";
     task_nsproxy = "task_struct.nsproxy";
     task_signal = "task_struct.signal";
-    task_loginuid = "task_struct.loginuid";
+    task_loginuid = "task_struct.loginuid",
+        optional: "the audit login uid (user.loginuid)";
     task_mm = "task_struct.mm";
     task_cgroups = "task_struct.cgroups";
     task_exit_code = "task_struct.exit_code";
-    thread_info_status = "thread_info.status";
-    css_set_subsys = "css_set.subsys";
+    thread_info_status = "thread_info.status",
+        optional: "the count of 32-bit system calls, which are taken for native ones";
+    css_set_subsys = "css_set.subsys",
+        optional: "the containers of a host with cgroup v1";
     css_set_dfl_cgrp = "css_set.dfl_cgrp";
     css_cgroup = "cgroup_subsys_state.cgroup";
     cgroup_kn = "cgroup.kn";
@@ -59,12 +68,16 @@ offsets! {
     signal_live = "signal_struct.live";
     signal_pids = "signal_struct.pids";
     signal_tty = "signal_struct.tty";
-    signal_is_child_subreaper = "bit signal_struct.is_child_subreaper";
-    signal_has_child_subreaper = "bit signal_struct.has_child_subreaper";
+    signal_is_child_subreaper = "bit signal_struct.is_child_subreaper",
+        optional: "who inherits the children of a process below a subreaper";
+    signal_has_child_subreaper = "bit signal_struct.has_child_subreaper",
+        optional: "who inherits the children of a process below a subreaper";
     tty_driver = "tty_struct.driver";
     tty_index = "tty_struct.index";
-    tty_driver_major = "tty_driver.major";
-    tty_driver_minor_start = "tty_driver.minor_start";
+    tty_driver_major = "tty_driver.major",
+        optional: "the controlling terminal (proc.tty)";
+    tty_driver_minor_start = "tty_driver.minor_start",
+        optional: "the controlling terminal (proc.tty)";
     pid_level = "pid.level";
     pid_numbers = "pid.numbers";
     upid_nr = "upid.nr";
@@ -95,7 +108,8 @@ offsets! {
     fdt_fd = "fdtable.fd";
     file_path = "file.f_path";
     file_inode = "file.f_inode";
-    file_mode = "file.f_mode";
+    file_mode = "file.f_mode",
+        optional: "whether an open made the file (evt.is_open_create)";
     file_private_data = "file.private_data";
     dentry_parent = "dentry.d_parent";
     dentry_name = "dentry.d_name";
@@ -110,10 +124,14 @@ offsets! {
     inode_uid = "inode.i_uid";
     inode_ino = "inode.i_ino";
     inode_sb = "inode.i_sb";
-    inode_ctime_sec = "inode.i_ctime_sec" | "inode.__i_ctime.tv_sec" | "inode.i_ctime.tv_sec";
-    inode_ctime_nsec = "inode.i_ctime_nsec" | "inode.__i_ctime.tv_nsec" | "inode.i_ctime.tv_nsec";
-    inode_mtime_sec = "inode.i_mtime_sec" | "inode.__i_mtime.tv_sec" | "inode.i_mtime.tv_sec";
-    inode_mtime_nsec = "inode.i_mtime_nsec" | "inode.__i_mtime.tv_nsec" | "inode.i_mtime.tv_nsec";
+    inode_ctime_sec = "inode.i_ctime_sec" | "inode.__i_ctime.tv_sec" | "inode.i_ctime.tv_sec",
+        optional: "when an executable was changed (proc.exe_ino.ctime)";
+    inode_ctime_nsec = "inode.i_ctime_nsec" | "inode.__i_ctime.tv_nsec" | "inode.i_ctime.tv_nsec",
+        optional: "when an executable was changed (proc.exe_ino.ctime)";
+    inode_mtime_sec = "inode.i_mtime_sec" | "inode.__i_mtime.tv_sec" | "inode.i_mtime.tv_sec",
+        optional: "when an executable was written (proc.exe_ino.mtime)";
+    inode_mtime_nsec = "inode.i_mtime_nsec" | "inode.__i_mtime.tv_nsec" | "inode.i_mtime.tv_nsec",
+        optional: "when an executable was written (proc.exe_ino.mtime)";
     inode_size = "inode";
     sb_dev = "super_block.s_dev";
     sb_magic = "super_block.s_magic";
@@ -145,6 +163,8 @@ pub const LAYOUTS: &[(&str, &str, u32)] = &[
 pub const FILE_WORDS: usize = 30;
 pub const INODE_WORDS: usize = 12;
 pub const SB_WORDS: usize = 14;
+/// All of them.
+pub const ROOM: usize = FILE_WORDS + INODE_WORDS + SB_WORDS;
 
 /// Members that must lie inside these words, and the bytes they take.
 pub const PREFIXES: &[(&str, u32, usize)] = &[
@@ -202,8 +222,8 @@ const _: () = assert!(size_of::<Config>() == (OFFSETS.len() + 5) * 4);
 /// Longest raw path argument and resolved path, as the kernel's `PATH_MAX`.
 pub const PATH_MAX: usize = 4096;
 /// Most bytes of `argv` and of `envp` in a record (Falco reads a page of each).
-pub const ARGS_MAX: usize = 4096;
-pub const ENV_MAX: usize = 4096;
+pub const ARGS_MAX: usize = 4095;
+pub const ENV_MAX: usize = 4095;
 
 /// Counters of one event type, per CPU.
 #[repr(C)]
@@ -217,6 +237,19 @@ pub struct Counters {
     pub lost_full: u64,
     /// Lost because the record could not be built.
     pub lost_build: u64,
+}
+
+/// Syscalls through another interface than the native one, per CPU: no handler sees them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ForeignCalls {
+    /// 32-bit calls: of 32-bit programs, and by `int 0x80`.
+    pub compat: u64,
+    /// Calls with an x32 number, whether the kernel knows it or not.
+    pub x32: u64,
+    /// The process that made the last one of each.
+    pub compat_tgid: u32,
+    pub x32_tgid: u32,
 }
 
 /// Entries of the `COUNTERS` map: one per event kind.

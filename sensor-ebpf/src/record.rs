@@ -106,15 +106,31 @@ record! {
         pub len: u32,
         /// Index into `events::EVENTS`.
         pub kind: u16,
-        /// See `FLAG_*`.
+        /// What is not all there, see `CUT_*`; the rest of the record is good.
         pub flags: u16,
     }
 }
 
-/// The thread's pid namespace is not the initial one.
-pub const FLAG_PIDNS: u16 = 1;
-/// Some part did not fit or could not be read; the rest of the record is good.
-pub const FLAG_CUT: u16 = 2;
+/// `Header::flags`: of a path that the kernel resolved the beginning is not there; `...` stands for it.
+pub const CUT_HEAD: u16 = 1;
+/// `Header::flags`: of a path that the kernel resolved something behind the beginning is not there; `...` stands for it if it is
+/// longer than a record takes, nothing if a single name could not be read.
+pub const CUT_MIDDLE: u16 = 2;
+/// `Header::flags`: a path or an address as the caller passed it could not be read, or is longer than the kernel takes.
+pub const CUT_ARGUMENT: u16 = 4;
+/// `Header::flags`: arguments of a program are not all there.
+pub const CUT_ARGS: u16 = 8;
+/// `Header::flags`: the environment of a program is not all there.
+pub const CUT_ENV: u16 = 16;
+
+/// What a record can lack, and its name where people read it.
+pub const CUTS: [(u16, &str); 5] = [
+    (CUT_HEAD, "path_head"),
+    (CUT_MIDDLE, "path_middle"),
+    (CUT_ARGUMENT, "argument"),
+    (CUT_ARGS, "args"),
+    (CUT_ENV, "env"),
+];
 
 /// Nanoseconds per tick of `/proc/PID/stat`'s start time (`USER_HZ` is 100 on every supported kernel).
 pub const NS_PER_TICK: u64 = 10_000_000;

@@ -46,6 +46,7 @@ mod handlers {
     use super::Connected;
     use crate::events::Kind;
     use crate::kernel::{Exit, Writer, file};
+    use crate::record::CUT_ARGUMENT;
 
     /// `sizeof(struct sockaddr_storage)`.
     const SOCKADDR_MAX: u64 = 128;
@@ -57,7 +58,7 @@ mod handlers {
         body.ret = exit.ret;
         body.num = exit.arg(0) as i32;
         file::describe(&mut w, exit.task, body.num, &mut body.sock);
-        body.addr = w.user_bytes(exit.arg(1), exit.arg(2).min(SOCKADDR_MAX));
+        body.addr = w.user_bytes(exit.arg(1), exit.arg(2), SOCKADDR_MAX, CUT_ARGUMENT);
         w.submit(Kind::Connect);
     }
 }

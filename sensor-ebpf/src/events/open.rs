@@ -183,7 +183,8 @@ mod handlers {
         body.ret = exit.ret;
         let file_mode = file::describe(&mut w, exit.task, exit.ret as i32, &mut body.file);
         let head = w.head(body.file.path);
-        if !lane::wanted(kind as u16, access(flags), exit.ret >= 0, head) {
+        // Where a path that was cut lies is for the rules and the analyst to say.
+        if !w.path_is_cut() && !lane::wanted(kind as u16, access(flags), exit.ret >= 0, head) {
             lane::count(kind as u16, Outcome::Filtered);
             return;
         }

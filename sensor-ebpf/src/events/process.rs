@@ -119,6 +119,7 @@ mod handlers {
     use crate::kernel::read::{self, Ptr};
     use crate::kernel::{Writer, file, task};
     use crate::off;
+    use crate::record::{CUT_ARGS, CUT_ENV};
 
     /// `sched_process_fork(parent, child)`.
     #[inline(always)]
@@ -149,10 +150,10 @@ mod handlers {
         body.filename = w.kernel_str(read::pointer(bprm, off!(bprm_filename)));
         let (start, end): (u64, u64) =
             (read::kernel(mm, off!(mm_arg_start)), read::kernel(mm, off!(mm_arg_end)));
-        body.args = w.user_bytes(start, end.wrapping_sub(start).min(ARGS_MAX as u64));
+        body.args = w.user_bytes(start, end.wrapping_sub(start), ARGS_MAX as u64, CUT_ARGS);
         let (start, end): (u64, u64) =
             (read::kernel(mm, off!(mm_env_start)), read::kernel(mm, off!(mm_env_end)));
-        body.env = w.user_bytes(start, end.wrapping_sub(start).min(ENV_MAX as u64));
+        body.env = w.user_bytes(start, end.wrapping_sub(start), ENV_MAX as u64, CUT_ENV);
         body.cwd = path::append(&mut w, task::cwd(me), task::root(me));
         body.reserved = 0;
         w.submit(Kind::Exec);

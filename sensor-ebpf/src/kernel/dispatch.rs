@@ -1,10 +1,13 @@
 //! The `sys_exit` dispatcher: one array look-up for a syscall that nobody watches, a tail call for one that is.
+//!
+//! Calls through another interface than the native one have other numbers or other arguments. No handler knows them, so they
+//! are counted, and user space says that there were some.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use super::lane::{PROGRAMS, SYSCALLS};
+use super::lane::{self, Abi, PROGRAMS, SYSCALLS};
 use super::read::{Ptr, typed};
 use crate::config::{MISSING, SYSCALLS_LEN};
 use crate::{config, off};
@@ -49,10 +52,23 @@ impl Exit {
 pub fn dispatch(ctx: &BtfTracePointContext) {
     /// `TS_COMPAT` in `thread_info.status`: a 32-bit syscall, whose number means something else.
     const TS_COMPAT: u32 = 2;
+    /// `__X32_SYSCALL_BIT`, and one more than the highest number with it.
+    const X32: core::ops::Range<u64> = 0x4000_0000..0x4000_0400;
     let regs = ctx.arg::<u64>(0) as Ptr;
     // SAFETY: `regs` is the tracepoint's `struct pt_regs *`, which the verifier knows by type.
     let nr: u64 = unsafe { typed(regs, regs::SYSCALL) };
+    if config!(offsets.thread_info_status) != MISSING {
+        // SAFETY: `thread_info` is the first member of the current task, a BTF-typed pointer.
+        let status: u32 = unsafe { typed(bpf_get_current_task_btf() as Ptr, off!(thread_info_status)) };
+        if status & TS_COMPAT != 0 {
+            lane::count_foreign(Abi::Compat);
+            return;
+        }
+    }
     if nr >= SYSCALLS_LEN as u64 {
+        if X32.contains(&nr) {
+            lane::count_foreign(Abi::X32);
+        }
         return;
     }
     let Some(table) = SYSCALLS.get_ptr(0) else { return };
@@ -60,13 +76,6 @@ pub fn dispatch(ctx: &BtfTracePointContext) {
     let kind = unsafe { table.cast::<u8>().add(nr as usize & (SYSCALLS_LEN - 1)).read_volatile() };
     if kind == 0 {
         return;
-    }
-    if config!(offsets.thread_info_status) != MISSING {
-        // SAFETY: `thread_info` is the first member of the current task, a BTF-typed pointer.
-        let status: u32 = unsafe { typed(bpf_get_current_task_btf() as Ptr, off!(thread_info_status)) };
-        if status & TS_COMPAT != 0 {
-            return;
-        }
     }
     // SAFETY: a tail call does not return; nothing here needs dropping.
     unsafe { PROGRAMS.tail_call(ctx, u32::from(kind)) };

@@ -34,14 +34,6 @@ pub fn of_fd(task: Ptr, fd: i32) -> Ptr {
     read::pointer(array, 8 * fd as usize)
 }
 
-/// Room for what is read of a file in one go.
-#[repr(C)]
-pub struct Words {
-    file: [u64; FILE_WORDS],
-    inode: [u64; INODE_WORDS],
-    sb: [u64; SB_WORDS],
-}
-
 /// What is read of an open file.
 struct Facts {
     path: Path,
@@ -60,11 +52,12 @@ struct Facts {
 impl Facts {
     #[inline(always)]
     fn of(w: &mut Writer, file: Ptr) -> Self {
-        let words = w.words();
-        let file = Prefix::read(&mut words.file, file);
+        let (of_file, rest) = w.words().split_at_mut(FILE_WORDS);
+        let (of_inode, of_sb) = rest.split_at_mut(INODE_WORDS);
+        let file = Prefix::<FILE_WORDS>::read(of_file, file);
         let inode_ptr = file.get::<u64>(off!(file_inode)) as Ptr;
-        let inode = Prefix::read(&mut words.inode, inode_ptr);
-        let sb = Prefix::read(&mut words.sb, inode.get::<u64>(off!(inode_sb)) as Ptr);
+        let inode = Prefix::<INODE_WORDS>::read(of_inode, inode_ptr);
+        let sb = Prefix::<SB_WORDS>::read(of_sb, inode.get::<u64>(off!(inode_sb)) as Ptr);
         let dev: u32 = sb.get(off!(sb_dev));
         Self {
             path: Path {

@@ -4,12 +4,12 @@
 //! lanes for the rest, chosen by tgid so that the records of one process stay in order.
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query};
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ringbuf_output, bpf_ringbuf_query};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 
 use crate::config;
-use crate::config::{COUNTERS_LEN, Counters, SYSCALLS_LEN};
+use crate::config::{COUNTERS_LEN, Counters, ForeignCalls, SYSCALLS_LEN};
 use crate::events::Lane;
 use crate::filter::{ALTERNATIVES, Filter};
 
@@ -34,12 +34,42 @@ pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(COUNTERS_LEN,
 /// By event kind.
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(COUNTERS_LEN, 0);
+#[map]
+static FOREIGN: PerCpuArray<ForeignCalls> = PerCpuArray::with_max_entries(1, 0);
 /// By event kind.
 #[map]
 static FILTERS: Array<Filter> = Array::with_max_entries(COUNTERS_LEN, 0);
 /// Non-zero while the reader sleeps and wants to be woken by the next record.
 #[map]
 static ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
+
+/// An interface for syscalls that is not the native one.
+#[derive(Clone, Copy)]
+pub enum Abi {
+    Compat,
+    X32,
+}
+
+/// Counts a call that no handler understands.
+#[inline(always)]
+pub fn count_foreign(abi: Abi) {
+    let Some(calls) = FOREIGN.get_ptr_mut(0) else { return };
+    // SAFETY: the helper has no preconditions.
+    let tgid = (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+    // SAFETY: a per-CPU map value; nothing else writes it while this program runs on this CPU.
+    unsafe {
+        match abi {
+            Abi::Compat => {
+                (*calls).compat += 1;
+                (*calls).compat_tgid = tgid;
+            }
+            Abi::X32 => {
+                (*calls).x32 += 1;
+                (*calls).x32_tgid = tgid;
+            }
+        }
+    }
+}
 
 /// What became of an event.
 #[derive(Clone, Copy)]

@@ -26,13 +26,13 @@ pub fn pointer(ptr: Ptr, off: usize) -> Ptr {
 /// stack is too small).
 ///
 /// User space checks before load that the members wanted lie inside (`config::PREFIXES`).
-pub struct Prefix<'a, const WORDS: usize>(&'a [u64; WORDS]);
+pub struct Prefix<'a, const WORDS: usize>(&'a [u64]);
 
 impl<'a, const WORDS: usize> Prefix<'a, WORDS> {
-    /// Reads the structure at `ptr` into `words`; zeros when it cannot be read.
+    /// Reads the structure at `ptr` into `words`, which must be `WORDS` long; zeros when it cannot be read.
     #[inline(always)]
-    pub fn read(words: &'a mut [u64; WORDS], ptr: Ptr) -> Self {
-        // SAFETY: the helper writes exactly the size of `words` and tolerates any source address.
+    pub fn read(words: &'a mut [u64], ptr: Ptr) -> Self {
+        // SAFETY: the helper writes exactly `WORDS` words, as many as the caller gives, and tolerates any source address.
         unsafe { bpf_probe_read_kernel(words.as_mut_ptr().cast(), (8 * WORDS) as u32, ptr.cast()) };
         Self(words)
     }

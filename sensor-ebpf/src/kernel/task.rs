@@ -5,31 +5,6 @@ use super::read::{self, Ptr, typed};
 use crate::record::{Task, exec_id};
 use crate::{config, off};
 
-/// What every record's header needs.
-pub struct Identity {
-    pub start: u64,
-    pub cgroup: u64,
-}
-
-/// `task` must be a BTF-typed pointer (current task or a tracepoint's argument).
-#[inline(always)]
-pub fn identity(task: Ptr) -> Identity {
-    // SAFETY: every pointer here is BTF-typed: `task` by contract, the others loaded through typed pointers.
-    unsafe {
-        let leader: Ptr = typed(task, off!(task_group_leader));
-        let css_set: Ptr = typed(task, off!(task_cgroups));
-        let subsys = config!(cgroup_subsys);
-        let cgroup: Ptr = if subsys < 0 {
-            typed(css_set, off!(css_set_dfl_cgrp))
-        } else {
-            let css: Ptr = typed(css_set, off!(css_set_subsys) + 8 * subsys as usize);
-            typed(css, off!(css_cgroup))
-        };
-        let kn: Ptr = typed(cgroup, off!(cgroup_kn));
-        Identity { start: typed(leader, off!(task_start_boottime)), cgroup: typed(kn, off!(kernfs_node_id)) }
-    }
-}
-
 /// Number of `pid` in the namespace at `level`.
 #[inline(always)]
 fn number(pid: Ptr, level: u32) -> u32 {

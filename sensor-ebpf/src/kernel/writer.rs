@@ -7,14 +7,11 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
-use super::file::Words;
 use super::lane::{self, Outcome};
-use super::path::PathBuf;
-use super::read::{Ptr, typed};
-use super::task;
-use crate::config::PATH_MAX;
+use super::read::{self, Ptr, typed};
+use crate::config::{PATH_MAX, ROOM};
 use crate::events::{Kind, Lane};
-use crate::record::{FLAG_CUT, Header, Pod, Tail, exec_id};
+use crate::record::{CUT_ARGS, CUT_ARGUMENT, CUT_HEAD, CUT_MIDDLE, Header, Pod, Tail, exec_id};
 use crate::{config, off};
 
 /// A record is shorter than this; a power of two, so that a masked offset satisfies the verifier.
@@ -25,8 +22,8 @@ const TAIL_MAX: usize = 4096;
 #[repr(C, align(8))]
 pub struct Scratch {
     record: [u8; RECORD_MAX + TAIL_MAX],
-    pub path: PathBuf,
-    words: Words,
+    /// For what readers take out of a kernel structure in one go; the stack is too small for it.
+    room: [u64; ROOM],
     /// Bytes of the record so far. It lives here and not in a register, so that the verifier forgets what it knew of it and
     /// all ways to the next step look alike.
     len: usize,
@@ -66,7 +63,7 @@ impl Writer {
         };
         // SAFETY: `scratch` is this CPU's map value; programs are not preempted by others that use it.
         let header = unsafe { &mut *(&raw mut (*scratch).record).cast::<Header>() };
-        let identity = task::identity(task);
+        let identity = identity(task);
         // SAFETY: the helper has no preconditions.
         header.time = unsafe { bpf_ktime_get_boot_ns() };
         header.exec_id = exec_id(tgid, identity.start);
@@ -78,6 +75,12 @@ impl Writer {
         let mut writer = Self { scratch, tgid };
         writer.set_len(size_of::<Header>() + size_of::<T>());
         Some(writer)
+    }
+
+    /// The record under construction, for a global function, which cannot be handed it. It must not submit it.
+    #[inline(always)]
+    pub fn resume() -> Option<Self> {
+        Some(Self { scratch: SCRATCH.get_ptr_mut(0)?, tgid: 0 })
     }
 
     #[inline(always)]
@@ -100,23 +103,33 @@ impl Writer {
         unsafe { &mut *(&raw mut (*self.scratch).record).cast::<u8>().add(size_of::<Header>()).cast() }
     }
 
+    /// Room for words of kernel structures.
     #[inline(always)]
-    pub fn path_buf(&mut self) -> &'static mut PathBuf {
-        // SAFETY: the scratch area lives as long as the program runs, and `path` is disjoint from `record`.
-        unsafe { &mut (*self.scratch).path }
+    pub fn words(&mut self) -> &'static mut [u64; ROOM] {
+        // SAFETY: the scratch area lives as long as the program runs, and `room` is disjoint from `record`.
+        unsafe { &mut (*self.scratch).room }
     }
 
     #[inline(always)]
-    pub fn words(&mut self) -> &'static mut Words {
-        // SAFETY: the scratch area lives as long as the program runs, and `words` is disjoint from `record` and `path`.
-        unsafe { &mut (*self.scratch).words }
-    }
-
-    /// Marks the record as incomplete.
-    #[inline(always)]
-    pub fn cut(&mut self) {
+    fn header(&mut self) -> *mut Header {
         // SAFETY: the header lies at the start of the area.
-        unsafe { (*(&raw mut (*self.scratch).record).cast::<Header>()).flags |= FLAG_CUT };
+        unsafe { (&raw mut (*self.scratch).record).cast() }
+    }
+
+    /// Marks the record as incomplete: `what` of `CUT_*` is not all there.
+    #[inline(always)]
+    pub fn cut(&mut self, what: u16) {
+        let header = self.header();
+        // SAFETY: the header lies at the start of the area.
+        unsafe { (*header).flags |= what };
+    }
+
+    /// True when a path of the record is not all there.
+    #[inline(always)]
+    pub fn path_is_cut(&mut self) -> bool {
+        let header = self.header();
+        // SAFETY: as above; volatile, for a global function may have written it.
+        unsafe { (&raw const (*header).flags).read_volatile() & (CUT_HEAD | CUT_MIDDLE) != 0 }
     }
 
     /// Where the next tail begins; `None` when the record is full.
@@ -124,7 +137,6 @@ impl Writer {
     fn room(&mut self) -> Option<*mut u8> {
         let len = self.len();
         if len >= RECORD_MAX {
-            self.cut();
             return None;
         }
         // SAFETY: the masked offset plus TAIL_MAX lies inside `record`.
@@ -168,19 +180,23 @@ impl Writer {
         Tail { off: off as u16, len: len as u16 }
     }
 
-    /// A NUL-terminated string of the current process, without its NUL.
+    /// A NUL-terminated string of the current process, without its NUL: what the caller passed.
     #[inline(always)]
     pub fn user_str(&mut self, ptr: u64) -> Tail {
-        let Some(dst) = self.room() else { return Tail::EMPTY };
+        let Some(dst) = self.room() else { return self.none(CUT_ARGUMENT) };
         // SAFETY: `room` left TAIL_MAX bytes at `dst`.
         let n = unsafe { bpf_probe_read_user_str(dst.cast(), PATH_MAX as u32, ptr as *const _) };
+        // The helper ends a longer string by itself.
+        if n == PATH_MAX as i64 && read::user::<u8>(ptr.wrapping_add(PATH_MAX as u64 - 1)) != Some(0) {
+            self.cut(CUT_ARGUMENT);
+        }
         self.string(n)
     }
 
-    /// A NUL-terminated string of the kernel, without its NUL.
+    /// A NUL-terminated string of the kernel, without its NUL: a name that the kernel keeps of what the caller passed.
     #[inline(always)]
     pub fn kernel_str(&mut self, ptr: Ptr) -> Tail {
-        let Some(dst) = self.room() else { return Tail::EMPTY };
+        let Some(dst) = self.room() else { return self.none(CUT_ARGUMENT) };
         // SAFETY: `room` left TAIL_MAX bytes at `dst`.
         let n = unsafe { bpf_probe_read_kernel_str(dst.cast(), PATH_MAX as u32, ptr.cast()) };
         self.string(n)
@@ -189,34 +205,41 @@ impl Writer {
     #[inline(always)]
     fn string(&mut self, n: i64) -> Tail {
         if n <= 0 || n > TAIL_MAX as i64 {
-            self.cut();
-            return Tail::EMPTY;
+            return self.none(CUT_ARGUMENT);
         }
         self.grow(n as usize - 1)
     }
 
-    /// `len` bytes of the current process, `TAIL_MAX - 1` at most.
+    /// No tail, and the mark that tells why.
     #[inline(always)]
-    pub fn user_bytes(&mut self, ptr: u64, len: u64) -> Tail {
-        let len = opaque(if len >= TAIL_MAX as u64 { TAIL_MAX - 1 } else { len as usize }) & (TAIL_MAX - 1);
-        let Some(dst) = self.room() else { return Tail::EMPTY };
+    fn none(&mut self, what: u16) -> Tail {
+        self.cut(what);
+        Tail::EMPTY
+    }
+
+    /// `len` bytes of the current process, `max` (below `TAIL_MAX`) at most; `what` of `CUT_*` they are.
+    #[inline(always)]
+    pub fn user_bytes(&mut self, ptr: u64, len: u64, max: u64, what: u16) -> Tail {
+        if len > max {
+            self.cut(what);
+        }
+        let len = opaque(if len > max { max as usize } else { len as usize }) & (TAIL_MAX - 1);
+        let Some(dst) = self.room() else { return self.none(what) };
         // SAFETY: `room` left TAIL_MAX bytes at `dst`, and `len` is less.
         if unsafe { bpf_probe_read_user(dst.cast(), len as u32, ptr as *const _) } != 0 {
-            self.cut();
-            return Tail::EMPTY;
+            return self.none(what);
         }
         self.grow(len)
     }
 
-    /// `len` bytes of kernel memory, `TAIL_MAX - 1` at most.
+    /// `len` bytes of kernel memory, `TAIL_MAX - 1` at most: a part of a path.
     #[inline(always)]
     pub fn kernel_bytes(&mut self, ptr: Ptr, len: usize) -> Tail {
         let len = opaque(len) & (TAIL_MAX - 1);
-        let Some(dst) = self.room() else { return Tail::EMPTY };
+        let Some(dst) = self.room() else { return self.none(CUT_MIDDLE) };
         // SAFETY: `room` left TAIL_MAX bytes at `dst`, and `len` is less.
         if unsafe { bpf_probe_read_kernel(dst.cast(), len as u32, ptr.cast()) } != 0 {
-            self.cut();
-            return Tail::EMPTY;
+            return self.none(CUT_MIDDLE);
         }
         self.grow(len)
     }
@@ -225,20 +248,31 @@ impl Writer {
     #[inline(always)]
     pub fn user_strings<const N: usize>(&mut self, array: u64) -> Tail {
         let start = self.len();
-        for i in 0..N {
-            let Some(ptr) = super::read::user::<u64>(array.wrapping_add(8 * i as u64)) else { break };
-            if ptr == 0 || self.len() - start >= TAIL_MAX {
+        let mut whole = false;
+        for i in 0..=N {
+            let Some(ptr) = read::user::<u64>(array.wrapping_add(8 * i as u64)) else { break };
+            if ptr == 0 {
+                whole = true;
+                break;
+            }
+            if i == N || self.len() - start >= TAIL_MAX {
                 break;
             }
             let Some(dst) = self.room() else { break };
             // SAFETY: `room` left TAIL_MAX bytes at `dst`.
             let n = unsafe { bpf_probe_read_user_str(dst.cast(), PATH_MAX as u32, ptr as *const _) };
+            // The helper ends a longer string by itself; one that is just as long is marked, too.
+            if n == PATH_MAX as i64 {
+                self.cut(CUT_ARGS);
+            }
             if n <= 0 || n > TAIL_MAX as i64 {
-                self.cut();
                 break;
             }
             let len = self.len();
             self.set_len(len + n as usize);
+        }
+        if !whole {
+            self.cut(CUT_ARGS);
         }
         Tail { off: start as u16, len: (self.len() - start) as u16 }
     }
@@ -255,6 +289,31 @@ impl Writer {
         // SAFETY: as above.
         unsafe { (*record.cast::<Header>()).len = len as u32 };
         lane::submit(kind.lane(), kind as u16, self.tgid, record, opaque(len) & (RECORD_MAX - 1));
+    }
+}
+
+/// What every record's header needs of a task.
+struct Identity {
+    start: u64,
+    cgroup: u64,
+}
+
+/// `task` must be a BTF-typed pointer (current task or a tracepoint's argument).
+#[inline(always)]
+fn identity(task: Ptr) -> Identity {
+    // SAFETY: every pointer here is BTF-typed: `task` by contract, the others loaded through typed pointers.
+    unsafe {
+        let leader: Ptr = typed(task, off!(task_group_leader));
+        let css_set: Ptr = typed(task, off!(task_cgroups));
+        let subsys = config!(cgroup_subsys);
+        let cgroup: Ptr = if subsys < 0 {
+            typed(css_set, off!(css_set_dfl_cgrp))
+        } else {
+            let css: Ptr = typed(css_set, off!(css_set_subsys) + 8 * subsys as usize);
+            typed(css, off!(css_cgroup))
+        };
+        let kn: Ptr = typed(cgroup, off!(cgroup_kn));
+        Identity { start: typed(leader, off!(task_start_boottime)), cgroup: typed(kn, off!(kernfs_node_id)) }
     }
 }
 

@@ -27,10 +27,24 @@ pub struct KernelTypes {
     btf: Btf,
 }
 
-/// The offsets found, and the names of those that were not.
+/// The offsets found, and those that were not.
 pub struct Found {
     pub offsets: Offsets,
-    pub missing: Vec<&'static str>,
+    pub missing: Vec<&'static OffsetSpec>,
+}
+
+impl Found {
+    /// Names of the missing offsets that no program can do without.
+    pub fn essential(&self) -> Vec<&'static str> {
+        self.missing.iter().filter(|spec| spec.costs.is_none()).map(|spec| spec.name).collect()
+    }
+
+    /// What records lack on this kernel, each thing once.
+    pub fn costs(&self) -> Vec<&'static str> {
+        let mut costs: Vec<&str> = self.missing.iter().filter_map(|spec| spec.costs).collect();
+        costs.dedup();
+        costs
+    }
 }
 
 impl KernelTypes {
@@ -49,7 +63,7 @@ impl KernelTypes {
         for (value, spec) in values.iter_mut().zip(OFFSETS) {
             match spec.paths.iter().find_map(|path| self.resolve(path, &mut structs)) {
                 Some(offset) => *value = offset,
-                None => missing.push(spec.name),
+                None => missing.push(spec),
             }
         }
         // SAFETY: `Offsets` is `repr(C)` and consists of `OFFSETS.len()` `u32`s (the macro that declares both asserts it).
@@ -155,25 +169,6 @@ impl KernelTypes {
     }
 }
 
-/// True when a program cannot do without the offset; the others cost single fields.
-pub fn is_essential(spec: &OffsetSpec) -> bool {
-    const OPTIONAL: [&str; 12] = [
-        "task_loginuid",
-        "signal_is_child_subreaper",
-        "signal_has_child_subreaper",
-        "thread_info_status",
-        "file_mode",
-        "inode_ctime_sec",
-        "inode_ctime_nsec",
-        "inode_mtime_sec",
-        "inode_mtime_nsec",
-        "css_set_subsys",
-        "tty_driver_major",
-        "tty_driver_minor_start",
-    ];
-    !OPTIONAL.contains(&spec.name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,12 +180,24 @@ mod tests {
             return;
         };
         let found = types.offsets();
-        assert_eq!(found.missing, Vec::<&str>::new());
+        assert_eq!(found.missing.iter().map(|spec| spec.name).collect::<Vec<_>>(), Vec::<&str>::new());
         assert_eq!(types.broken_layout(), None);
         assert_eq!(found.offsets.qstr_name, 8, "struct qstr: hash and length, then the name");
         assert_eq!(found.offsets.path_dentry, 8);
         assert!(found.offsets.inode_size > 300);
         assert!(types.enumerator("cgroup_subsys_id", "memory_cgrp_id").is_some());
+    }
+
+    #[test]
+    fn what_is_missing_is_told_apart_by_what_it_costs() {
+        let named = |names: &[&str]| {
+            let missing = OFFSETS.iter().filter(|spec| names.contains(&spec.name)).collect();
+            Found { offsets: Offsets::NONE, missing }
+        };
+        let found = named(&["inode_ctime_sec", "inode_ctime_nsec", "task_loginuid"]);
+        assert_eq!(found.essential(), Vec::<&str>::new());
+        assert_eq!(found.costs().len(), 2, "{:?}", found.costs());
+        assert_eq!(named(&["task_tgid", "task_loginuid"]).essential(), ["task_tgid"]);
     }
 
     #[test]

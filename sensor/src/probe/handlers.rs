@@ -9,14 +9,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, Map, MapData, ProgramArray};
+use aya::maps::{Array, MapData, ProgramArray};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf};
 use sensor_ebpf::config::SYSCALLS_LEN;
 use sensor_ebpf::events::{EVENTS, Event, Hook, Kind};
 use sensor_ebpf::filter::Filter;
 
-use super::load::ProbeError;
+use super::error::{ProbeError, map, take};
 
 /// What is asked of the kernel.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -225,16 +225,6 @@ impl Handlers {
             Err(source) => Err(ProbeError::Program { program: name.into(), source }),
         }
     }
-}
-
-/// Takes a map out of the object.
-pub fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, ProbeError> {
-    ebpf.take_map(name).ok_or_else(|| ProbeError::Mismatch { what: "map", name: name.into() })
-}
-
-/// Says which map it was.
-pub fn map(name: &'static str) -> impl Fn(aya::maps::MapError) -> ProbeError {
-    move |error| ProbeError::Map { name, source: io::Error::other(error) }
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProbeError> {

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aya::maps::{Array, Map};
-use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use sensor_ebpf::config::{BULK_LANES, Config, OFFSETS};
+use sensor_ebpf::config::{BULK_LANES, Config};
 use sensor_ebpf::events::Event;
 
-use super::btf::{BtfError, KERNEL_BTF, KernelTypes, is_essential};
+use super::btf::{KERNEL_BTF, KernelTypes};
 use super::counters::Counted;
-use super::handlers::{DISPATCHER, Handlers, Wanted, map, take};
+use super::error::{ProbeError, map, take};
+use super::handlers::{DISPATCHER, Handlers, Wanted};
 use super::lanes::Lanes;
 use super::ring::{Ring, page_size};
 
@@ -49,42 +49,11 @@ impl Default for Options {
     }
 }
 
-/// Why there is no probe.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    #[error(
-        "this binary was built without its eBPF programs; build them with `cargo xtask build-ebpf`, then build again"
-    )]
-    NotBuilt,
-    #[error(transparent)]
-    Btf(#[from] BtfError),
-    #[error("this kernel's type information lacks {}: the sensor needs Linux 5.11 or newer", .0.join(", "))]
-    Offsets(Vec<&'static str>),
-    #[error(
-        "this kernel does not have {0}: its structures are laid out in a way that the sensor does not know"
-    )]
-    Layout(String),
-    #[error(
-        "the kernel refused eBPF ({source}): run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
-    )]
-    Permission { source: io::Error },
-    #[error("the kernel refused the program `{program}`: {source}. Verifier log: {}; its end:\n{tail}", .log.display())]
-    Verifier { program: String, source: io::Error, log: PathBuf, tail: String },
-    #[error("cannot load the eBPF object: {0}")]
-    Object(#[from] EbpfError),
-    #[error("cannot load or attach the program `{program}`: {source}")]
-    Program { program: String, source: ProgramError },
-    #[error("the eBPF object has no {what} `{name}`; it does not fit this binary: build both again")]
-    Mismatch { what: &'static str, name: String },
-    #[error("cannot set up the map `{name}`: {source}")]
-    Map { name: &'static str, source: io::Error },
-}
-
 /// A loaded and attached probe. Dropping it detaches everything.
 pub struct Probe {
     handlers: Handlers,
     counters: Arc<Counted>,
-    missing_offsets: Vec<&'static str>,
+    missing: Vec<&'static str>,
 }
 
 impl Probe {
@@ -95,17 +64,14 @@ impl Probe {
         }
         let types = KernelTypes::open(&options.btf)?;
         let found = types.offsets();
-        let essential: Vec<_> = OFFSETS
-            .iter()
-            .filter(|spec| is_essential(spec) && found.missing.contains(&spec.name))
-            .map(|s| s.name)
-            .collect();
+        let essential = found.essential();
         if !essential.is_empty() {
             return Err(ProbeError::Offsets(essential));
         }
         if let Some(layout) = types.broken_layout() {
             return Err(ProbeError::Layout(layout));
         }
+        let missing = found.costs();
         let subsys = options.cgroup_controller.as_deref().and_then(|name| {
             let id = if name == "blkio" { "io" } else { name };
             types.enumerator("cgroup_subsys_id", &format!("{id}_cgrp_id"))
@@ -144,7 +110,7 @@ impl Probe {
         handlers.change(&options.wanted)?;
         handlers.attach(DISPATCHER)?;
 
-        let probe = Self { handlers, counters: Arc::new(counters), missing_offsets: found.missing };
+        let probe = Self { handlers, counters: Arc::new(counters), missing };
         Ok((probe, Lanes::new(lifecycle, bulk, asleep)))
     }
 
@@ -158,9 +124,9 @@ impl Probe {
         self.handlers.attached()
     }
 
-    /// Offsets that this kernel does not have; each costs a detail, none a program.
-    pub fn missing_offsets(&self) -> &[&'static str] {
-        &self.missing_offsets
+    /// What records lack because this kernel's types do; each a detail, none a program.
+    pub fn missing(&self) -> &[&'static str] {
+        &self.missing
     }
 
     /// The kernel's own counters; they can be read after the probe is gone.

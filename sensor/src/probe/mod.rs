@@ -2,15 +2,17 @@
 
 pub mod btf;
 pub mod counters;
+mod error;
 pub mod handlers;
 pub mod lanes;
 pub mod load;
 pub mod ring;
 
 pub use counters::{Counted, EventCounters};
+pub use error::ProbeError;
 pub use handlers::Wanted;
 pub use lanes::Lanes;
-pub use load::{Options, Probe, ProbeError};
+pub use load::{Options, Probe};
 
 /// The BPF object, embedded at build time; empty when it was not built.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/falconet.bpf.o"));

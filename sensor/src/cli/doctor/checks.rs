@@ -10,7 +10,7 @@ use sensor_ebpf::events::{EVENTS, Hook};
 
 use super::Check;
 use super::machine::{CAP_BPF, CAP_DAC_READ_SEARCH, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, Machine};
-use crate::probe::btf::{KERNEL_BTF, KernelTypes, is_essential};
+use crate::probe::btf::{KERNEL_BTF, KernelTypes};
 use crate::state::cgroups::Layout;
 use crate::state::containers::EnginesConfig;
 
@@ -71,22 +71,18 @@ fn programs(machine: &Machine) -> Check {
 }
 
 fn type_information(types: &KernelTypes) -> Check {
-    let missing = types.offsets().missing;
-    let essential = |name: &&str| OFFSETS.iter().any(|spec| spec.name == *name && is_essential(spec));
+    let offsets = types.offsets();
+    let names: Vec<&str> = offsets.missing.iter().map(|spec| spec.name).collect();
+    let lacks = format!("lacks {}", names.join(", "));
     let remedy = "a kernel that the sensor knows; please report this one";
     if let Some(layout) = types.broken_layout() {
         return Check::missing("BTF", format!("this kernel does not have {layout}"), EVERYTHING, remedy);
     }
-    if missing.iter().any(essential) {
-        return Check::missing("BTF", format!("lacks {}", missing.join(", ")), EVERYTHING, remedy);
+    if !offsets.essential().is_empty() {
+        return Check::missing("BTF", lacks, EVERYTHING, remedy);
     }
-    if !missing.is_empty() {
-        return Check::limited(
-            "BTF",
-            format!("lacks {}", missing.join(", ")),
-            "fields made from these",
-            remedy,
-        );
+    if !names.is_empty() {
+        return Check::limited("BTF", lacks, offsets.costs().join("; "), remedy);
     }
     Check::ok("BTF", format!("all {} offsets found", OFFSETS.len()))
 }
