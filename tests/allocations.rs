@@ -6,9 +6,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fmt::Write as _;
 
-use falconet::rules::fields::FieldType;
+use falconet::rules::load;
+use falconet::rules::registry::event_types;
+use falconet::rules::registry::types::FieldType;
+use falconet::rules::stock;
 use falconet::rules::{Event, EventType, FieldRef, Matching, Options, RuleSet, Scratch, Source, Value};
-use falconet::rules::{event_types, load, stock};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };

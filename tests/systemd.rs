@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use falconet::cli::exit::Class;
+use falconet::app::exit::Class;
 use support::need::{self, Need};
 
 /// The exposure that the unit may have, in tenths. It has 25 of 100 with systemd 252; other versions count a little

@@ -7,7 +7,7 @@ use falconet::capture::format::{self, Frame, Header, Watched};
 use falconet::capture::player::Only;
 use falconet::capture::{Player, Reader, read, write};
 use falconet::engine::raise::TextOptions;
-use falconet::rules::fields::{FIELDS, Flags};
+use falconet::rules::registry::fields::{FIELDS, Flags};
 use falconet::rules::{self, Options, RuleSet, Source};
 use sensor_ebpf::events::EVENTS;
 use sensor_ebpf::record::{Header as RecordHeader, Record};

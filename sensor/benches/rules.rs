@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
+use falconet::rules::load;
+use falconet::rules::registry::event_types;
+use falconet::rules::stock;
 use falconet::rules::{
     Event, EventType, Field, FieldArg, FieldRef, Matching, Options, RuleSet, Scratch, Source, Value,
 };
-use falconet::rules::{event_types, load, stock};
 
 /// An event whose values stand in a struct, as in the engine.
 #[derive(Clone)]

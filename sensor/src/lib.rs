@@ -2,7 +2,7 @@
 //! through them; each may use the ones above it and none below.
 //!
 //! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `telemetry` -> `hub`, `outputs`, `ui` ->
-//! `control` -> `config` -> `cli`; `yaml` serves rules, their test cases and the configuration.
+//! `control` -> `config` -> `app` -> `cli`; `yaml` serves rules, their test cases and the configuration.
 
 pub mod yaml;
 
@@ -26,5 +26,7 @@ pub mod ui;
 pub mod control;
 
 pub mod config;
+
+pub mod app;
 
 pub mod cli;

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::rules::fields::{FIELDS, Flags};
-use crate::rules::{Event, EventType, Field, FieldArg, FieldRef, RuleSet, Scratch, Value, event_types};
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{FIELDS, Flags};
+use crate::rules::{Event, EventType, Field, FieldArg, FieldRef, RuleSet, Scratch, Value};
 
 /// Notes which fields are asked of an event.
 struct Asked<'a, E> {

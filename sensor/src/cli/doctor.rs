@@ -1,18 +1,8 @@
-//! `falconet doctor`: would `falconet run` work on this machine, and how much would it see?
-//!
-//! Looks only: loads no program, keeps no port, leaves no file. Each line says what is there, and where something is missing,
-//! what that costs and how to mend it. Exit code 0 when `run` would work, 77 when only a privilege is missing, 69 otherwise.
+//! `falconet doctor`: prints what [`crate::app::doctor`] finds.
 
-mod checks;
-mod machine;
-
-use std::io::Write as _;
-
-use anyhow::anyhow;
-use serde::Serialize;
-
-use super::exit::{Class, Failure};
-use machine::Machine;
+use super::say;
+use crate::app::doctor::Report;
+use crate::app::exit::Failure;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,170 +15,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let report = Report::of(&Machine::this(args.state.clone()));
-    let text = if args.json {
+    let report = Report::this_machine(args.state.clone());
+    say(&if args.json {
         serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)? + "\n"
     } else {
         report.to_string()
-    };
-    // A reader that has gone away (`| head`) is no failure of the machine.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    })?;
     report.outcome()
-}
-
-/// Fails at once, with the remedy, where the kernel would refuse the programs for want of a privilege.
-pub fn privileged() -> Result<(), Failure> {
-    let check = checks::privileges(&Machine::this(std::path::PathBuf::new()));
-    match (check.state, check.remedy) {
-        (State::Missing, remedy) => {
-            let remedy = remedy.unwrap_or_default();
-            Err(Failure::new(
-                Class::Permission,
-                anyhow!("this process {}, which eBPF needs: {remedy}", check.found),
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// As it should be.
-    Ok,
-    /// The sensor works, but sees or does less.
-    Limited,
-    /// The sensor does not start.
-    Missing,
-}
-
-/// One line of the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Check {
-    name: &'static str,
-    state: State,
-    /// What was found.
-    found: String,
-    /// What goes undetected because of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    costs: Option<String>,
-    /// How to mend it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-    /// True when a privilege is what is missing.
-    #[serde(skip)]
-    privilege: bool,
-}
-
-impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, found: found.into(), costs: None, remedy: None, privilege: false }
-    }
-
-    fn limited(
-        name: &'static str,
-        found: impl Into<String>,
-        costs: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        let (costs, remedy) = (Some(costs.into()), Some(remedy.into()));
-        Self { state: State::Limited, costs, remedy, ..Self::ok(name, found) }
-    }
-
-    fn missing(
-        name: &'static str,
-        found: impl Into<String>,
-        costs: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { state: State::Missing, ..Self::limited(name, found, costs, remedy) }
-    }
-}
-
-/// The whole answer.
-#[derive(Debug, Serialize)]
-struct Report {
-    /// Whether `falconet run` would work.
-    usable: bool,
-    checks: Vec<Check>,
-}
-
-impl Report {
-    fn of(machine: &Machine) -> Self {
-        let checks = checks::all(machine);
-        Self { usable: checks.iter().all(|check| check.state != State::Missing), checks }
-    }
-
-    fn outcome(&self) -> Result<(), Failure> {
-        let missing: Vec<&Check> = self.checks.iter().filter(|c| c.state == State::Missing).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let only_privileges = missing.iter().all(|check| check.privilege);
-        let class = if only_privileges { Class::Permission } else { Class::Unavailable };
-        let names: Vec<&str> = missing.iter().map(|check| check.name).collect();
-        Err(Failure::new(class, anyhow!("`falconet run` would not work here: {}", names.join(", "))))
-    }
-}
-
-impl std::fmt::Display for Report {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for check in &self.checks {
-            let state = match check.state {
-                State::Ok => "ok",
-                State::Limited => "limited",
-                State::Missing => "missing",
-            };
-            writeln!(f, "{state:<8} {:<14} {}", check.name, check.found)?;
-            for (word, text) in [("costs", &check.costs), ("remedy", &check.remedy)] {
-                if let Some(text) = text {
-                    writeln!(f, "{:23} {word}: {text}", "")?;
-                }
-            }
-        }
-        if self.usable { writeln!(f, "\n`falconet run` works here.") } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(checks: Vec<Check>) -> Report {
-        Report { usable: checks.iter().all(|c| c.state != State::Missing), checks }
-    }
-
-    fn class(report: &Report) -> Option<Class> {
-        report.outcome().err().map(|failure| failure.class)
-    }
-
-    #[test]
-    fn exit_codes_tell_privileges_from_the_machine() {
-        let limited = Check::limited("cgroups", "none", "container fields", "mount one");
-        let privilege = Check { privilege: true, ..Check::missing("privileges", "none", "all", "be root") };
-        let kernel = Check::missing("kernel", "4.4", "all", "a newer one");
-        assert_eq!(class(&report(vec![limited.clone()])), None);
-        assert_eq!(class(&report(vec![limited, privilege.clone()])), Some(Class::Permission));
-        assert_eq!(class(&report(vec![privilege, kernel])), Some(Class::Unavailable));
-    }
-
-    #[test]
-    fn text_and_json_say_the_same() {
-        let report =
-            report(vec![Check::ok("a", "fine"), Check::missing("b", "gone", "everything", "get it")]);
-        let text = report.to_string();
-        assert!(text.contains("ok       a              fine\n"), "{text}");
-        assert!(text.contains("costs: everything\n") && text.contains("remedy: get it\n"), "{text}");
-        assert!(!text.contains("works here"), "{text}");
-        let json = serde_json::to_value(&report).unwrap();
-        let expected = serde_json::json!({
-            "usable": false,
-            "checks": [
-                { "name": "a", "state": "ok", "found": "fine" },
-                { "name": "b", "state": "missing", "found": "gone", "costs": "everything", "remedy": "get it" },
-            ],
-        });
-        assert_eq!(json, expected);
-    }
 }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 
-use super::exit::Failure;
 use super::say;
-use crate::rules::fields::{Class, FIELDS, FieldInfo, Flags};
+use crate::app::exit::Failure;
+use crate::rules::registry::fields::{Class, FIELDS, FieldInfo, Flags};
 
 #[derive(clap::Args)]
 pub struct Args {

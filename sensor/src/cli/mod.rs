@@ -2,20 +2,12 @@
 
 mod bench;
 mod doctor;
-mod door;
-pub mod exit;
 mod fields;
 mod hub;
-mod in_use;
-mod phases;
 mod record;
-mod reload;
 mod replay;
 mod rules;
-mod ruleset;
 mod run;
-mod service;
-mod status;
 mod version;
 
 use std::io::{self, Write as _};
@@ -23,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use exit::{Class, Failure};
+use crate::app::exit::{Class, Failure};
 
 /// Runtime-security sensor: sees system calls, judges them by Falco rules, keeps, shows and forwards the alerts.
 #[derive(Parser)]

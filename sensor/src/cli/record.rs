@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use super::exit::{Class, Failure};
-use super::phases::Phases;
-use super::ruleset::{self, captured};
-use super::run::{PROC, load_rules, probe_failure, tell_probe};
-use super::{doctor, service};
 use crate::alert::log::size_of_text;
 use crate::alert::query::time;
+use crate::app::exit::{Class, Failure};
+use crate::app::phases::Phases;
+use crate::app::ruleset::{self, captured};
+use crate::app::run::{PROC, load_rules, probe_failure, tell_probe};
+use crate::app::{doctor, service};
 use crate::capture::format::{HEADER_LAYOUT, Header, Layout as RecordLayout, PROCESS_LAYOUT, Watched};
 use crate::capture::recorder::{self, Summary};
 use crate::capture::{Recorder, Writer};

@@ -11,10 +11,10 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::exit::{Class, Failure};
-use super::ruleset::{self, captured};
 use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
+use crate::app::exit::{Class, Failure};
+use crate::app::ruleset::{self, captured};
 use crate::capture::cases::{self, Cases};
 use crate::capture::compare::{Compare, Difference};
 use crate::capture::format::{End, Frame, Lost};
@@ -135,7 +135,7 @@ fn events_per_second(events: u64, time: std::time::Duration) -> f64 {
 /// The rules, with everything inactive that the capture has no events for.
 /// `named`: files that must be there, instead of those of the configuration.
 fn load(config: &Config, named: &[PathBuf], header: &Header) -> Result<Arc<RuleSet>, Failure> {
-    let sources = if named.is_empty() { ruleset::read(config) } else { rules::files::read(named) };
+    let sources = if named.is_empty() { ruleset::read(config) } else { rules::source::files::read(named) };
     let sources = sources.map_err(|e| Failure::new(Class::Unjudged, e))?;
     let captured = header.event_types().map(str::to_owned).collect();
     let options = rules::Options { captured: Some(captured), ..config.sensor.rule_options() };

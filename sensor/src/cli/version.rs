@@ -1,6 +1,6 @@
 //! `falconet version`.
 
-use super::exit::Failure;
+use crate::app::exit::Failure;
 
 /// The rule engine version that we answer as (Falco 0.44's).
 pub const ENGINE_VERSION: &str = "0.62.0";

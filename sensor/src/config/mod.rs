@@ -22,7 +22,7 @@ use yaml::Document;
 use crate::alert::log::LogConfig;
 use crate::hub::HubConfig;
 use crate::outputs::OutputsConfig;
-use crate::rules::options::{AppendOutput, Selection};
+use crate::rules::source::options::{AppendOutput, Selection};
 use crate::rules::{Matching, Priority};
 use crate::state::EnginesConfig;
 use crate::ui::UiConfig;

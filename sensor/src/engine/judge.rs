@@ -13,7 +13,8 @@ use super::raise::{self, TextOptions};
 use super::sights::{Watch, Watching};
 use super::stats::{self, Stats, Tables};
 use crate::alert::Alert;
-use crate::rules::{EventType, RuleSet, Scratch, event_types};
+use crate::rules::registry::event_types;
+use crate::rules::{EventType, RuleSet, Scratch};
 use crate::state::{Container, ContainerEvent, Containers, Process, Processes, Users, Where};
 
 /// Where alerts go: the alert log, or a test's list. False when it had no room.

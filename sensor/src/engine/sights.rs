@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use super::extract::process::cmdline;
 use super::live::Live;
 use crate::alert::json::utc;
-use crate::rules::trace::Leaf;
+use crate::rules::explain::trace::Leaf;
 use crate::rules::{EventType, Rule, RuleSet};
 
 /// Matches that one watch reports in a second, and near misses.

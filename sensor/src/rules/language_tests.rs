@@ -1,7 +1,7 @@
 //! The language as a whole: what conditions are true of what events, how definitions combine, what loading says.
 
-use super::cases;
-use super::*;
+use crate::rules::cases;
+use crate::rules::*;
 
 /// A rule file with the macros and lists of `head` and one rule `r`.
 fn rule(head: &str, condition: &str) -> String {
@@ -781,7 +781,7 @@ fn outputs_print_and_give_their_fields() {
         "- rule: r\n  desc: d\n  output: x %proc.aname[2] %tolower(proc.name)\n  priority: INFO\n  condition: evt.type=open\n",
     ]);
     let keys: Vec<&str> = rules.rules()[0].output.fields().map(|(key, _)| key).collect();
-    let suggested = options::SUGGESTED;
+    let suggested = crate::rules::source::options::SUGGESTED;
     assert_eq!(keys[..2], ["proc.aname[2]", "proc.name"]);
     assert_eq!(keys[2..], suggested);
 }

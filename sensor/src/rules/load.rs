@@ -3,57 +3,41 @@
 //! As in Falco, everything read so far is compiled again after each file, so an early file cannot refer to what only a
 //! later one defines, and the first error of a file ends the loading.
 
+use super::rule_set::{Kept, Sharing};
+use crate::rules::report::source::Source;
+use crate::rules::report::source::texts;
+use crate::rules::rule_set::Rule;
+use crate::rules::rule_set::RuleSet;
+use crate::rules::rule_set::Status;
+use crate::rules::source::tree::ExceptionName;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use super::Priority;
-use super::check::{self, Cond, Findings};
-use super::codes;
-use super::collector::{self, Collector};
-use super::compile::{self, Program};
-use super::counters::{Counters, Judged};
-use super::diagnostic::{Code, Complaint, Diagnostic, FileReport, Schema};
-use super::domains::Domain;
-use super::evaluate::{self, Scratch};
-use super::event::{Event, EventType};
-use super::event_types;
-use super::options::{Matching, Options, SUGGESTED, Selection};
-use super::output::{self, Extra, Template};
-use super::pattern::Budget;
-use super::prefilter::Prefilter;
-use super::reader::File;
-use super::requirements::Requirements;
-use super::resolve::Resolver;
-use super::schema;
-use super::stack;
-use super::text::{Origin, Text};
-use super::tree::{self, ExceptionName, FileText, Kept, Sharing, Sources};
+use crate::rules::language::check::{self, Cond};
+use crate::rules::language::codes;
+use crate::rules::language::findings::Findings;
+use crate::rules::language::output::{self, Template};
+use crate::rules::language::pattern::Budget;
+use crate::rules::program::compile::{self};
+use crate::rules::program::counters::{Counters, Judged};
+use crate::rules::program::evaluate::{self};
+use crate::rules::program::prefilter::Prefilter;
+use crate::rules::registry::event::{Event, EventType};
+use crate::rules::registry::event_types;
+use crate::rules::report::complaint::{Code, Complaint};
+use crate::rules::report::diagnostic::{Diagnostic, FileReport, Schema};
+use crate::rules::report::source::FileText;
+use crate::rules::report::source::Origin;
+use crate::rules::report::text::Text;
+use crate::rules::source::collector::{self, Collector};
+use crate::rules::source::definitions::Sources;
+use crate::rules::source::options::{Matching, Options, SUGGESTED, Selection};
+use crate::rules::source::reader::File;
+use crate::rules::source::requirements::Requirements;
+use crate::rules::source::resolve::Resolver;
+use crate::rules::source::schema;
+use crate::rules::stack;
 use crate::yaml::{self, Twice};
-
-/// A rules file: its name for messages, and its text.
-#[derive(Debug, Clone)]
-pub struct Source {
-    pub name: String,
-    pub text: String,
-    /// Why the file could not be read, if it could not.
-    unread: Option<String>,
-}
-
-impl Source {
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into(), unread: None }
-    }
-
-    /// A file that could not be read; loading it is an error in its turn.
-    pub fn unread(name: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { name: name.into(), text: String::new(), unread: Some(why.into()) }
-    }
-
-    /// Why the file could not be read, if it could not.
-    pub fn error(&self) -> Option<&str> {
-        self.unread.as_deref()
-    }
-}
 
 /// What came of loading.
 #[derive(Debug)]
@@ -85,143 +69,6 @@ impl Loaded {
     }
 }
 
-/// Whether a rule can fire, and why not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    Active,
-    /// By `enabled: false` or a selection.
-    Disabled,
-    /// Less severe than the priority threshold.
-    BelowPriority,
-    /// The sensor cannot see what the rule needs; the reason in words.
-    Inactive(String),
-    /// It fires, but part of its condition cannot be seen; which part, in words.
-    Limited(String),
-}
-
-impl Status {
-    /// True when the rule is judged.
-    pub fn fires(&self) -> bool {
-        matches!(self, Self::Active | Self::Limited(_))
-    }
-}
-
-/// A loaded rule.
-#[derive(Debug)]
-pub struct Rule {
-    pub name: String,
-    pub desc: String,
-    pub priority: Priority,
-    pub source: String,
-    /// Sorted.
-    pub tags: Vec<String>,
-    /// The condition as written, appended parts included, before lists and macros are put in.
-    pub condition: String,
-    /// The condition in canonical form with lists and macros put in.
-    pub compiled: String,
-    /// The output with everything that is appended to it.
-    pub output: Template,
-    /// What `extra_fields` adds to the JSON.
-    pub extra: Vec<(String, Extra)>,
-    pub status: Status,
-    /// The condition for those who want to see it.
-    pub(super) kept: Kept,
-    counters: Counters,
-    /// Keeps the domain names of the condition resolved.
-    _domains: Vec<Arc<Domain>>,
-}
-
-impl Rule {
-    /// What the rule has cost and yielded since it was loaded.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-}
-
-impl Rule {
-    /// The event types on which the rule can fire, or could if it were active.
-    pub fn event_types(&self) -> Vec<EventType> {
-        compile::possible_types(&self.kept.cond)
-    }
-}
-
-/// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
-#[derive(Debug)]
-pub struct RuleSet {
-    id: u64,
-    rules: Vec<Rule>,
-    program: Program,
-    prefilter: Prefilter,
-    matching: Matching,
-    requirements: Requirements,
-    pub(super) sources: Sources,
-    judged: Arc<Judged>,
-}
-
-impl RuleSet {
-    /// Every rule in order of definition, also those that cannot fire.
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
-    }
-
-    /// The versions of engine and plugins that the files ask for.
-    pub fn requirements(&self) -> &Requirements {
-        &self.requirements
-    }
-
-    /// Names of the event types on which some rule can fire: what has to be captured.
-    pub fn event_types(&self) -> BTreeSet<&'static str> {
-        event_types::all().filter(|(event, _)| self.can_fire(*event)).map(|(_, info)| info.name).collect()
-    }
-
-    /// How many rules may fire on one event.
-    pub fn matching(&self) -> Matching {
-        self.matching
-    }
-
-    /// What an open must have for any rule to match it.
-    pub fn prefilter(&self) -> &Prefilter {
-        &self.prefilter
-    }
-
-    /// True when some rule can fire on events of the type.
-    pub fn can_fire(&self, event: EventType) -> bool {
-        !self.program.groups_of(event).is_empty()
-    }
-
-    /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
-    /// was loaded with [`Matching::First`].
-    pub fn evaluate<'s, E: Event>(
-        &'s self,
-        scratch: &mut Scratch,
-        event: &E,
-        mut on_match: impl FnMut(&'s Rule),
-    ) {
-        self.judged.count(event.event_type());
-        let sample = |rule: u32, ns: u64| {
-            if let Some(rule) = self.rules.get(rule as usize) {
-                rule.counters.sample(ns);
-            }
-        };
-        self.program.evaluate(self.id, scratch, event, sample, |rule| {
-            if let Some(rule) = self.rules.get(rule as usize) {
-                rule.counters.fired();
-                on_match(rule);
-            }
-            self.matching == Matching::All
-        });
-    }
-
-    /// Words about the rules that cannot fire as they are meant to, for the log: one line each.
-    pub fn notes(&self) -> impl Iterator<Item = String> {
-        self.rules.iter().filter_map(|rule| match &rule.status {
-            Status::Inactive(why) => Some(format!("rule {:?} is inactive: {why}", rule.name)),
-            Status::Limited(why) => Some(format!("rule {:?} is limited: {why}", rule.name)),
-            _ => None,
-        })
-    }
-}
-
 /// Loads rule files in order.
 pub fn load(files: &[Source], options: &Options) -> Loaded {
     stack::on_big_stack(|| load_here(files, options))
@@ -231,7 +78,7 @@ fn load_here(files: &[Source], options: &Options) -> Loaded {
     let mut collector = Collector::default();
     let mut reports = Vec::new();
     let mut checked = None;
-    let texts = tree::texts(files);
+    let texts = texts(files);
     for (number, source) in files.iter().enumerate() {
         let file = File { number: u32::try_from(number).unwrap_or(u32::MAX), text: &source.text };
         let mut report = FileReport { name: source.name.clone(), ..FileReport::default() };

@@ -1,6 +1,6 @@
 //! The upstream rule files, where they are at hand: they must load without a word.
 
-use super::*;
+use crate::rules::*;
 
 /// A file of the folder `shared` that lies beside the workspace (or beside a folder above it).
 pub fn shared(path: &str) -> Option<String> {

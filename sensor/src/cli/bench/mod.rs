@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::load::Work;
 use self::sensor::Sensor;
-use super::exit::{Class, Failure};
+use crate::app::exit::{Class, Failure};
 
 #[derive(clap::Args)]
 pub struct Args {

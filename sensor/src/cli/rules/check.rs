@@ -7,13 +7,15 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 
 use super::sarif;
-use crate::cli::exit::{Class, Failure};
-use crate::cli::ruleset::captured;
+use crate::app::exit::{Class, Failure};
+use crate::app::ruleset::captured;
 use crate::cli::say;
 use crate::config::Config;
-use crate::rules::diagnostic::{Diagnostic, FileReport};
 use crate::rules::lint::{self, Finding, LINTS, Level};
-use crate::rules::{Loaded, Options, Source, files, load, stock};
+use crate::rules::report::diagnostic::{Diagnostic, FileReport};
+use crate::rules::source::files;
+use crate::rules::stock;
+use crate::rules::{Loaded, Options, Source, load};
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -12,11 +12,12 @@ use serde_json::{Value as Json, json};
 use super::alert_event;
 use super::paint::{Ink, Paint, names};
 use super::which::Which;
-use crate::cli::exit::{Class, Failure};
+use crate::app::exit::{Class, Failure};
 use crate::cli::say;
 use crate::rules::cases::{self, CaseEvent};
-use crate::rules::trace::{Actual, Leaf, Part, Truth};
-use crate::rules::{FieldRef, Rule, Source, Trace, files};
+use crate::rules::explain::trace::{Actual, Leaf, Part, Truth};
+use crate::rules::source::files;
+use crate::rules::{FieldRef, Rule, Source, Trace};
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::paint::wrap;
 use super::which::Which;
-use crate::cli::exit::{Class, Failure};
+use crate::app::exit::{Class, Failure};
 use crate::cli::say;
 use crate::rules::{Rule, RuleSet};
 

@@ -16,7 +16,7 @@ mod why;
 
 use clap::Subcommand;
 
-use super::exit::Failure;
+use crate::app::exit::Failure;
 
 #[derive(clap::Args)]
 pub struct Args {

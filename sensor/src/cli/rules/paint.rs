@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
-use crate::rules::tree::{ListUse, NameKind, Named};
+use crate::rules::source::tree::{ListUse, NameKind, Named};
 
 /// Whether to colour.
 #[derive(Clone, Copy)]

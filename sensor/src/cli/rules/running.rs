@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use serde_json::Value;
 
-use crate::cli::exit::{Class, Failure};
+use crate::app::exit::{Class, Failure};
 use crate::config::Config;
 use crate::control::client::ClientError;
 use crate::control::{self, Client, Request};

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::rules::diagnostic::Diagnostic;
 use crate::rules::lint::LINTS;
+use crate::rules::report::diagnostic::Diagnostic;
 
 /// One thing to tell.
 pub struct Entry<'d> {

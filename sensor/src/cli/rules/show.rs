@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::paint::{Ink, Paint, list, names, wrap};
 use super::which::Which;
-use crate::cli::exit::{Class, Failure};
+use crate::app::exit::{Class, Failure};
 use crate::cli::say;
-use crate::rules::describe::Filtered;
+use crate::rules::explain::describe::Filtered;
 use crate::rules::prefilter::Need;
-use crate::rules::tree::{Node, Tree};
+use crate::rules::source::tree::{Node, Tree};
 use crate::rules::{Rule, RuleSet};
 
 #[derive(clap::Args)]

@@ -11,12 +11,13 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 
 use super::{junit, why};
-use crate::cli::exit::{Class, Failure};
-use crate::cli::ruleset::captured;
+use crate::app::exit::{Class, Failure};
+use crate::app::ruleset::captured;
 use crate::cli::say;
 use crate::config::Config;
-use crate::rules::files::FilesError;
-use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, files, load};
+use crate::rules::source::files;
+use crate::rules::source::files::FilesError;
+use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, load};
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::cli::exit::{Class, Failure};
-use crate::cli::ruleset::captured;
+use crate::app::exit::{Class, Failure};
+use crate::app::ruleset::captured;
 use crate::config::Config;
-use crate::rules::{Options, RuleSet, files, load, stock};
+use crate::rules::source::files;
+use crate::rules::stock;
+use crate::rules::{Options, RuleSet, load};
 
 #[derive(Default, clap::Args)]
 pub struct Which {

@@ -1,7 +1,7 @@
 //! Why a rule fired or did not, in a few lines: the comparisons that decide it, each with the value that it saw.
 
-use crate::rules::trace::{Leaf, Part, Trace, Truth};
-use crate::rules::tree::{NameKind, Named};
+use crate::rules::explain::trace::{Leaf, Part, Trace, Truth};
+use crate::rules::source::tree::{NameKind, Named};
 
 /// Most lines; `rules explain` shows everything.
 const MOST: usize = 16;

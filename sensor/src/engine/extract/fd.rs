@@ -9,7 +9,7 @@ use super::evt::absolute;
 use crate::engine::fd::{self, Tuple};
 use crate::engine::live::Live;
 use crate::engine::path;
-use crate::rules::domains::DOMAINS;
+use crate::rules::registry::domains::DOMAINS;
 use crate::rules::{Field, Value};
 
 pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {

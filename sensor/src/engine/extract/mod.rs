@@ -7,7 +7,7 @@ pub mod process;
 mod user;
 
 use super::live::Live;
-use crate::rules::fields::Class;
+use crate::rules::registry::fields::Class;
 use crate::rules::{FieldRef, Value};
 
 /// The value of a field with one value.

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::super::event::{Event, EventType, Value};
-use super::super::event_types;
-use super::super::fields::{Field, FieldArg, FieldRef};
+use crate::rules::registry::event::{Event, EventType, Value};
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
 
 /// The type of an event that is written without one: no rule's `evt.type` holds for it.
 pub(super) const UNTYPED: EventType = EventType(u16::MAX);
@@ -33,7 +33,7 @@ impl Written {
             if !joined.is_empty() {
                 joined.push(' ');
             }
-            super::super::output::print(item.value(), &mut joined);
+            crate::rules::language::output::print(item.value(), &mut joined);
         }
         Self::Many(items, joined.into_bytes())
     }

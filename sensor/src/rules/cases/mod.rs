@@ -15,10 +15,10 @@
 mod event;
 mod read;
 
-use super::evaluate::Scratch;
-use super::load::{Rule, RuleSet, Status};
-use super::options::Matching;
-use super::suggest;
+use crate::rules::program::evaluate::Scratch;
+use crate::rules::report::suggest;
+use crate::rules::rule_set::{Rule, RuleSet, Status};
+use crate::rules::source::options::Matching;
 
 pub use event::CaseEvent;
 pub use read::{event, parse};
@@ -148,9 +148,13 @@ fn idle(rule: &Rule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::print;
-    use super::super::{Event, Field, FieldRef, Options, Source, load};
     use super::*;
+    use crate::rules::language::output::print;
+    use crate::rules::load;
+    use crate::rules::registry::event::Event;
+    use crate::rules::registry::fields::{Field, FieldRef};
+    use crate::rules::report::source::Source;
+    use crate::rules::source::options::Options;
 
     fn cases(text: &str) -> Result<CaseFile, String> {
         parse(&Source::new("t.cases.yaml", text)).map_err(|error| error.to_string())

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 
-use super::super::event::EventType;
-use super::super::event_types;
-use super::super::fields::{Field, FieldArg, FieldError, FieldRef, FieldType, Flags};
-use super::super::load::Source;
-use super::super::services;
-use super::super::suggest;
 use super::event::{CaseEvent, Owned, UNTYPED, Written};
 use super::{Case, CaseError, CaseFile, Named, Remark};
+use crate::rules::registry::event::EventType;
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{Field, FieldArg, FieldError, FieldRef, Flags};
+use crate::rules::registry::services;
+use crate::rules::registry::types::FieldType;
+use crate::rules::report::source::Source;
+use crate::rules::report::suggest;
 use crate::yaml::{self, Node, Yaml};
 
 /// Farthest ancestor that can be written; deeper than any process tree.

@@ -21,9 +21,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
-use super::super::cases::{self, CaseEvent};
-use super::super::diagnostic::{Diagnostic, FileReport};
-use super::super::{Options, RuleSet, Scratch, Source, load};
+use crate::rules::cases::{self, CaseEvent};
+use crate::rules::load;
+use crate::rules::program::evaluate::Scratch;
+use crate::rules::report::diagnostic::{Diagnostic, FileReport};
+use crate::rules::report::source::Source;
+use crate::rules::rule_set::RuleSet;
+use crate::rules::source::options::Options;
 use crate::yaml::{self, Node, Yaml};
 
 /// One item of a file.

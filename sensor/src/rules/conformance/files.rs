@@ -18,9 +18,15 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::super::diagnostic::Diagnostic;
-use super::super::options::{AppendOutput, Selection};
-use super::super::{Loaded, Options, Priority, Rule, Scratch, Source, Status, cases, load};
+use crate::rules::cases;
+use crate::rules::load::{Loaded, load};
+use crate::rules::program::evaluate::Scratch;
+use crate::rules::registry::priority::Priority;
+use crate::rules::report::diagnostic::Diagnostic;
+use crate::rules::report::source::Source;
+use crate::rules::rule_set::{Rule, Status};
+use crate::rules::source::options::Options;
+use crate::rules::source::options::{AppendOutput, Selection};
 use crate::yaml::{self, Node, Yaml};
 
 #[derive(Deserialize)]

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::super::ast::Expr;
-use super::super::parse;
-use super::super::reader::File;
-use super::super::text::Text;
 use super::{Context, Level, Lint, Report};
+use crate::rules::language::ast::Expr;
+use crate::rules::language::parse;
+use crate::rules::report::text::Text;
+use crate::rules::source::reader::File;
 use crate::yaml::{self, Node, Twice, Yaml};
 
 pub static AND_AFTER_OR: Lint = Lint {

@@ -1,10 +1,10 @@
 //! Conditions, or parts of them, whose outcome no event can change; and comparisons that can only be meant otherwise.
 
-use super::super::ast::Op;
-use super::super::fields::{Field, FieldRef};
 use super::facts::{self, Conflict, Facts};
 use super::formula::{Leaf, Node, Part};
 use super::{Context, Level, Lint, Report, Subject, events, values};
+use crate::rules::language::ast::Op;
+use crate::rules::registry::fields::{Field, FieldRef};
 
 pub static NEVER_TRUE: Lint = Lint {
     id: "never-true",

@@ -1,12 +1,12 @@
 //! Comparisons that ask an event for what it does not have: parameters and descriptors, by its type.
 
-use super::super::event_types;
-use super::super::fields::{Class, Field, FieldArg, FieldRef};
-use super::super::suggest;
 use super::conditions::type_names;
 use super::facts::Facts;
 use super::formula::{Leaf, Part};
 use super::{Level, Lint, Report, Subject};
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{Class, Field, FieldArg, FieldRef};
+use crate::rules::report::suggest;
 
 pub static MISSING_PARAMETER: Lint = Lint {
     id: "missing-parameter",
@@ -191,8 +191,8 @@ fn known(facts: &Facts<'_>) -> Option<&'static [&'static str]> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::super::upstream_tests::shared;
     use super::*;
+    use crate::rules::upstream_tests::shared;
 
     #[test]
     fn the_events_are_those_of_the_table() {

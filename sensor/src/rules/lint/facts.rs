@@ -6,14 +6,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::ast::{Modifier, Op};
-use super::super::event::Value;
-use super::super::event_types;
-use super::super::fields::{FieldRef, FieldType};
-use super::super::literals::decimal;
-use super::super::{matcher, services};
 use super::formula::{Leaf, Node, Part, Types, all_types};
 use super::values;
+use crate::rules::language::ast::{Modifier, Op};
+use crate::rules::language::literals::decimal;
+use crate::rules::language::matcher;
+use crate::rules::registry::event::Value;
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::FieldRef;
+use crate::rules::registry::services;
+use crate::rules::registry::types::FieldType;
 
 /// Comparisons of one field that are held against each other, at most; more come from generated rules.
 const MOST: usize = 128;

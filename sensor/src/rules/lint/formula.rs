@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::ast::{Argument, Check, Expr, Op, Operand, Right, Span};
-use super::super::check::{self, Cond, Findings};
-use super::super::event_types;
-use super::super::fields::{Field, FieldArg, FieldRef};
-use super::super::literals;
-use super::super::matcher::Matcher;
+use crate::rules::language::ast::{Argument, Check, Expr, Op, Operand, Right, Span};
+use crate::rules::language::check::{self, Cond};
+use crate::rules::language::findings::Findings;
+use crate::rules::language::literals;
+use crate::rules::language::matcher::Matcher;
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
 
 /// A set of event types, one truth value for each.
 pub type Types = Vec<bool>;
@@ -76,7 +77,7 @@ impl Leaf {
     }
 
     /// The literals on the right.
-    pub fn values(&self) -> &[super::super::ast::Value] {
+    pub fn values(&self) -> &[crate::rules::language::ast::Value] {
         literals::values(&self.check.right)
     }
 

@@ -1,12 +1,12 @@
 //! What this sensor makes of a rule: events that it has to take out of the kernel for one rule only, and rules that wait for
 //! what it cannot see.
 
-use super::super::check::Cond;
-use super::super::fields::Field;
-use super::super::load::Status;
-use super::super::prefilter;
 use super::formula::{Node, Part};
 use super::{Context, Level, Lint, Report};
+use crate::rules::language::check::Cond;
+use crate::rules::program::prefilter;
+use crate::rules::registry::fields::Field;
+use crate::rules::rule_set::Status;
 
 pub static WIDE_OPEN: Lint = Lint {
     id: "wide-open",

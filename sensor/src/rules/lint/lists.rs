@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::ast::Op;
-use super::super::text::Origin;
 use super::formula::{Node as FormulaNode, Part};
 use super::{Context, Level, Lint, Report, Subject};
+use crate::rules::language::ast::Op;
+use crate::rules::report::source::Origin;
 use crate::yaml::{self, Node, Twice, Yaml};
 
 pub static DUPLICATE_ITEM: Lint = Lint {

@@ -14,9 +14,11 @@ mod lists;
 mod shadow;
 mod values;
 
-use super::diagnostic::{Code, Complaint, Diagnostic};
-use super::load::{Rule, RuleSet, Source};
-use super::text::Origin;
+use crate::rules::report::complaint::{Code, Complaint};
+use crate::rules::report::diagnostic::Diagnostic;
+use crate::rules::report::source::Origin;
+use crate::rules::report::source::Source;
+use crate::rules::rule_set::{Rule, RuleSet};
 use formula::{Maker, Part};
 
 /// How much a finding matters.
@@ -76,7 +78,7 @@ pub fn by_id(id: &str) -> Option<&'static Lint> {
 
 /// The lint whose name is nearest to a misspelt one.
 pub fn suggest(id: &str) -> Option<&'static str> {
-    super::suggest::nearest(id, LINTS.iter().map(|lint| lint.id))
+    crate::rules::report::suggest::nearest(id, LINTS.iter().map(|lint| lint.id))
 }
 
 /// Something that a lint found.

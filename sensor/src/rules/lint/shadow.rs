@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::fields::FieldRef;
-use super::super::options::Matching;
 use super::facts::Facts;
 use super::formula::{Node, Part};
 use super::{Context, Level, Lint, Report};
+use crate::rules::registry::fields::FieldRef;
+use crate::rules::source::options::Matching;
 
 pub static SHADOWED_RULE: Lint = Lint {
     id: "shadowed-rule",

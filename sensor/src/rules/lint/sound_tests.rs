@@ -4,9 +4,11 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::super::cases::{self, CaseEvent};
-use super::super::{Options, Scratch, load};
 use super::*;
+use crate::rules::cases::{self, CaseEvent};
+use crate::rules::load;
+use crate::rules::program::evaluate::Scratch;
+use crate::rules::source::options::Options;
 
 const LEAVES: &[&str] = &[
     "evt.type = open",

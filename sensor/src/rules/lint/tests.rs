@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::upstream_tests::upstream;
-use super::super::{Matching, Options, load, stock};
 use super::*;
+use crate::rules::load;
+use crate::rules::source::options::{Matching, Options};
+use crate::rules::source::stock::stock;
+use crate::rules::upstream_tests::upstream;
 
 /// A rule with the condition, or the text itself when it is YAML.
 fn file(text: &str) -> String {

@@ -1,7 +1,8 @@
 //! Values that a field never has, whatever happens: what makes a comparison useless though it is well formed.
 
-use super::super::ast::Op;
-use super::super::fields::{Field, FieldRef, FieldType};
+use crate::rules::language::ast::Op;
+use crate::rules::registry::fields::{Field, FieldRef};
+use crate::rules::registry::types::FieldType;
 
 /// Longest name of a process: the kernel keeps 15 bytes.
 const COMM: usize = 15;

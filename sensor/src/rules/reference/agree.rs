@@ -8,11 +8,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 
-use super::super::ast::{Check, Expr, Op};
-use super::super::options::Matching;
-use super::super::{Options, RuleSet, Scratch, Source, load};
 use super::random::{self, Definitions};
 use super::random_events::{self, Made};
+use crate::rules::language::ast::{Check, Expr, Op};
+use crate::rules::load;
+use crate::rules::program::evaluate::Scratch;
+use crate::rules::report::source::Source;
+use crate::rules::rule_set::RuleSet;
+use crate::rules::source::options::Matching;
+use crate::rules::source::options::Options;
 
 /// How often a leaf of an operator was false, how often true.
 #[derive(Debug, Default)]
@@ -25,7 +29,7 @@ struct Seen {
 
 impl Seen {
     fn leaf(&mut self, check: &Check, truth: bool) {
-        use super::super::ast::{Operand, Right};
+        use crate::rules::language::ast::{Operand, Right};
         let at = usize::from(truth);
         self.operators.entry(check.op.as_str()).or_default()[at] += 1;
         if check.modifier.is_some() {

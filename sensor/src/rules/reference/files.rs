@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 
-use super::super::ast::Expr;
-use super::super::options::Matching;
-use super::super::parse;
-use super::super::text::{Origin, Text};
 use super::random;
+use crate::rules::language::ast::Expr;
+use crate::rules::language::parse;
+use crate::rules::report::source::Origin;
+use crate::rules::report::text::Text;
+use crate::rules::source::options::Matching;
 
 /// An exception as a file holds it.
 #[derive(Debug, Clone)]

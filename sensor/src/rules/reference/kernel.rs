@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::super::event::{Event, Value};
-use super::super::event_types;
-use super::super::fields::{Field, FieldRef};
-use super::super::options::Matching;
-use super::super::prefilter::Need;
 use super::random;
 use super::random_events::{self, Made};
+use crate::rules::program::prefilter::Need;
+use crate::rules::registry::event::{Event, Value};
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{Field, FieldRef};
+use crate::rules::source::options::Matching;
 
 /// Whether the kernel would let an open through for this alternative.
 fn admits(need: &Need, event: &Made) -> bool {

@@ -20,9 +20,10 @@ mod traces;
 
 use std::net::IpAddr;
 
-use super::ast::{Argument, Check, Expr, Function, Modifier, Op, Operand, Right, Transform};
-use super::event::{Event, Value};
-use super::fields::{Field, FieldRef, FieldType};
+use crate::rules::language::ast::{Argument, Check, Expr, Function, Modifier, Op, Operand, Right, Transform};
+use crate::rules::registry::event::{Event, Value};
+use crate::rules::registry::fields::{Field, FieldRef};
+use crate::rules::registry::types::FieldType;
 
 /// An extracted value.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +119,7 @@ pub fn blind(expr: &Expr, negated: bool) -> bool {
     }
 }
 
-fn field(operand: &super::ast::FieldText) -> FieldRef {
+fn field(operand: &crate::rules::language::ast::FieldText) -> FieldRef {
     FieldRef::resolve(&operand.name, operand.arg.as_deref()).unwrap()
 }
 
@@ -146,7 +147,7 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
         return false;
     }
     if let (Some(modifier), Right::List(values)) = (check.modifier, &check.right) {
-        let one = |value: &super::ast::Value| Check {
+        let one = |value: &crate::rules::language::ast::Value| Check {
             modifier: None,
             right: Right::Value(value.clone()),
             ..check.clone()

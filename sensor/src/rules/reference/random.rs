@@ -7,16 +7,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 
-use super::super::ast::{
-    Argument, Check, Expr, FieldText, Function, Modifier, Op, Operand, Right, Span, Transform,
-    Value as Literal,
-};
-use super::super::text::Origin;
 use super::pools::{
     ADDRESSES, ANY_TEXTS, BOOLS, GLOBS, NAME_PARTS, NAMES, NETWORKS, NUMBER_FIELDS, NUMBERS, PATH_FIELDS,
     PATH_PARTS, PATH_PATTERNS, PATHS, PORT_FIELDS, PORTS, REGEXES, TEXTS, TYPES, UNFILLED,
 };
 use super::text;
+use crate::rules::language::ast::{
+    Argument, Check, Expr, FieldText, Function, Modifier, Op, Operand, Right, Span, Transform,
+    Value as Literal,
+};
+use crate::rules::report::source::Origin;
 
 /// How the tests of this folder run: the same inputs every time, and what once failed first. `PROPTEST_CASES` and
 /// `PROPTEST_RNG_SEED` look further.

@@ -7,13 +7,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::event::{Event, EventType, Value};
-use super::super::event_types::{self, Kind};
-use super::super::fields::{Field, FieldArg, FieldRef};
 use super::pools::{
     ADDRESSES, BOOLS, INTS, NAMES, NUMBER_FIELDS, PATH_FIELDS, PATHS, PORT_FIELDS, TEXTS, TYPES,
 };
 use super::random::field;
+use crate::rules::registry::event::{Event, EventType, Value};
+use crate::rules::registry::event_types::{self, Kind};
+use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
 
 /// A value of an event.
 #[derive(Debug, Clone)]

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::super::ast::{Expr, Op};
-use super::super::parse;
-use super::super::text::{Origin, Text};
 use super::random;
+use crate::rules::language::ast::{Expr, Op};
+use crate::rules::language::parse;
+use crate::rules::report::source::Origin;
+use crate::rules::report::text::Text;
 
 fn parsed(text: &str) -> Result<Expr, String> {
     parse::condition(&Text::placed(text, Origin::default())).map_err(|complaint| complaint.message.clone())
@@ -36,8 +37,8 @@ fn literals_of_any_bytes_print_and_parse_to_themselves() {
             let mut expr = parsed(if list { "proc.name in (a, b)" } else { "proc.name = a" }).unwrap();
             if let Expr::Check(check) = &mut expr {
                 match &mut check.right {
-                    super::super::ast::Right::Value(value) => value.bytes.clone_from(&bytes),
-                    super::super::ast::Right::List(values) => values[0].bytes.clone_from(&bytes),
+                    crate::rules::language::ast::Right::Value(value) => value.bytes.clone_from(&bytes),
+                    crate::rules::language::ast::Right::List(values) => values[0].bytes.clone_from(&bytes),
                     _ => {}
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::ast::Op;
+use crate::rules::language::ast::Op;
 
 pub fn lower(byte: u8) -> u8 {
     if byte.is_ascii_uppercase() { byte + 32 } else { byte }

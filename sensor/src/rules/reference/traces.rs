@@ -5,10 +5,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::super::ast::Expr;
-use super::super::options::Matching;
-use super::super::trace::{Leaf, Part};
 use super::{random, random_events};
+use crate::rules::explain::trace::{Leaf, Part};
+use crate::rules::language::ast::Expr;
+use crate::rules::source::options::Matching;
 
 /// The leaves in order.
 fn leaves<'p>(part: &'p Part, into: &mut Vec<&'p Leaf>) {

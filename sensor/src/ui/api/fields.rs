@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ApiError;
-use crate::rules::fields::{FIELDS, FieldInfo};
+use crate::rules::registry::fields::{FIELDS, FieldInfo};
 
 /// A field that conditions and outputs can name.
 #[derive(Serialize, ToSchema)]

@@ -1,0 +1,14 @@
+//! The running program: sensor and hub put together, reloaded and taken down in order.
+
+pub mod doctor;
+mod door;
+pub mod exit;
+pub mod hub;
+mod in_use;
+pub mod phases;
+mod reload;
+pub mod ruleset;
+pub mod run;
+pub mod service;
+mod status;
+mod watch;

@@ -1,0 +1,252 @@
+//! The sensor and everything behind it in one process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::anyhow;
+
+use super::door::Door;
+use super::exit::{Class, Failure};
+use super::in_use::InUse;
+use super::phases::Phases;
+use super::reload::Reloader;
+use super::service::{self, Service};
+use super::status::{Overview, Sensor};
+use super::{doctor, ruleset};
+use crate::config::Config;
+use crate::control;
+use crate::engine::raise::TextOptions;
+use crate::engine::{Engine, Judge, Running, Stats, stats};
+use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
+use crate::rules::registry::domains::DOMAINS;
+use crate::rules::{RuleSet, Source};
+use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
+
+/// Where the host's `/proc` is.
+pub const PROC: &str = "/proc";
+
+/// What a start was given on the command line; a reload reads it again.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Configuration file; `None`: the default one, if it exists.
+    pub config: Option<PathBuf>,
+    /// `KEY=VALUE` each.
+    pub options: Vec<String>,
+    /// Rule files or directories instead of those of the configuration.
+    pub rules: Vec<PathBuf>,
+}
+
+/// Runs the sensor until it is stopped.
+pub fn run(args: Settings) -> Result<(), Failure> {
+    crate::telemetry::logging::init();
+    let mut config =
+        Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
+    if !args.rules.is_empty() {
+        config.sensor.rules_files.clone_from(&args.rules);
+    }
+    if !OBJECT.is_empty() {
+        doctor::privileged()?;
+    }
+    let mut phases = Phases::begin();
+    let (rules, sources) = load_rules(&config, &mut phases)?;
+    let in_use = Arc::new(InUse::new(rules.clone(), ruleset::origin(&config, sources.len())));
+    let layout = Layout::detect(Path::new(PROC)).map_err(|e| Failure::new(Class::Unavailable, e))?;
+    // The verifier takes longest; the rest starts meanwhile.
+    let probe = thread::spawn({
+        let options = probe_options(&config, &rules, &layout);
+        move || Probe::load(&options)
+    });
+
+    let log = service::open_log(&config, &mut phases)?;
+    let runtime = service::runtime()?;
+    let (stopped, mut hangups) =
+        runtime.block_on(async { Ok::<_, Failure>((service::stop_signal()?, service::hangups()?)) })?;
+    let hostname = service::hostname();
+    let overview = Arc::new(Overview::new(hostname.clone(), Some(in_use.clone())));
+    let service = runtime.block_on(Service::start(
+        &config,
+        log.clone(),
+        overview.clone(),
+        vec![overview.clone()],
+        &mut phases,
+    ))?;
+
+    let (probe, lanes) = probe
+        .join()
+        .map_err(|_| {
+            Failure::new(Class::Unavailable, anyhow!("the thread that loads the eBPF programs panicked"))
+        })?
+        .map_err(probe_failure)?;
+    tell_probe(&probe, &mut phases);
+    let stats = Arc::new(Stats::default());
+    overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
+    let judge = judge(&config, rules, layout, hostname.clone(), log.clone(), stats.clone(), &mut phases)?;
+    DOMAINS.keep_resolved().map_err(|e| {
+        Failure::new(Class::Unavailable, anyhow!("the thread that resolves domain names: {e}"))
+    })?;
+    let engine = start_engine(lanes, judge, &probe, stats.clone())?;
+    let counted = probe.counters().clone();
+    let reloader = Reloader {
+        settings: args,
+        config: config.clone(),
+        probe,
+        orders: engine.orders().clone(),
+        in_use: in_use.clone(),
+        log,
+        stats: stats.clone(),
+        hostname,
+    };
+    let reloader = reloader.start(&sources).map_err(|e| Failure::new(Class::Unavailable, e))?;
+    drop(sources);
+    let door = Door { in_use, reload: reloader.handle().clone(), orders: engine.orders().clone() };
+    let control = {
+        let _runtime = runtime.enter();
+        open_control(&config, door)
+    };
+    runtime.spawn({
+        let reload = reloader.handle().clone();
+        async move {
+            while hangups.recv().await.is_some() {
+                reload.reload();
+            }
+        }
+    });
+    give_back();
+    phases.ready(service.entrance(&config));
+
+    let failed = runtime.block_on(async {
+        tokio::select! {
+            () = stopped => false,
+            () = ended(|| engine.is_finished() || reloader.is_finished()) => true,
+        }
+    });
+    drop(control);
+    // Detaches everything.
+    drop(reloader.stop());
+    let judged = engine.stop();
+    let total = counted.total();
+    runtime.block_on(service.stop())?;
+    eprintln!(
+        "events: {} seen, {} filtered, {} lost; alerts: {} raised, {} lost",
+        total.seen,
+        total.filtered,
+        total.lost(),
+        stats::read(&stats.alerts),
+        stats::read(&stats.alerts_lost),
+    );
+    judged.map_err(|e| Failure::new(Class::Unavailable, anyhow!("the event thread ended: {e}")))?;
+    if failed {
+        return Err(Failure::new(Class::Unavailable, anyhow!("a thread of the sensor ended by itself")));
+    }
+    Ok(())
+}
+
+/// Loads the rules that are configured, or ours.
+pub fn load_rules(config: &Config, phases: &mut Phases) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
+    let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
+    let loaded = ruleset::load(config, &sources);
+    for report in &loaded.files {
+        if let crate::rules::report::diagnostic::Schema::Failed(_) = report.schema {
+            Phases::note(report.schema_line());
+        }
+        for warning in &report.warnings {
+            Phases::note(warning);
+        }
+    }
+    let set = loaded.into_rules().map_err(|e| Failure::new(Class::Rules, e))?;
+    let origin = ruleset::origin(config, sources.len());
+    phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
+    Ok((Arc::new(set), sources))
+}
+
+fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
+    Options {
+        wanted: ruleset::wanted(rules, config.sensor.kernel_filter),
+        cgroup_controller: layout.controller().map(str::to_owned),
+        cgroup_hierarchy: layout.hierarchy(),
+        bulk_bytes: config.sensor.buffer_mib.bytes(),
+        log_dir: config.alert_log.path.parent().unwrap_or(Path::new(".")).to_owned(),
+        ..Options::default()
+    }
+}
+
+pub fn probe_failure(error: ProbeError) -> Failure {
+    let class = match &error {
+        ProbeError::Permission { .. } => Class::Permission,
+        _ => Class::Unavailable,
+    };
+    Failure::new(class, error)
+}
+
+pub fn tell_probe(probe: &Probe, phases: &mut Phases) {
+    let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
+    names.sort_unstable();
+    phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
+    if !probe.missing_offsets().is_empty() {
+        Phases::note(format_args!(
+            "this kernel does not have {}: what they tell is missing",
+            probe.missing_offsets().join(", ")
+        ));
+    }
+}
+
+/// The state, seeded, and the rules. The probe is attached already, so nothing falls between.
+fn judge(
+    config: &Config,
+    rules: Arc<RuleSet>,
+    layout: Layout,
+    hostname: String,
+    log: crate::alert::log::AlertLog,
+    stats: Arc<Stats>,
+    phases: &mut Phases,
+) -> Result<Judge, Failure> {
+    let layout = Arc::new(layout);
+    let proc = Path::new(PROC);
+    let mut processes = Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
+    let seeded = processes.seed();
+    let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
+        .map_err(|e| Failure::new(Class::Unavailable, e))?;
+    containers.seed();
+    phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
+    Ok(Judge::new(
+        processes,
+        Users::new(proc),
+        containers,
+        rules,
+        hostname,
+        TextOptions { iso_8601: config.sensor.time_format_iso_8601 },
+        Box::new(move |alert| log.offer(alert)),
+        stats,
+    ))
+}
+
+fn start_engine(lanes: Lanes, judge: Judge, probe: &Probe, stats: Arc<Stats>) -> Result<Running, Failure> {
+    let engine = Engine { lanes, judge, counters: probe.counters().clone(), stats };
+    engine.start().map_err(|e| Failure::new(Class::Unavailable, e))
+}
+
+/// The control socket. The sensor is worth running without it.
+fn open_control(config: &Config, door: Door) -> Option<control::Serving> {
+    let places = control::places(config.sensor.control_socket.as_deref(), &config.alert_log.path);
+    control::serve(&places, door).unwrap_or_else(|error| {
+        Phases::note(error);
+        None
+    })
+}
+
+/// Memory that only a load needed (the kernel's type information, rule texts) goes back to the system.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Ends when a thread does that should not.
+async fn ended(finished: impl Fn() -> bool) {
+    while !finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+}

@@ -1,0 +1,499 @@
+//! Meaning of a condition: fields and operators known, literals of the right type, comparisons turned into tests. What
+//! the event's type alone decides becomes a set of types here, so that the compiler can decide it before any event comes.
+
+use super::findings::Findings;
+use super::findings::refuse;
+use super::findings::unsupported;
+use std::sync::Arc;
+
+use super::ast::{Check, Expr, FieldText, Modifier, Op, Operand, Right, Span};
+use super::literals::{allowed, decimal, literals, values};
+use super::matcher::{Matcher, Number, Order};
+use super::transform::{self, Compute, Yields};
+use crate::rules::registry::domains::DOMAINS;
+use crate::rules::registry::event::{EventType, Value};
+use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{Field, FieldArg, FieldError, FieldRef, Flags};
+use crate::rules::registry::types::FieldType;
+use crate::rules::report::complaint::{Code, Complaint};
+
+/// A set of event types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeSet(Box<[u64]>);
+
+impl TypeSet {
+    fn of(mut contains: impl FnMut(EventType, &event_types::Info) -> bool) -> Self {
+        let mut words = vec![0u64; event_types::count().div_ceil(64)];
+        for (event, info) in event_types::all() {
+            if contains(event, info) {
+                words[usize::from(event.0) / 64] |= 1 << (event.0 % 64);
+            }
+        }
+        Self(words.into())
+    }
+
+    pub fn contains(&self, event: EventType) -> bool {
+        self.0.get(usize::from(event.0) / 64).is_some_and(|word| word >> (event.0 % 64) & 1 == 1)
+    }
+}
+
+/// A condition whose leaves are ready to test.
+#[derive(Debug, Clone)]
+pub enum Cond {
+    Const(bool),
+    /// True exactly for events of these types.
+    Types(Arc<TypeSet>),
+    /// A comparison of a field that the engine cannot extract yet.
+    Unfilled(&'static str),
+    Test(Arc<Pred>),
+    And(Vec<Cond>),
+    Or(Vec<Cond>),
+    Not(Box<Cond>),
+}
+
+/// A test and what the compiler needs to know of it.
+#[derive(Debug)]
+pub struct Pred {
+    /// Equal keys are equal tests.
+    pub key: String,
+    pub test: Test,
+    /// Rough cost of the test; cheap ones go first.
+    pub cost: u32,
+}
+
+/// A leaf of a condition.
+#[derive(Debug)]
+pub enum Test {
+    Exists(FieldRef),
+    ExistsAny(FieldRef),
+    /// The field's value passes.
+    One(FieldRef, Matcher),
+    /// Any of the values passes.
+    Any(FieldRef, Matcher),
+    /// There are values and none passes: `fd.ip != x`.
+    NoneOf(FieldRef, Matcher),
+    /// There are values and all pass: `in` of a list.
+    All(FieldRef, Matcher),
+    /// A computed value exists.
+    ComputedExists(Compute),
+    /// A computed value, or any element of a computed list, passes.
+    Computed(Compute, Matcher),
+    /// Every element of a computed list passes.
+    ComputedAll(Compute, Matcher),
+    /// Two extracted values compare.
+    Pair(Compute, Op, Compute),
+}
+
+/// Checks a condition.
+pub fn condition(expr: &Expr, findings: &mut Findings) -> Result<Cond, Complaint> {
+    Ok(match expr {
+        Expr::And(items) => Cond::And(all(items, findings)?),
+        Expr::Or(items) => Cond::Or(all(items, findings)?),
+        Expr::Not(inner) => Cond::Not(Box::new(condition(inner, findings)?)),
+        Expr::Check(check) => comparison(check, findings)?,
+        Expr::Macro(name, span) => {
+            let message = format!("Undefined macro '{name}' used in filter.");
+            return Err(Complaint::new(Code::Validate, span.at, message));
+        }
+    })
+}
+
+fn all(items: &[Expr], findings: &mut Findings) -> Result<Vec<Cond>, Complaint> {
+    items.iter().map(|item| condition(item, findings)).collect()
+}
+
+/// The field that a text names.
+fn resolve(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Complaint> {
+    let field = FieldRef::resolve(&text.name, text.arg.as_deref()).map_err(|error| {
+        let message = match &error {
+            FieldError::Unknown { .. } => format!("filter_check called with nonexistent field {text}"),
+            other => other.to_string(),
+        };
+        refuse(text.span, message).suggesting(error.suggestion())
+    })?;
+    let info = field.field.info();
+    if info.flags.has(Flags::PRINT) {
+        return Err(refuse(text.span, format!("field {} can be printed only", info.name)));
+    }
+    if field.is_warned_about() {
+        findings.warnings.push(deprecated(&field, text.span));
+    }
+    if let (Field::EvtTypeIs, FieldArg::Key(name)) = (field.field, &field.arg) {
+        known_event(&String::from_utf8_lossy(name), text.span)?;
+    }
+    Ok(field)
+}
+
+/// The warning about a deprecated field.
+pub fn deprecated(field: &FieldRef, span: Span) -> Complaint {
+    let mut complaint =
+        Complaint::new(Code::DeprecatedItem, span.at, format!("usage of deprecated field '{field}'"))
+            .spanning(span.len);
+    complaint.deprecated_field = Some(field.to_string());
+    complaint
+}
+
+fn known_event(name: &str, span: Span) -> Result<EventType, Complaint> {
+    event_types::by_name(name).ok_or_else(|| {
+        refuse(span, format!("unknown event type {name}")).suggesting(event_types::suggest(name))
+    })
+}
+
+fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
+    unsafe_na(check, findings);
+    match (&check.left, &check.right) {
+        (_, Right::Operand(right)) => pair(check, right, findings),
+        (Operand::Field(text), _) => {
+            let field = resolve(text, findings)?;
+            let is_text = matches!(field.kind(), FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf);
+            match check.modifier {
+                Some(modifier) if !field.is_list() && (field.is_any() || !is_text) => {
+                    modified(check, modifier, findings)
+                }
+                _ => field_comparison(field, check, findings),
+            }
+        }
+        (Operand::Transform(transform), _) => {
+            let (left, yields) = compute(transform, findings)?;
+            if let (Some(modifier), Yields::One(FieldType::Uint64)) = (check.modifier, yields) {
+                return modified(check, modifier, findings);
+            }
+            if let Some(name) = left.unfilled().filter(|_| !findings.every_field) {
+                return Ok(Cond::Unfilled(name));
+            }
+            let test = match (check.op, yields) {
+                (Op::Exists, _) => Test::ComputedExists(left),
+                (Op::In, Yields::List) => {
+                    Test::ComputedAll(left, literals(FieldType::CharBuf, check, findings)?)
+                }
+                (Op::Intersects, Yields::List) => {
+                    Test::Computed(left, literals(FieldType::CharBuf, check, findings)?)
+                }
+                (op, Yields::List) => return Err(unsupported(op, "a list", check.span)),
+                (_, Yields::One(kind)) => Test::Computed(left, literals(kind, check, findings)?),
+            };
+            Ok(test_of(check.to_string(), test, 40))
+        }
+    }
+}
+
+/// Most values of a `oneof` that is taken apart.
+const MOST_OF_ONE: usize = 256;
+
+/// A comparison with `oneof`, `anyof` or `allof` as one comparison with each value. (Tests of strings do it by
+/// themselves.)
+fn modified(check: &Check, modifier: Modifier, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let mut parts = Vec::new();
+    for value in values(&check.right) {
+        let single = Check { modifier: None, right: Right::Value(value.clone()), ..check.clone() };
+        parts.push(comparison(&single, findings)?);
+    }
+    Ok(match modifier {
+        _ if parts.is_empty() => Cond::Const(false),
+        Modifier::Any => Cond::Or(parts),
+        Modifier::All => Cond::And(parts),
+        Modifier::One if parts.len() > MOST_OF_ONE => {
+            let message = format!("oneof with more than {MOST_OF_ONE} values of this type");
+            return Err(refuse(check.span, message));
+        }
+        Modifier::One => exactly_one(&parts),
+    })
+}
+
+/// One of the conditions is true and the others are not: it is in one half, and none is in the other.
+fn exactly_one(parts: &[Cond]) -> Cond {
+    if let [only] = parts {
+        return only.clone();
+    }
+    let (left, right) = parts.split_at(parts.len() / 2);
+    let only_in = |one: &[Cond], none: &[Cond]| {
+        Cond::And(vec![exactly_one(one), Cond::Not(Box::new(Cond::Or(none.to_vec())))])
+    };
+    Cond::Or(vec![only_in(left, right), only_in(right, left)])
+}
+
+/// Warns about audit fields compared with `<NA>`, as rules did before there was `exists`.
+fn unsafe_na(check: &Check, findings: &mut Findings) {
+    let Operand::Field(field) = &check.left else { return };
+    let audit = field.name.starts_with("ka.") || field.name.starts_with("jevt.");
+    let compares = matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects | Op::Pmatch);
+    if audit && compares && values(&check.right).iter().any(|value| value.bytes == b"<NA>") {
+        let message =
+            format!("comparing a field value with <NA> is unsafe; use 'not {field} exists' instead");
+        let warning = Complaint::new(Code::UnsafeNaCheck, check.span.at, message);
+        findings.warnings.push(warning.spanning(check.span.len));
+    }
+}
+
+fn compute(
+    transform: &super::ast::Transform,
+    findings: &mut Findings,
+) -> Result<(Compute, Yields), Complaint> {
+    transform::check(transform, &mut |text| resolve(text, findings)).map_err(|error| match error {
+        Ok(message) => refuse(transform.span, message),
+        Err(complaint) => complaint,
+    })
+}
+
+/// A comparison with a field or transformer on the right.
+fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let op = check.op;
+    if matches!(op, Op::Pmatch | Op::Regex) {
+        return Err(refuse(check.span, format!("'{}' takes no field on its right", op.as_str())));
+    }
+    let mut side = |operand: &Operand, is_right: bool| -> Result<(Compute, Yields), Complaint> {
+        match operand {
+            Operand::Transform(transform) => compute(transform, findings),
+            Operand::Field(text) => {
+                let field = resolve(text, findings)?;
+                let forbidden = field.field.info().flags.has(Flags::LEFT_ONLY) && is_right;
+                if forbidden || field.field == Field::EvtAround || decided_by_type(&field).is_some() {
+                    let message = format!("field {field} cannot be compared with another field");
+                    return Err(refuse(text.span, message));
+                }
+                let yields = if field.is_list() { Yields::List } else { Yields::One(field.kind()) };
+                Ok((Compute::Field(field), yields))
+            }
+        }
+    };
+    let (left, left_type) = side(&check.left, false)?;
+    let (right, right_type) = side(right, true)?;
+    let fits = match (left_type, right_type) {
+        (Yields::One(a), Yields::One(b)) => same_kind(a, b) && !matches!(op, Op::In | Op::Intersects),
+        (Yields::One(a), Yields::List) => same_kind(a, FieldType::CharBuf) && op.is_list(),
+        (Yields::List, Yields::List) => op.is_list(),
+        (Yields::List, Yields::One(_)) => false,
+    };
+    if !fits {
+        let message = format!("the two sides of '{}' have different types", op.as_str());
+        return Err(refuse(check.span, message));
+    }
+    if let Yields::One(kind) = left_type {
+        allowed(kind, op, check.span)?;
+    }
+    if let Some(name) = left.unfilled().or(right.unfilled()).filter(|_| !findings.every_field) {
+        return Ok(Cond::Unfilled(name));
+    }
+    Ok(test_of(format!("{check} (computed)"), Test::Pair(left, op, right), 40))
+}
+
+/// Types whose values compare with each other: equal ones; a path is a string.
+fn same_kind(a: FieldType, b: FieldType) -> bool {
+    let plain = |kind| if kind == FieldType::FsPath { FieldType::CharBuf } else { kind };
+    plain(a) == plain(b)
+}
+
+fn test_of(key: String, test: Test, cost: u32) -> Cond {
+    Cond::Test(Arc::new(Pred { key, test, cost }))
+}
+
+/// The error about an operator that the type does not have.
+fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let (op, kind, info) = (check.op, field.kind(), field.field.info());
+    if field.field == Field::EvtAround {
+        return around(&field, check);
+    }
+    if field.is_domain() {
+        if !matches!(op, Op::Eq | Op::Ne | Op::In | Op::Exists) {
+            return Err(unsupported(op, "domain name", check.span));
+        }
+        for value in values(&check.right) {
+            if let Ok(name) = std::str::from_utf8(&value.bytes) {
+                findings.domains.push(DOMAINS.hold(name));
+            }
+        }
+    }
+    if field.is_list() {
+        if !matches!(op, Op::In | Op::Intersects | Op::Exists) || check.modifier.is_some() {
+            return Err(unsupported(op, "a list", check.span));
+        }
+    } else {
+        allowed(kind, op, check.span)?;
+    }
+    let matcher = if op == Op::Exists { None } else { Some(literals(kind, check, findings)?) };
+    if let Some(cond) = constant(&field, check, matcher.as_ref())? {
+        return Ok(cond);
+    }
+    if let (Field::FdNet, Op::In | Op::Intersects, Right::List(values)) = (field.field, op, &check.right)
+        && values.len() > 1
+    {
+        // Falco looks at the first network only.
+        let first = Check { right: Right::List(values[..1].to_vec()), ..check.clone() };
+        return field_comparison(field, &first, &mut Findings::default());
+    }
+    if !info.filled && !findings.every_field {
+        return Ok(Cond::Unfilled(info.name));
+    }
+    // The key is the comparison as the canonical form shows it, after the field's argument was understood.
+    let mut key = check.to_string();
+    if let Operand::Field(text) = &check.left {
+        let written = text.to_string();
+        key.replace_range(..written.len(), &field.to_string());
+    }
+    let cost = cost(&field, op);
+    let test = match matcher {
+        None if field.is_any() || field.is_list() => Test::ExistsAny(field),
+        None => Test::Exists(field),
+        Some(matcher) if field.is_list() && op == Op::In => Test::All(field, matcher),
+        Some(matcher) if field.is_list() => Test::Any(field, matcher),
+        Some(_) if field.all_must_differ() && op == Op::Ne => {
+            let equal = Check { op: Op::Eq, ..check.clone() };
+            Test::NoneOf(field, literals(kind, &equal, &mut Findings::default())?)
+        }
+        Some(matcher) if field.is_any() => Test::Any(field, matcher),
+        Some(matcher) => Test::One(field, matcher),
+    };
+    Ok(test_of(key, test, cost))
+}
+
+/// `evt.around[T]=D`: the event's time is at most D milliseconds from T.
+fn around(field: &FieldRef, check: &Check) -> Result<Cond, Complaint> {
+    const NANOSECONDS: i128 = 1_000_000;
+    let (Op::Eq, Right::Value(value)) = (check.op, &check.right) else {
+        return Err(unsupported(check.op, "evt.around, which takes '='", check.span));
+    };
+    let shown = || String::from_utf8_lossy(&value.bytes).into_owned();
+    let window = decimal(&value.bytes)
+        .ok_or_else(|| refuse(value.span, format!("'{}' is not a decimal number", shown())))?;
+    let time = match &field.arg {
+        FieldArg::Key(time) => decimal(time).unwrap_or_default(),
+        _ => 0,
+    };
+    let limit = |order: Order, symbol: &str, limit: i128| {
+        let test = Test::One(Field::EvtRawtime.into(), Matcher::Number(Number::Order(order, limit)));
+        test_of(format!("evt.rawtime {symbol} {limit}"), test, 2)
+    };
+    Ok(Cond::And(vec![
+        limit(Order::Ge, ">=", time - window * NANOSECONDS),
+        limit(Order::Le, "<=", time + window * NANOSECONDS),
+    ]))
+}
+
+/// Rough cost of a test, to put cheap ones first: extraction of the field and work of the operator.
+fn cost(field: &FieldRef, op: Op) -> u32 {
+    let field_cost = match field.field {
+        _ if field.is_any() => 30,
+        Field::ProcCmdline | Field::ProcPcmdline | Field::ProcAcmdline | Field::ProcArgs | Field::ProcEnv => {
+            12
+        }
+        Field::ProcAargs | Field::ProcAenv | Field::ProcExeline | Field::EvtArgs | Field::EvtInfo => 16,
+        Field::EvtArg | Field::FdName | Field::FdNameraw | Field::FdDirectory | Field::FdFilename => 6,
+        _ => match field.kind() {
+            FieldType::CharBuf | FieldType::FsPath => 4,
+            _ => 1,
+        },
+    };
+    let op_cost = match op {
+        Op::Exists => 0,
+        Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge => 1,
+        Op::In | Op::Intersects | Op::Startswith | Op::Bstartswith | Op::Endswith => 2,
+        Op::Contains | Op::Bcontains => 6,
+        Op::Pmatch | Op::Icontains => 8,
+        Op::Glob | Op::Iglob => 12,
+        Op::Regex => 24,
+    };
+    field_cost + op_cost
+}
+
+/// What a field is for events of a type, where the type alone says it.
+pub(in crate::rules) fn decided_by_type(
+    field: &FieldRef,
+) -> Option<fn(&event_types::Info) -> Option<Value<'static>>> {
+    use event_types::Kind::{Meta, Syscall};
+    match field.field {
+        Field::EvtType => Some(|info| Some(Value::Str(info.name.as_bytes()))),
+        Field::SyscallType => Some(|info| (info.kind == Syscall).then_some(Value::Str(info.name.as_bytes()))),
+        Field::EvtDir => Some(|info| Some(Value::Str(if info.kind == Syscall { b"<" } else { b">" }))),
+        Field::EvtIsAsync => {
+            Some(|info| Some(Value::Bool(info.kind == Meta && info.name.starts_with("container"))))
+        }
+        Field::EvtSource => Some(|_| Some(Value::Str(b"syscall"))),
+        Field::EvtCount => Some(|_| Some(Value::Uint(1))),
+        // There is no entry any more from which to count.
+        Field::EvtLatency
+        | Field::EvtLatencyS
+        | Field::EvtLatencyNs
+        | Field::EvtLatencyQuantized
+        | Field::EvtWaitLatency => Some(|_| Some(Value::Uint(0))),
+        Field::EvtLatencyHuman => Some(|_| Some(Value::Str(b"0ns"))),
+        _ => None,
+    }
+}
+
+/// A comparison that needs no event, or its type only.
+fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Result<Option<Cond>, Complaint> {
+    // Falco knows no literal for evt.type but names of events, whatever the operator.
+    if field.field == Field::EvtType
+        || (field.field == Field::SyscallType
+            && matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects))
+    {
+        for value in values(&check.right) {
+            known_event(&String::from_utf8_lossy(&value.bytes), value.span)?;
+        }
+    }
+    if let Some(value) = decided_by_type(field) {
+        let set = TypeSet::of(|_, info| {
+            value(info).is_some_and(|value| matcher.is_none_or(|matcher| matcher.matches(value)))
+        });
+        return Ok(Some(Cond::Types(Arc::new(set))));
+    }
+    if let (Field::EvtTypeIs, FieldArg::Key(name)) = (field.field, &field.arg) {
+        let set = TypeSet::of(|_, info| {
+            let value = Value::Uint(u64::from(info.name.as_bytes() == &**name));
+            matcher.is_none_or(|matcher| matcher.matches(value))
+        });
+        return Ok(Some(Cond::Types(Arc::new(set))));
+    }
+    // Events are counted from 1, so rules write `evt.num=0` for never and `evt.num>=0` for always.
+    if let (Field::EvtNum, Right::Value(value)) = (field.field, &check.right)
+        && let Some(number) = decimal(&value.bytes)
+    {
+        let always = match check.op {
+            Op::Eq | Op::Le => (number < 1).then_some(false),
+            Op::Ne | Op::Gt => (number < 1).then_some(true),
+            Op::Ge => (number <= 1).then_some(true),
+            Op::Lt => (number <= 1).then_some(false),
+            _ => None,
+        };
+        return Ok(always.map(Cond::Const));
+    }
+    Ok(None)
+}
+
+impl Cond {
+    /// The fields that the engine cannot extract: with whether the comparison stands under a `not`, where a missing
+    /// value would make the condition true.
+    pub fn unfilled(&self, negated: bool, into: &mut Vec<(&'static str, bool)>) {
+        match self {
+            Self::Unfilled(name) => into.push((name, negated)),
+            Self::And(items) | Self::Or(items) => {
+                for item in items {
+                    item.unfilled(negated, into);
+                }
+            }
+            Self::Not(inner) => inner.unfilled(!negated, into),
+            Self::Const(_) | Self::Types(_) | Self::Test(_) => {}
+        }
+    }
+}
+
+impl Compute {
+    /// A field in it that the engine cannot extract yet.
+    pub fn unfilled(&self) -> Option<&'static str> {
+        match self {
+            Self::Field(field) => {
+                let info = field.field.info();
+                (!info.filled).then_some(info.name)
+            }
+            Self::Text(_) => None,
+            Self::List(items) | Self::Concat(items) => items.iter().find_map(Self::unfilled),
+            Self::Lower(inner)
+            | Self::Upper(inner)
+            | Self::Base64(inner)
+            | Self::Basename(inner)
+            | Self::Len(inner)
+            | Self::Getopt { list: inner, .. } => inner.unfilled(),
+            Self::Join(a, b) => a.unfilled().or_else(|| b.unfilled()),
+        }
+    }
+}

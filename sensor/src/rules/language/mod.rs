@@ -1,0 +1,14 @@
+//! What rules can say: the grammar, what a condition means, what an output prints.
+
+pub mod ast;
+pub mod check;
+pub mod codes;
+pub mod compute;
+pub mod findings;
+pub mod fnmatch;
+pub mod literals;
+pub mod matcher;
+pub mod output;
+pub mod parse;
+pub mod pattern;
+pub mod transform;

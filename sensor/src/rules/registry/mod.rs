@@ -1,0 +1,11 @@
+//! What rules can name: fields, event types and their parameters, priorities, services.
+
+pub mod domains;
+pub mod event;
+pub mod event_types;
+pub mod fields;
+pub mod params;
+pub mod priority;
+pub mod services;
+pub mod syscall_names;
+pub mod types;

@@ -1,0 +1,98 @@
+//! Names and types of the parameters of events, whichever event has them: what `evt.arg.NAME` and `evt.rawarg.NAME` can
+//! name, and what a raw value compares with. As in Falco, a name that several events have is of the type that it has
+//! in the first of them.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::types::FieldType;
+use crate::rules::report::suggest;
+
+/// The names by type.
+static NAMES: &[(FieldType, &str)] = &[
+    (
+        FieldType::Int64,
+        "arg2_int cur dirfd dpid fd fd1 fd2 fd_in fd_out fdin fdlimit fdout in_fd linkdirfd max maxevents \
+         mountfd newcur newdir newdirfd newfd newmax next oldcur olddir olddirfd oldfd oldmax out_fd pgid pid \
+         pid_fd ppid ptid reaper_tid res ret sid spid status target_fd tid timeout vpgid vpid vtgid vtid",
+    ),
+    (FieldType::Int32, "aux backlog key nsems semid semnum"),
+    (FieldType::Int16, "sem_op_0 sem_op_1"),
+    (
+        FieldType::Uint8,
+        "clockid cmd core dqi_flags fd_type how level optname queuepct quota_fmt quota_fmt_out resource sig \
+         whence",
+    ),
+    (
+        FieldType::Uint16,
+        "ID creat_flags nativeID op opcode request sem_flg_0 sem_flg_1 sem_num_0 sem_num_1 sk_proto sk_type",
+    ),
+    (
+        FieldType::Uint32,
+        "action cpu cq_entries dev domain egid entries error euid event_type features first flags gid id last \
+         loginuid mask min_complete mnt_id mode nr_args nsops nstype operation option optlen plugin_id prot \
+         proto queuelen queuemax ratio resolve rgid ruid semflg sgid size sq_entries sq_thread_cpu \
+         sq_thread_idle suid to_submit tty type uid vm_rss vm_size vm_swap",
+    ),
+    (
+        FieldType::Uint64,
+        "arg argument cap_effective cap_inheritable cap_permitted cpu_sys cpu_usr dqb_bhardlimit \
+         dqb_bsoftlimit dqb_curspace dqb_ihardlimit dqb_isoftlimit event_data exe_ino exe_ino_num initval ino \
+         ino_num ip len length offin offout offset peer pgft_maj pgft_min pgoffset pidns_init_start_ts pos \
+         sk_pointer source",
+    ),
+    (
+        FieldType::CharBuf,
+        "arg2_str comm container_id cwd desc description exe home json quotafilepath scope shell special \
+         target uargs value_charbuf",
+    ),
+    (
+        FieldType::FsPath,
+        "dir exepath filename linkpath name newpath oldpath path pathname root sun_path trusted_exepath",
+    ),
+    (FieldType::ByteBuf, "args cgroups data env img msgcontrol value_bytebuf"),
+    (FieldType::RelTime, "dqb_btime dqb_itime dqi_bgrace dqi_igrace interval"),
+    (FieldType::AbsTime, "exe_ino_ctime exe_ino_mtime start_time"),
+    (FieldType::Port, "local_port remote_port"),
+    (FieldType::IpAddr, "local_ip remote_ip"),
+    (FieldType::Dynamic, "addr arg2 arg3 arg4 arg5 argv fds sigmask tuple val"),
+];
+
+/// Names that only events of older versions had; rules may still hold them.
+const OLD: &str = "image tags";
+
+static BY_NAME: LazyLock<HashMap<&'static str, FieldType, foldhash::fast::RandomState>> =
+    LazyLock::new(|| {
+        let known = NAMES.iter().flat_map(|(kind, names)| names.split_whitespace().map(|name| (name, *kind)));
+        known.chain(OLD.split_whitespace().map(|name| (name, FieldType::CharBuf))).collect()
+    });
+
+/// The type of a parameter's raw value; `None` when no event has such a parameter. [`FieldType::Dynamic`]
+/// is one that compares with nothing.
+pub fn kind(name: &str) -> Option<FieldType> {
+    BY_NAME.get(name).copied()
+}
+
+/// The name nearest to a misspelt one.
+pub fn suggest(name: &str) -> Option<&'static str> {
+    let names = NAMES.iter().flat_map(|(_, names)| names.split_whitespace());
+    suggest::nearest(name, names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_once_and_every_parameter_of_the_table_of_events_has_a_type() {
+        let names: Vec<&str> = NAMES.iter().flat_map(|(_, names)| names.split_whitespace()).collect();
+        assert_eq!(names.len(), BY_NAME.len() - OLD.split_whitespace().count());
+        for (_, info) in super::super::event_types::all() {
+            for name in info.params {
+                assert!(kind(name).is_some(), "{}.{name}", info.name);
+            }
+        }
+        assert_eq!((kind("flags"), kind("nope")), (Some(FieldType::Uint32), None));
+        assert_eq!(suggest("flagz"), Some("flags"));
+    }
+}

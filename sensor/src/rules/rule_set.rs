@@ -1,0 +1,225 @@
+//! The loaded rules: what they are, and how they judge an event.
+
+use crate::rules::language::ast::Expr;
+use crate::rules::language::check::Cond;
+use crate::rules::language::check::Pred;
+use crate::rules::language::output::Extra;
+use crate::rules::language::output::Template;
+use crate::rules::program::compile;
+use crate::rules::program::compile::Program;
+use crate::rules::program::counters::Counters;
+use crate::rules::program::counters::Judged;
+use crate::rules::program::evaluate::Scratch;
+use crate::rules::program::prefilter::Prefilter;
+use crate::rules::registry::domains::Domain;
+use crate::rules::registry::event::Event;
+use crate::rules::registry::event::EventType;
+use crate::rules::registry::event_types;
+use crate::rules::registry::priority::Priority;
+use crate::rules::report::source::Origin;
+use crate::rules::report::source::Place;
+use crate::rules::source::definitions::Sources;
+use crate::rules::source::options::Matching;
+use crate::rules::source::requirements::Requirements;
+use crate::rules::source::tree::ExceptionName;
+use crate::rules::source::tree::Tree;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::OnceLock;
+/// Whether a rule can fire, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    Active,
+    /// By `enabled: false` or a selection.
+    Disabled,
+    /// Less severe than the priority threshold.
+    BelowPriority,
+    /// The sensor cannot see what the rule needs; the reason in words.
+    Inactive(String),
+    /// It fires, but part of its condition cannot be seen; which part, in words.
+    Limited(String),
+}
+
+impl Status {
+    /// True when the rule is judged.
+    pub fn fires(&self) -> bool {
+        matches!(self, Self::Active | Self::Limited(_))
+    }
+}
+
+/// A loaded rule.
+#[derive(Debug)]
+pub struct Rule {
+    pub name: String,
+    pub desc: String,
+    pub priority: Priority,
+    pub source: String,
+    /// Sorted.
+    pub tags: Vec<String>,
+    /// The condition as written, appended parts included, before lists and macros are put in.
+    pub condition: String,
+    /// The condition in canonical form with lists and macros put in.
+    pub compiled: String,
+    /// The output with everything that is appended to it.
+    pub output: Template,
+    /// What `extra_fields` adds to the JSON.
+    pub extra: Vec<(String, Extra)>,
+    pub status: Status,
+    /// The condition for those who want to see it.
+    pub(super) kept: Kept,
+    pub(super) counters: Counters,
+    /// Keeps the domain names of the condition resolved.
+    pub(super) _domains: Vec<Arc<Domain>>,
+}
+
+impl Rule {
+    /// What the rule has cost and yielded since it was loaded.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl Rule {
+    /// The event types on which the rule can fire, or could if it were active.
+    pub fn event_types(&self) -> Vec<EventType> {
+        compile::possible_types(&self.kept.cond)
+    }
+}
+
+/// All rules, ready to judge events. Cheap to share, never changed; made anew on reload.
+#[derive(Debug)]
+pub struct RuleSet {
+    pub(super) id: u64,
+    pub(super) rules: Vec<Rule>,
+    pub(super) program: Program,
+    pub(super) prefilter: Prefilter,
+    pub(super) matching: Matching,
+    pub(super) requirements: Requirements,
+    pub(super) sources: Sources,
+    pub(super) judged: Arc<Judged>,
+}
+
+impl RuleSet {
+    /// Every rule in order of definition, also those that cannot fire.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The versions of engine and plugins that the files ask for.
+    pub fn requirements(&self) -> &Requirements {
+        &self.requirements
+    }
+
+    /// Names of the event types on which some rule can fire: what has to be captured.
+    pub fn event_types(&self) -> BTreeSet<&'static str> {
+        event_types::all().filter(|(event, _)| self.can_fire(*event)).map(|(_, info)| info.name).collect()
+    }
+
+    /// How many rules may fire on one event.
+    pub fn matching(&self) -> Matching {
+        self.matching
+    }
+
+    /// What an open must have for any rule to match it.
+    pub fn prefilter(&self) -> &Prefilter {
+        &self.prefilter
+    }
+
+    /// True when some rule can fire on events of the type.
+    pub fn can_fire(&self, event: EventType) -> bool {
+        !self.program.groups_of(event).is_empty()
+    }
+
+    /// Calls `on_match` for each rule that is true of the event, in order of definition; for the first only when the set
+    /// was loaded with [`Matching::First`].
+    pub fn evaluate<'s, E: Event>(
+        &'s self,
+        scratch: &mut Scratch,
+        event: &E,
+        mut on_match: impl FnMut(&'s Rule),
+    ) {
+        self.judged.count(event.event_type());
+        let sample = |rule: u32, ns: u64| {
+            if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.sample(ns);
+            }
+        };
+        self.program.evaluate(self.id, scratch, event, sample, |rule| {
+            if let Some(rule) = self.rules.get(rule as usize) {
+                rule.counters.fired();
+                on_match(rule);
+            }
+            self.matching == Matching::All
+        });
+    }
+
+    /// The condition of a rule of this set, with names and places.
+    pub fn tree<'r>(&self, rule: &'r Rule) -> &'r Tree {
+        let kept = &rule.kept;
+        kept.tree.get_or_init(|| self.sources.tree(&kept.written, &kept.cond, &kept.exceptions))
+    }
+
+    /// Where a rule is defined.
+    pub fn place(&self, rule: &Rule) -> Option<Place> {
+        self.sources.place(rule.kept.at)
+    }
+
+    /// Words about the rules that cannot fire as they are meant to, for the log: one line each.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().filter_map(|rule| match &rule.status {
+            Status::Inactive(why) => Some(format!("rule {:?} is inactive: {why}", rule.name)),
+            Status::Limited(why) => Some(format!("rule {:?} is limited: {why}", rule.name)),
+            _ => None,
+        })
+    }
+}
+
+/// What a rule keeps of its condition beside the compiled program.
+#[derive(Debug)]
+pub struct Kept {
+    /// Lists put in, macros as names, exceptions behind.
+    pub written: Expr,
+    pub cond: Cond,
+    pub exceptions: Vec<ExceptionName>,
+    /// Of the rule's first definition.
+    pub at: Origin,
+    pub enabled: bool,
+    /// The output as written.
+    pub output: String,
+    /// The output with everything that is appended to it.
+    pub format: String,
+    /// Made when it is first asked for.
+    pub tree: OnceLock<Tree>,
+}
+
+impl Kept {
+    /// The rule's own condition, and those of its exceptions that have values.
+    pub fn parts(&self) -> (&Expr, &[Expr]) {
+        let exceptions = self.exceptions.iter().filter(|exception| exception.written).count();
+        match &self.written {
+            Expr::And(parts) if exceptions > 0 && parts.len() == exceptions + 1 => (&parts[0], &parts[1..]),
+            all => (all, &[]),
+        }
+    }
+}
+
+/// Equal tests of all rules become one, so that keeping the conditions costs little.
+#[derive(Default)]
+pub struct Sharing(HashMap<String, Arc<Pred>>);
+
+impl Sharing {
+    pub fn share(&mut self, cond: &mut Cond) {
+        match cond {
+            Cond::And(items) | Cond::Or(items) => items.iter_mut().for_each(|item| self.share(item)),
+            Cond::Not(inner) => self.share(inner),
+            Cond::Test(pred) => match self.0.get(&pred.key) {
+                Some(known) => *pred = Arc::clone(known),
+                None => {
+                    self.0.insert(pred.key.clone(), Arc::clone(pred));
+                }
+            },
+            Cond::Const(_) | Cond::Types(_) | Cond::Unfilled(_) => {}
+        }
+    }
+}
