@@ -183,11 +183,8 @@ pub fn tell_probe(probe: &Probe, phases: &mut Phases) {
     let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
     names.sort_unstable();
     phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
-    if !probe.missing_offsets().is_empty() {
-        Phases::note(format_args!(
-            "this kernel does not have {}: what they tell is missing",
-            probe.missing_offsets().join(", ")
-        ));
+    for missing in probe.missing() {
+        Phases::note(format_args!("this kernel does not tell {missing}"));
     }
 }
 

@@ -22,7 +22,7 @@ use crate::rules::program::compile::{self};
 use crate::rules::program::counters::{Counters, Judged};
 use crate::rules::program::evaluate::{self};
 use crate::rules::program::prefilter::Prefilter;
-use crate::rules::registry::event::{Event, EventType};
+use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport, Schema};
