@@ -3,11 +3,17 @@
 pub mod json;
 pub mod log;
 pub mod query;
+pub mod trial;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::rules::Priority;
+
+/// The time in an alert's unit: nanoseconds since the Unix epoch.
+pub fn now() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
 
 /// One alert, in the shape in which it is stored and handed to outputs.
 ///
@@ -60,7 +66,7 @@ pub(crate) mod tests {
         Alert {
             uuid: Uuid::now_v7(),
             time,
-            received: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap(),
+            received: now(),
             rule: rule.into(),
             priority,
             source: "syscall".into(),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::alert::json::utc;
+use crate::alert::now;
 use crate::rules::registry::event_types;
 use crate::rules::{Rule, RuleSet, SAMPLED};
 use crate::telemetry::status::{FailedLoad, RuleDetail, RuleRow, RuleState, Rules};
@@ -184,9 +185,4 @@ impl Now {
             ns_per_event: counts.ns_per_event(),
         }
     }
-}
-
-/// Nanoseconds since the epoch.
-pub fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default()
 }

@@ -15,12 +15,13 @@ use rustix::event::{EventfdFlags, eventfd};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
-use super::in_use::{InUse, Refused, now};
+use super::in_use::{InUse, Refused};
 use super::phases::Phases;
 use super::ruleset;
 use super::run::Settings;
 use super::watch::{Watcher, Woken};
 use crate::alert::log::AlertLog;
+use crate::alert::now;
 use crate::config::Config;
 use crate::control::Reloaded;
 use crate::engine::{Orders, Stats, internal, stats};

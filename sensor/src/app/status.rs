@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::in_use::{InUse, Now};
 use crate::alert::json::utc;
+use crate::alert::now;
 use crate::engine::{Stats, stats::read};
 use crate::outputs::status::Board;
 use crate::probe::Counted;
@@ -30,10 +31,9 @@ pub struct Overview {
 
 impl Overview {
     pub fn new(hostname: String, rules: Option<Arc<InUse>>) -> Self {
-        let now = jiff::Timestamp::now().as_nanosecond();
         Self {
             hostname,
-            started: i64::try_from(now).unwrap_or_default(),
+            started: now(),
             rules,
             sensor: OnceLock::new(),
             board: OnceLock::new(),

@@ -22,6 +22,8 @@ use yaml::Document;
 use crate::alert::log::LogConfig;
 use crate::hub::HubConfig;
 use crate::outputs::OutputsConfig;
+use crate::outputs::registry::Destinations;
+use crate::outputs::shared::SharedConfig;
 use crate::rules::source::options::{AppendOutput, Selection};
 use crate::rules::{Matching, Priority};
 use crate::state::EnginesConfig;
@@ -184,7 +186,7 @@ impl Config {
         let mut parts = Parts::split(file.as_ref(), document)?;
         Ok(Self {
             sensor: parts.take()?,
-            outputs: parts.take()?,
+            outputs: OutputsConfig { shared: parts.take()?, destinations: parts.take()? },
             hub: parts.take()?,
             alert_log: parts.section("alert_log")?,
             ui: parts.section("ui")?,
@@ -217,7 +219,8 @@ impl<'a> Parts<'a> {
     fn split(file: Option<&'a PathBuf>, document: Document) -> Result<Self, ConfigError> {
         let mut known: Vec<&str> = SECTIONS.to_vec();
         known.extend(keys::of::<SensorConfig>());
-        known.extend(keys::of::<OutputsConfig>());
+        known.extend(keys::of::<SharedConfig>());
+        known.extend(keys::of::<Destinations>());
         known.extend(keys::of::<HubConfig>());
         let empty = Map::new();
         let object = document.value.as_object().unwrap_or(&empty);
@@ -274,7 +277,7 @@ mod tests {
         assert_eq!(config.sensor.rules_files, [PathBuf::from("/etc/falco/falco_rules.yaml")]);
         assert_eq!(config.sensor.priority, Priority::Notice);
         assert_eq!(config.sensor.rules.len(), 1);
-        assert!(config.outputs.json_output);
+        assert!(config.outputs.shared.json_output);
         assert_eq!(config.hub.listenport, 2802);
         assert_eq!(config.alert_log.path, PathBuf::from("/tmp/x.db"));
     }
@@ -334,7 +337,7 @@ mod tests {
     fn options_of_the_command_line_win() {
         let config = Config::load(None, &["ui.listenport=0".into(), "json_output=true".into()]).unwrap();
         assert_eq!(config.ui.listenport, 0);
-        assert!(config.outputs.json_output);
+        assert!(config.outputs.shared.json_output);
         let error = Config::load(None, &["ui.listenprt=0".into()]).unwrap_err().to_string();
         assert!(error.contains("command line (-o)") && error.contains("`listenport`"), "{error}");
         let error = Config::load(Some(Path::new("/nonexistent.yaml")), &[]).unwrap_err().to_string();

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::args;
 use super::extract::process::cmdline;
 use super::live::{Live, What};
-use crate::alert::Alert;
+use crate::alert::{Alert, now};
 use crate::rules::output::json;
 use crate::rules::{Event as _, Field, FieldArg, FieldRef, Rule, RuleSet, Value};
 use crate::state::{Container, Process};
@@ -38,7 +38,7 @@ pub fn alert(rules: &RuleSet, rule: &Rule, event: &Live<'_>, options: TextOption
     Alert {
         uuid: Uuid::now_v7(),
         time: event.time,
-        received: jiff::Timestamp::now().as_nanosecond().try_into().unwrap_or(event.time),
+        received: now(),
         rule: rule.name.clone(),
         priority: rule.priority,
         source: rule.source.clone(),

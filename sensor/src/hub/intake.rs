@@ -10,6 +10,7 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value};
 
 use super::HubConfig;
+use crate::alert::trial::TEST_RULE;
 use crate::alert::{Alert, json};
 
 /// Largest body, in bytes, as sent and again as decoded.
@@ -147,7 +148,7 @@ pub fn complete(alert: &mut Alert, config: &HubConfig) {
         alert.tags.sort_unstable();
         alert.tags.dedup();
     }
-    if alert.rule == "Test rule" {
+    if alert.rule == TEST_RULE {
         "internal".clone_into(&mut alert.source);
     }
 }

@@ -25,15 +25,13 @@ use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use futures_util::StreamExt as _;
-use serde_json::{Map, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
-use crate::alert::Alert;
 use crate::alert::log::{AlertLog, LogError};
-use crate::rules::Priority;
+use crate::alert::trial::test_alert;
+use crate::alert::{Alert, now};
 use crate::telemetry::{Collect, Exposition, metrics as collectors};
 
 pub use config::HubConfig;
@@ -133,7 +131,8 @@ async fn take(State(hub): State<Arc<Hub>>, request: Request) -> Response {
 }
 
 async fn test(State(hub): State<Arc<Hub>>) -> Response {
-    let mut alert = test_alert();
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut alert = test_alert(hostname, "falconet");
     intake::complete(&mut alert, &hub.config);
     let (outcome, response) = hub.store(vec![alert]).await;
     hub.metrics.count(outcome);
@@ -252,33 +251,6 @@ async fn read(body: Body) -> Result<Vec<u8>, Unread> {
         bytes.extend_from_slice(&part);
     }
     Ok(bytes)
-}
-
-/// The alert that `/test` makes; of the rule that outputs let through whatever their minimum priority is.
-pub fn test_alert() -> Alert {
-    let time = now();
-    let fields: Map<_, _> = [("proc.name", "falconet"), ("user.name", "falconet")]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect();
-    Alert {
-        uuid: Uuid::now_v7(),
-        time,
-        received: time,
-        rule: "Test rule".into(),
-        priority: Priority::Debug,
-        source: "internal".into(),
-        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        output: "This is a test alert of falconet".into(),
-        output_fields: fields,
-        tags: vec!["example".into(), "test".into()],
-        context: None,
-    }
-}
-
-/// Nanoseconds since the epoch.
-fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -17,13 +17,14 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::alert::Alert;
 use crate::alert::log::LogError;
+use crate::alert::trial::TEST_RULE;
+use crate::alert::{Alert, now};
 
-use super::backoff::{Backoff, Range};
+use super::backoff::Backoff;
 use super::journal::{Entry, Fate, Journal, Seq, Verdict};
-use super::status::{Cell, State, now};
-use super::{Output, Plan, SendError};
+use super::output::{Output, Plan, SendError};
+use super::status::{Cell, State};
 
 /// Bounds of a dispatcher.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +60,6 @@ const REPLAYS_EVERY: Duration = Duration::from_secs(1);
 const REPLAYS: usize = 16;
 /// Pause after the log itself failed.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
-/// The rule name of a test alert, which passes every priority filter, as in falcosidekick.
-const TEST_RULE: &str = "Test rule";
 
 /// Runs `output` until shutdown, until it stops itself, or until the log is closed. A new output gets the alerts stored
 /// after this call, though the future may be polled later.
@@ -535,10 +534,6 @@ impl Stop {
         tokio::time::timeout_at(deadline, work).await.ok()
     }
 }
-
-/// Pauses of outputs that write to this machine.
-pub(super) const LOCAL_PAUSES: Range =
-    Range { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
 #[cfg(test)]
 mod tests;

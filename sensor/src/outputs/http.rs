@@ -10,13 +10,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Identity, Method, StatusCode, Url, redirect};
 
 use super::backoff::retry_after;
-use super::config::Secret;
-use super::{OutputError, SendError, escape};
+use super::escape;
+use super::output::{OutputError, SendError};
+use super::values::Secret;
 
 /// Bytes of an answer that are read: enough for any error text.
 pub const ANSWER_LIMIT: usize = 4096;
@@ -229,13 +231,13 @@ pub struct Answer {
     location: Option<String>,
 }
 
-/// Sends `body`, and reads the beginning of the answer.
+/// Sends `body`, and reads the beginning of the answer. A redirect and a second try on a new connection share the body's bytes.
 pub async fn send(
     client: &Client,
     method: &Method,
     url: &Url,
     headers: &HeaderMap,
-    body: Vec<u8>,
+    body: Bytes,
 ) -> Result<Answer, SendError> {
     let request = client.request(method.clone(), url.clone()).headers(headers.clone()).body(body);
     let mut response = request.send().await.map_err(|e| failure(&e))?;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::alert::now;
 pub use crate::telemetry::status::{OutputState as State, OutputStatus};
 
 /// The state of one output, shared between its task and its readers.
@@ -55,9 +56,4 @@ impl Board {
     pub fn status(&self) -> Vec<OutputStatus> {
         self.0.iter().map(Cell::get).collect()
     }
-}
-
-/// Nanoseconds since the Unix epoch.
-pub(super) fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }

@@ -1,17 +1,13 @@
-//! `stdout_output`: one alert per line on standard output.
+//! `stdout_output`: one alert per line on standard output. If its reader goes away the output stops, and the process goes on.
 
 use std::io::{self, Write as _};
-use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::backoff::Range;
-use super::dispatch::LOCAL_PAUSES;
-use super::line::LineFormat;
-use super::local::Writer;
-use super::{Output, OutputError, Plan, SendError};
-use crate::alert::Alert;
+use super::destination::Destination;
+use super::lines::Lines;
+use super::output::{Output, OutputError, SendError};
+use super::shared::SharedConfig;
 
 /// `stdout_output`.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,54 +22,23 @@ impl Default for StdoutConfig {
     }
 }
 
-/// Writes to standard output. If its reader goes away the output stops, and the process goes on.
-pub struct Stdout {
-    format: LineFormat,
-    writer: Writer,
-}
+impl Destination for StdoutConfig {
+    const DOCS: &'static str = "\
+# One alert per line on standard output. The output stops when its reader closes the stream.
+stdout_output:
+  enabled: true
+";
 
-impl Stdout {
-    pub fn new(format: LineFormat) -> Result<Self, OutputError> {
-        let writer = Writer::start("stdout-output", |lines| {
+    fn output(&self, shared: &SharedConfig) -> Result<Option<Box<dyn Output>>, OutputError> {
+        if !self.enabled {
+            return Ok(None);
+        }
+        let lines = Lines::start("stdout", "stdout_output", shared.line_format(), |lines| {
             let mut out = io::stdout().lock();
             out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(|error| failure(&error))
-        });
-        match writer {
-            Ok(writer) => Ok(Self { format, writer }),
-            Err(error) => Err(no_thread("stdout_output", &error)),
-        }
+        })?;
+        Ok(Some(Box::new(lines)))
     }
-}
-
-impl Output for Stdout {
-    fn name(&self) -> &'static str {
-        "stdout"
-    }
-
-    fn plan(&self, waiting: usize) -> Plan {
-        Plan { requests: 1, alerts: waiting }
-    }
-
-    fn pauses(&self) -> Range {
-        LOCAL_PAUSES
-    }
-
-    fn notes_deliveries(&self) -> bool {
-        false
-    }
-
-    fn send<'a>(&'a self, batch: &'a [Arc<Alert>]) -> BoxFuture<'a, Result<(), SendError>> {
-        Box::pin(self.writer.write(lines(self.format, batch)))
-    }
-}
-
-/// A thread could not be started.
-pub(super) fn no_thread(key: &str, error: &io::Error) -> OutputError {
-    OutputError::new(
-        key,
-        format!("no thread can be started: {error}"),
-        "raise the limit of threads or memory",
-    )
 }
 
 fn failure(error: &io::Error) -> SendError {
@@ -85,20 +50,9 @@ fn failure(error: &io::Error) -> SendError {
     }
 }
 
-/// The lines of a batch, each with its newline.
-pub(super) fn lines(format: LineFormat, batch: &[Arc<Alert>]) -> String {
-    let mut lines = String::new();
-    for alert in batch {
-        lines.push_str(&format.line(alert));
-        lines.push('\n');
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::testing::alert;
 
     #[test]
     fn a_closed_pipe_stops_the_output_and_other_errors_are_tried_again() {
@@ -108,13 +62,5 @@ mod tests {
         assert!(matches!(failure(&error), SendError::Stop { .. }));
         let full = io::Error::from(io::ErrorKind::StorageFull);
         assert!(matches!(failure(&full), SendError::Retry { suspect: false, .. }));
-    }
-
-    #[test]
-    fn one_line_per_alert() {
-        let mut second = alert(2);
-        second.output = "two\nlines".into();
-        let text = lines(LineFormat::Text, &[Arc::new(alert(1)), Arc::new(second)]);
-        assert_eq!(text, format!("{}\ntwo\\nlines\n", alert(1).output));
     }
 }

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::backoff::Range;
 use super::dispatch::{self, Limits};
 use super::journal::{Entry, Fate, Journal, Seq, Verdict};
-use super::status::Cell;
-use super::{Output, OutputStatus, Plan, SendError};
+use super::output::{Output, Plan, SendError};
+use super::status::{Cell, OutputStatus};
 use crate::alert::Alert;
 use crate::alert::log::LogError;
 use crate::rules::Priority;
@@ -205,8 +205,8 @@ impl Server {
         Self { address, received, task }
     }
 
-    pub fn url(&self, target: &str) -> super::config::Secret {
-        super::config::Secret::new(format!("http://{}{target}", self.address))
+    pub fn url(&self, target: &str) -> super::values::Secret {
+        super::values::Secret::new(format!("http://{}{target}", self.address))
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -245,10 +245,10 @@ async fn serve(request: Request<Body>, script: &Script, seen: &Mutex<Vec<Receive
 }
 
 /// An output with pauses that tests can wait for.
-struct Quick<O>(O);
+struct Quick(Box<dyn Output>);
 
-impl<O: Output> Output for Quick<O> {
-    fn name(&self) -> &str {
+impl Output for Quick {
+    fn name(&self) -> &'static str {
         self.0.name()
     }
 
@@ -286,7 +286,7 @@ pub struct Driver {
 }
 
 /// Runs `output` on `memory`, with short pauses.
-pub fn drive(output: impl Output + 'static, memory: &Memory) -> Driver {
+pub fn drive(output: Box<dyn Output>, memory: &Memory) -> Driver {
     let (shutdown, stop) = watch::channel(false);
     let name = output.name().to_owned();
     let status = Cell::new(&name);

@@ -252,7 +252,7 @@ test("new alerts are announced unless one looks at the top", async () => {
   const test = () => page.evaluate(() => fetch("/api/v1/test", { method: "POST" }));
   await page.getByText("Live", { exact: true }).waitFor();
   await test();
-  await page.waitForFunction(() => document.querySelector("[role=row]")?.textContent?.includes("falconet test alert"));
+  await page.waitForFunction(() => document.querySelector("[role=row]")?.textContent?.includes("Test rule"));
   await page.locator(".rows").evaluate((list) => list.scrollTo(0, 4000));
   await page.waitForTimeout(200);
   const top = await page.locator(".rows").evaluate((list) => list.scrollTop);

@@ -28,8 +28,8 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use uuid::Uuid;
 
-use super::Alert;
 use super::query::Query;
+use super::{Alert, now};
 pub use config::{LogConfig, size_of_text};
 pub use error::LogError;
 pub use outputs::{DeadLetter, Delivery, DeliveryState};
@@ -380,11 +380,6 @@ fn queue_size(alert: &Alert) -> usize {
 /// A limit for SQL.
 fn limit(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// Nanoseconds since the epoch.
-fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -233,12 +233,12 @@ async fn less_severe_alerts_are_filtered_but_for_the_test_rule() {
         alert
     };
     memory.push(debug("Noise"));
-    memory.push(debug("Test rule"));
+    memory.push(debug(TEST_RULE));
     let mut output = Scripted::new(|_, _| Ok(()));
     output.minimum = Some(Priority::Warning);
     let started = start(&output, &memory);
     started.until(&memory, 4).await;
-    assert_eq!(output.rules(), ["Rule 1", "Rule 2", "Test rule"]);
+    assert_eq!(output.rules(), ["Rule 1", "Rule 2", TEST_RULE]);
     assert_eq!(memory.fates()[2], (3, Fate::Filtered));
     assert_eq!(started.status.get().filtered, 1);
     started.end().await;

@@ -10,7 +10,7 @@ fn options() -> ClientOptions {
 async fn get(server: &Server, target: &str) -> Result<Answer, SendError> {
     let url = endpoint("test", &server.url(target)).unwrap();
     let client = options().client(&url).unwrap();
-    super::send(&client, &Method::POST, &url, &HeaderMap::new(), b"{}".to_vec()).await
+    super::send(&client, &Method::POST, &url, &HeaderMap::new(), Bytes::from_static(b"{}")).await
 }
 
 #[test]
@@ -96,7 +96,7 @@ async fn silence_and_refused_connections_are_tried_again_without_telling_the_add
     };
     let url: Url = format!("http://{closed}/secret-path?sig=secret").parse().unwrap();
     let client = options().client(&url).unwrap();
-    let error = send(&client, &Method::POST, &url, &HeaderMap::new(), Vec::new()).await.unwrap_err();
+    let error = send(&client, &Method::POST, &url, &HeaderMap::new(), Bytes::new()).await.unwrap_err();
     assert!(
         matches!(&error, SendError::Retry { suspect: false, reason, .. } if reason.contains("refused")),
         "{error}"
@@ -241,7 +241,7 @@ async fn certificates_are_verified_and_shown() {
         let url: Url = format!("https://{address}/").parse().unwrap();
         let options = ClientOptions::falcosidekick("webhook", tls, mutualtls, checkcert);
         let client = options.client(&url).unwrap();
-        let result = send(&client, &Method::POST, &url, &HeaderMap::new(), b"{}".to_vec()).await;
+        let result = send(&client, &Method::POST, &url, &HeaderMap::new(), Bytes::from_static(b"{}")).await;
         let told = format!("mutualtls {mutualtls}, checkcert {checkcert}, CA {:?}: {result:?}", tls.ca);
         assert_eq!(result.is_ok(), works, "{told}");
     }

@@ -3,8 +3,8 @@
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::outputs::OutputError;
-use crate::outputs::config::{MinimumPriority, Secret};
+use crate::outputs::output::OutputError;
+use crate::outputs::values::{MinimumPriority, Secret};
 
 /// `teams`: enabled when `webhookurl` is set.
 #[derive(Debug, Clone, Deserialize)]

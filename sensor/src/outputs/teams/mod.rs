@@ -17,8 +17,41 @@ pub mod message;
 pub mod message_card;
 mod send;
 
+use super::destination::Destination;
+use super::http::ClientOptions;
+use super::output::{Output, OutputError};
+use super::shared::SharedConfig;
+
 pub use config::TeamsConfig;
 pub use send::Teams;
+
+impl Destination for TeamsConfig {
+    const DOCS: &'static str = "\
+# A card in a Microsoft Teams channel. Enabled by the address of a Workflows webhook: in the channel, \"Workflows\",
+# \"Post to a channel when a webhook request is received\".
+teams:
+  webhookurl: \"\"             # exactly as Teams shows it
+  activityimage: \"\"          # image of a MessageCard; Adaptive Cards show none
+  outputformat: all          # all, text, facts
+  minimumpriority: \"\"        # e.g. warning; empty: all alerts
+  mutualtls: false           # show the client's certificate
+  checkcert: true            # verify the server's certificate
+  maxconcurrentrequests: 1   # without an effect: Teams throttles by webhook, so cards go out one after another
+  format: auto               # adaptivecard, messagecard; auto: MessageCard for addresses of the retired connectors
+  rate: 1.0                  # cards per second in the long run
+  burst: 4                   # cards that may go out at once after a quiet time
+  digestabove: 20            # with more alerts waiting, one card counts them by rule; 0: always one card per alert
+";
+
+    fn output(&self, shared: &SharedConfig) -> Result<Option<Box<dyn Output>>, OutputError> {
+        if self.webhookurl.is_empty() {
+            return Ok(None);
+        }
+        let tls = shared.tls();
+        let options = ClientOptions::falcosidekick("teams", &tls, self.mutualtls, self.checkcert);
+        Ok(Some(Box::new(Teams::new(self, &options)?)))
+    }
+}
 
 #[cfg(test)]
 mod check;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Url};
@@ -11,8 +12,8 @@ use super::config::{Card, TeamsConfig, is_connector};
 use super::message::{Message, SIZE, SIZE_AFTER_413};
 use super::{card, digest, message_card};
 use crate::alert::Alert;
-use crate::outputs::http::{self, Answer, ClientOptions, Tls};
-use crate::outputs::{Output, OutputError, Plan, SendError};
+use crate::outputs::http::{self, Answer, ClientOptions};
+use crate::outputs::output::{Output, OutputError, Plan, SendError};
 use crate::rules::Priority;
 
 /// Posts cards to one webhook.
@@ -33,12 +34,8 @@ enum Taken {
 }
 
 impl Teams {
-    pub fn new(config: &TeamsConfig, tls: &Tls) -> Result<Self, OutputError> {
-        let options = ClientOptions::falcosidekick("teams", tls, config.mutualtls, config.checkcert);
-        Self::with_options(config, &options)
-    }
-
-    pub(super) fn with_options(config: &TeamsConfig, options: &ClientOptions) -> Result<Self, OutputError> {
+    /// Checks the configuration and makes the client; sends nothing.
+    pub fn new(config: &TeamsConfig, options: &ClientOptions) -> Result<Self, OutputError> {
         config.check()?;
         let url = http::endpoint("teams.webhookurl", &config.webhookurl)?;
         if is_connector(&url) {
@@ -60,11 +57,11 @@ impl Teams {
         })
     }
 
-    fn body(&self, batch: &[Arc<Alert>], size: usize) -> Vec<u8> {
-        body(&self.config, self.card, batch, size)
+    fn body(&self, batch: &[Arc<Alert>], size: usize) -> Bytes {
+        body(&self.config, self.card, batch, size).into()
     }
 
-    async fn post(&self, body: Vec<u8>) -> Result<Taken, SendError> {
+    async fn post(&self, body: Bytes) -> Result<Taken, SendError> {
         self.bucket.take().await;
         let answer = http::send(&self.client, &Method::POST, &self.url, &self.headers, body).await?;
         understand(&answer)

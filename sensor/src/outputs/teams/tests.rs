@@ -10,16 +10,19 @@ use super::config::{Format, OutputFormat, TeamsConfig};
 use super::message::{SIZE, SIZE_AFTER_413};
 use super::{Teams, check};
 use crate::alert::Alert;
-use crate::outputs::config::Secret;
+use crate::outputs::destination::Destination as _;
 use crate::outputs::http::{ClientOptions, Tls};
 use crate::outputs::journal::Fate;
+use crate::outputs::output::Output;
+use crate::outputs::shared::SharedConfig;
 use crate::outputs::testing::{Memory, Reply, Server, alert, answer, drive};
+use crate::outputs::values::Secret;
 use crate::rules::Priority;
 
-fn teams(config: &TeamsConfig) -> Teams {
+fn teams(config: &TeamsConfig) -> Box<dyn Output> {
     let mut options = ClientOptions::falcosidekick("teams", &Tls::default(), false, true);
     options.timeout = Duration::from_millis(300);
-    Teams::with_options(config, &options).unwrap()
+    Box::new(Teams::new(config, &options).unwrap())
 }
 
 /// Fast enough for tests.
@@ -246,7 +249,7 @@ async fn cards_keep_the_pace_and_a_flood_becomes_a_digest() {
 #[test]
 fn a_wrong_address_names_its_key() {
     let config = TeamsConfig { webhookurl: Secret::new("teams.example"), ..TeamsConfig::default() };
-    let error = Teams::new(&config, &Tls::default()).err().unwrap().to_string();
+    let error = config.output(&SharedConfig::default()).err().unwrap().to_string();
     assert!(error.starts_with("teams.webhookurl: "), "{error}");
 }
 

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use super::*;
-use crate::alert::json::JsonKeys;
+use crate::outputs::http::Tls;
 use crate::outputs::journal::Fate;
 use crate::outputs::testing::{Memory, Received, Reply, Server, alert, answer, drive};
 
-fn webhook(address: Secret) -> Webhook {
+fn webhook(address: Secret) -> Box<dyn Output> {
     with(&WebhookConfig { address, ..WebhookConfig::default() })
 }
 
-fn with(config: &WebhookConfig) -> Webhook {
+fn with(config: &WebhookConfig) -> Box<dyn Output> {
     let mut options = ClientOptions::falcosidekick("webhook", &Tls::default(), false, true);
     options.timeout = Duration::from_millis(300);
-    Webhook::with_options(config, &options).unwrap()
+    Box::new(config.post(&options).unwrap())
 }
 
 fn rules(received: &[Received]) -> Vec<String> {
@@ -142,27 +142,9 @@ async fn concurrent_requests_are_as_many_as_configured() {
     assert!(at[4] - at[0] >= Duration::from_millis(250), "no fifth before one of them has ended");
 }
 
-#[tokio::test]
-async fn falcos_http_output_posts_the_line() {
-    let server = Server::start(|_, _| answer(200, "")).await;
-    let config = HttpOutputConfig { enabled: true, url: server.url("/"), ..HttpOutputConfig::default() };
-    for (format, content_type) in [
-        (LineFormat::Text, "text/plain; charset=utf-8"),
-        (LineFormat::Json(JsonKeys::default()), "application/json"),
-    ] {
-        let memory = Memory::with(1);
-        drive(Webhook::falco(&config, format).unwrap(), &memory).finish(&memory, 1).await;
-        let last = server.received().pop().unwrap();
-        assert_eq!(last.body, format.line(&alert(1)).into_bytes());
-        assert_eq!(last.headers["content-type"], content_type);
-        assert_eq!(last.headers["user-agent"], "falcosecurity/falco");
-    }
-}
-
 #[test]
 fn wrong_settings_name_their_key() {
-    let error =
-        |config: WebhookConfig| Webhook::falcosidekick(&config, &Tls::default()).err().unwrap().to_string();
+    let error = |config: WebhookConfig| config.output(&SharedConfig::default()).err().unwrap().to_string();
     let address = Secret::new("http://127.0.0.1/");
     let base = WebhookConfig { address, ..WebhookConfig::default() };
     let told = error(WebhookConfig { address: Secret::new("example.org"), ..base.clone() });

@@ -10,8 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::ApiError;
 use super::error::Params;
 use super::query::parse;
-use super::system::now;
 use crate::alert::log::{GroupBy, LogError};
+use crate::alert::now;
 use crate::alert::query::{Order, Query, Test};
 use crate::ui::App;
 

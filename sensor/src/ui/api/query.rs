@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::ApiError;
 use super::counts::GroupName;
 use super::error::{Params, byte_offset, utf16_offset};
-use super::system::now;
+use crate::alert::now;
 use crate::alert::query::{KEYS, Pattern, Query};
 use crate::rules::Priority;
 use crate::ui::App;

@@ -1,23 +1,16 @@
 //! The process around the alerts: its state, and a test alert.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::{Map, json};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::ApiError;
-use crate::alert::Alert;
 use crate::alert::json::utc;
-use crate::rules::Priority;
+use crate::alert::now;
+use crate::alert::trial::test_alert;
 use crate::telemetry::Status;
 use crate::ui::App;
-
-/// Name of the rule that a test alert says it comes from.
-pub const TEST_RULE: &str = "falconet test alert";
 
 /// How the process does.
 #[derive(Serialize, ToSchema)]
@@ -100,47 +93,8 @@ pub struct TestAlert {
     (status = 200, body = TestAlert), (status = 401, body = ApiError),
 ))]
 pub async fn test(State(app): State<App>) -> Result<Json<TestAlert>, ApiError> {
-    let alert = test_alert(app.auth.user(), app.status.status().hostname, now());
+    let alert = test_alert(app.status.status().hostname, app.auth.user());
     let uuid = alert.uuid.to_string();
     let seq = app.log.append(vec![alert]).await?;
     Ok(Json(TestAlert { uuid, seq }))
-}
-
-fn test_alert(user: &str, hostname: String, now: i64) -> Alert {
-    let priority = Priority::Notice;
-    let message = format!("Test alert made in the web app | user={user}");
-    let mut fields = Map::new();
-    fields.insert("user.name".into(), json!(user));
-    fields.insert("evt.time".into(), json!(now));
-    Alert {
-        uuid: Uuid::now_v7(),
-        time: now,
-        received: now,
-        rule: TEST_RULE.into(),
-        priority,
-        source: "internal".into(),
-        hostname,
-        output: format!("{}: {priority} {message}", utc(now).get(11..29).unwrap_or_default()),
-        output_fields: fields,
-        tags: vec!["test".into()],
-        context: None,
-    }
-}
-
-/// Nanoseconds since the epoch.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_test_alert_has_falcos_form() {
-        let alert = test_alert("admin", "node1".into(), 1_763_994_162_070_202_000);
-        assert_eq!(alert.message(), "Test alert made in the web app | user=admin");
-        assert!(alert.output.starts_with("14:22:42.070202000: Notice "), "{}", alert.output);
-    }
 }
