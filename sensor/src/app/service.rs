@@ -13,10 +13,9 @@ use super::phases::Phases;
 use super::status::Overview;
 use crate::alert::log::{AlertLog, LogError};
 use crate::config::Config;
-use crate::hub;
 use crate::outputs::{self, Running};
 use crate::telemetry::Collect;
-use crate::ui;
+use crate::{hub, ui};
 
 /// Longest wait for the last answers of the servers at the end.
 const GRACE: Duration = Duration::from_secs(3);

@@ -1,7 +1,6 @@
 //! The language as a whole: what conditions are true of what events, how definitions combine, what loading says.
 
-use crate::rules::cases;
-use crate::rules::*;
+use crate::rules::{cases, *};
 
 /// A rule file with the macros and lists of `head` and one rule `r`.
 fn rule(head: &str, condition: &str) -> String {

@@ -3,32 +3,25 @@
 //! As in Falco, everything read so far is compiled again after each file, so an early file cannot refer to what only a
 //! later one defines, and the first error of a file ends the loading.
 
-use super::rule_set::{Kept, Sharing};
-use crate::rules::report::source::Source;
-use crate::rules::report::source::texts;
-use crate::rules::rule_set::Rule;
-use crate::rules::rule_set::RuleSet;
-use crate::rules::rule_set::Status;
-use crate::rules::source::tree::ExceptionName;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use super::rule_set::{Kept, Sharing};
 use crate::rules::language::check::{self, Cond};
 use crate::rules::language::codes;
 use crate::rules::language::findings::Findings;
 use crate::rules::language::output::{self, Template};
 use crate::rules::language::pattern::Budget;
-use crate::rules::program::compile::{self};
 use crate::rules::program::counters::{Counters, Judged};
-use crate::rules::program::evaluate::{self};
 use crate::rules::program::prefilter::Prefilter;
+use crate::rules::program::{compile, evaluate};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport, Schema};
-use crate::rules::report::source::FileText;
-use crate::rules::report::source::Origin;
+use crate::rules::report::source::{FileText, Origin, Source, texts};
 use crate::rules::report::text::Text;
+use crate::rules::rule_set::{Rule, RuleSet, Status};
 use crate::rules::source::collector::{self, Collector};
 use crate::rules::source::definitions::Sources;
 use crate::rules::source::options::{Matching, Options, SUGGESTED, Selection};
@@ -36,6 +29,7 @@ use crate::rules::source::reader::File;
 use crate::rules::source::requirements::Requirements;
 use crate::rules::source::resolve::Resolver;
 use crate::rules::source::schema;
+use crate::rules::source::tree::ExceptionName;
 use crate::rules::stack;
 use crate::yaml::{self, Twice};
 

@@ -1,32 +1,25 @@
 //! The loaded rules: what they are, and how they judge an event.
 
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
+
 use crate::rules::language::ast::Expr;
-use crate::rules::language::check::Cond;
-use crate::rules::language::check::Pred;
-use crate::rules::language::output::Extra;
-use crate::rules::language::output::Template;
-use crate::rules::program::compile;
-use crate::rules::program::compile::Program;
-use crate::rules::program::counters::Counters;
-use crate::rules::program::counters::Judged;
+use crate::rules::language::check::{Cond, Pred};
+use crate::rules::language::output::{Extra, Template};
+use crate::rules::program::compile::{self, Program};
+use crate::rules::program::counters::{Counters, Judged};
 use crate::rules::program::evaluate::Scratch;
 use crate::rules::program::prefilter::Prefilter;
 use crate::rules::registry::domains::Domain;
-use crate::rules::registry::event::Event;
-use crate::rules::registry::event::EventType;
+use crate::rules::registry::event::{Event, EventType};
 use crate::rules::registry::event_types;
 use crate::rules::registry::priority::Priority;
-use crate::rules::report::source::Origin;
-use crate::rules::report::source::Place;
+use crate::rules::report::source::{Origin, Place};
 use crate::rules::source::definitions::Sources;
 use crate::rules::source::options::Matching;
 use crate::rules::source::requirements::Requirements;
-use crate::rules::source::tree::ExceptionName;
-use crate::rules::source::tree::Tree;
-use std::collections::BTreeSet;
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use crate::rules::source::tree::{ExceptionName, Tree};
+
 /// Whether a rule can fire, and why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {

@@ -1,9 +1,8 @@
 //! The checks of `falconet doctor`, in the order in which the sensor would stumble over them.
 
-use std::fs;
-use std::io;
 use std::net::TcpListener;
 use std::path::Path;
+use std::{fs, io};
 
 use sensor_ebpf::config::OFFSETS;
 use sensor_ebpf::events::{EVENTS, Hook};

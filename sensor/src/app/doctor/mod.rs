@@ -7,10 +7,10 @@ mod checks;
 mod machine;
 
 use anyhow::anyhow;
+use machine::Machine;
 use serde::Serialize;
 
 use super::exit::{Class, Failure};
-use machine::Machine;
 
 /// Fails at once, with the remedy, where the kernel would refuse the programs for want of a privilege.
 pub fn privileged() -> Result<(), Failure> {

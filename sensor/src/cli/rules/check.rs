@@ -14,8 +14,7 @@ use crate::config::Config;
 use crate::rules::lint::{self, Finding, LINTS, Level};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport};
 use crate::rules::source::files;
-use crate::rules::stock;
-use crate::rules::{Loaded, Options, Source, load};
+use crate::rules::{Loaded, Options, Source, load, stock};
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -15,8 +15,7 @@ use crate::app::exit::{Class, Failure};
 use crate::app::ruleset::captured;
 use crate::cli::say;
 use crate::config::Config;
-use crate::rules::source::files;
-use crate::rules::source::files::FilesError;
+use crate::rules::source::files::{self, FilesError};
 use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, load};
 
 #[derive(clap::Args)]

@@ -6,8 +6,7 @@ use crate::app::exit::{Class, Failure};
 use crate::app::ruleset::captured;
 use crate::config::Config;
 use crate::rules::source::files;
-use crate::rules::stock;
-use crate::rules::{Options, RuleSet, load};
+use crate::rules::{Options, RuleSet, load, stock};
 
 #[derive(Default, clap::Args)]
 pub struct Which {

@@ -1,7 +1,6 @@
 //! Every field of the specification (sections 3.3, 3.5, 3.6) by name, type and flags.
 
-use crate::rules::registry::fields::FieldRef;
-use crate::rules::registry::fields::{FIELDS, Flags, by_name};
+use crate::rules::registry::fields::{FIELDS, FieldRef, Flags, by_name};
 
 /// Type, flags, names. Flags as in the specification: F filter only, P print only, D deprecated, R argument required, O
 /// argument optional, L list.

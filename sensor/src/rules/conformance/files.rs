@@ -25,8 +25,7 @@ use crate::rules::registry::priority::Priority;
 use crate::rules::report::diagnostic::Diagnostic;
 use crate::rules::report::source::Source;
 use crate::rules::rule_set::{Rule, Status};
-use crate::rules::source::options::Options;
-use crate::rules::source::options::{AppendOutput, Selection};
+use crate::rules::source::options::{AppendOutput, Options, Selection};
 use crate::yaml::{self, Node, Yaml};
 
 #[derive(Deserialize)]

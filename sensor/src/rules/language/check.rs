@@ -1,12 +1,10 @@
 //! Meaning of a condition: fields and operators known, literals of the right type, comparisons turned into tests. What
 //! the event's type alone decides becomes a set of types here, so that the compiler can decide it before any event comes.
 
-use super::findings::Findings;
-use super::findings::refuse;
-use super::findings::unsupported;
 use std::sync::Arc;
 
 use super::ast::{Check, Expr, FieldText, Modifier, Op, Operand, Right, Span};
+use super::findings::{Findings, refuse, unsupported};
 use super::literals::{allowed, decimal, literals, values};
 use super::matcher::{Matcher, Number, Order};
 use super::transform::{self, Compute, Yields};

@@ -12,8 +12,7 @@ use super::ast::Op;
 use super::fnmatch;
 use super::matcher::{self, Order};
 use super::transform::Compute;
-use crate::rules::registry::event::seen_and;
-use crate::rules::registry::event::{Event, Value};
+use crate::rules::registry::event::{Event, Value, seen_and};
 
 /// A computed value.
 #[derive(Debug, Clone, Copy, PartialEq)]

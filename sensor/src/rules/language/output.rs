@@ -1,16 +1,15 @@
 //! Output formats: `%proc.name wrote %fd.name` compiled to segments once, rendered per alert.
 
-use serde::Deserialize;
 use std::fmt::Write;
 
 use bumpalo::Bump;
+use serde::Deserialize;
 
 use super::ast::Operand;
-use super::check;
 use super::compute::Computed;
 use super::findings::Findings;
-use super::parse;
 use super::transform::{self, Compute};
+use super::{check, parse};
 use crate::rules::registry::event::{Event, Value};
 use crate::rules::registry::fields::{Field, FieldError, FieldRef, Flags};
 use crate::rules::report::complaint::{Code, Complaint};

@@ -12,10 +12,9 @@ use crate::rules::language::ast::{Modifier, Op};
 use crate::rules::language::literals::decimal;
 use crate::rules::language::matcher;
 use crate::rules::registry::event::Value;
-use crate::rules::registry::event_types;
 use crate::rules::registry::fields::FieldRef;
-use crate::rules::registry::services;
 use crate::rules::registry::types::FieldType;
+use crate::rules::registry::{event_types, services};
 
 /// Comparisons of one field that are held against each other, at most; more come from generated rules.
 const MOST: usize = 128;

@@ -14,12 +14,12 @@ mod lists;
 mod shadow;
 mod values;
 
+use formula::{Maker, Part};
+
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::diagnostic::Diagnostic;
-use crate::rules::report::source::Origin;
-use crate::rules::report::source::Source;
+use crate::rules::report::source::{Origin, Source};
 use crate::rules::rule_set::{Rule, RuleSet};
-use formula::{Maker, Part};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,6 @@
 //! One event against all rules: group by group as planned, each shared part of a condition decided once, each look-up
 //! asked once, each field that several need extracted once. Nothing is allocated once the scratch has grown.
 
-use crate::rules::registry::event::seen_and;
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::time::Instant;
 
@@ -16,7 +15,7 @@ use super::plan::Index;
 use super::values::Values;
 use crate::rules::language::check::Test;
 use crate::rules::language::compute::{self, Computed};
-use crate::rules::registry::event::{Event, Value};
+use crate::rules::registry::event::{Event, Value, seen_and};
 
 /// Answers of the event under judgement. Keep one per thread and pass it to every call.
 #[derive(Debug, Default)]

@@ -15,8 +15,7 @@ use crate::rules::load;
 use crate::rules::program::evaluate::Scratch;
 use crate::rules::report::source::Source;
 use crate::rules::rule_set::RuleSet;
-use crate::rules::source::options::Matching;
-use crate::rules::source::options::Options;
+use crate::rules::source::options::{Matching, Options};
 
 /// How often a leaf of an operator was false, how often true.
 #[derive(Debug, Default)]

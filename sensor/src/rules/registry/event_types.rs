@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use Kind::{Meta, Syscall};
+
 use super::event::EventType;
 use super::syscall_names::NAMES;
 use crate::rules::report::suggest;
-use Kind::{Meta, Syscall};
 
 /// Where an event comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 //! flags, `filled` or `unfilled` (whether the engine can extract it today), meaning. A rule that needs an unfilled
 //! field is reported at load, so nobody waits for an alert that cannot come.
 
-use super::types::FieldType;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
 use super::params;
+use super::types::FieldType;
 use crate::rules::report::suggest;
 
 /// Properties of a field that are not its type; a small bit set.

@@ -5,12 +5,10 @@
 //! wrong (the item of a list, the value of an exception, the macro), the text with a marker under it, and what was
 //! probably meant.
 
-use super::complaint::Code;
-use super::complaint::Complaint;
 use std::fmt;
 
-use super::source::Origin;
-use super::source::Source;
+use super::complaint::{Code, Complaint};
+use super::source::{Origin, Source};
 
 /// A link of the chain of items that a message lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]

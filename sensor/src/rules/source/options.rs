@@ -1,11 +1,11 @@
 //! What loading needs to know beside the rule files: the sections `rules`, `priority`, `rule_matching` and
 //! `append_output` of the configuration, in Falco's shape, and what the sensor can do.
 
-use crate::rules::language::output::ExtraField;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::rules::language::output::ExtraField;
 use crate::rules::registry::priority::Priority;
 
 /// How rules are chosen and what they print.

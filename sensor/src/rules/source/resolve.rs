@@ -9,8 +9,7 @@ use super::definitions::{ListText, MacroText, Sources};
 use crate::rules::language::ast::Expr;
 use crate::rules::language::parse;
 use crate::rules::report::complaint::{Code, Complaint};
-use crate::rules::report::source::FileText;
-use crate::rules::report::source::Origin;
+use crate::rules::report::source::{FileText, Origin};
 use crate::rules::report::suggest;
 use crate::rules::report::text::Text;
 

@@ -5,16 +5,15 @@
 //! leave the shape as it is, so both are walked side by side. A tree is made when it is first asked for: most rules
 //! never need theirs.
 
-use super::definitions::Sources;
-use crate::rules::report::source::Place;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::definitions::Sources;
 use crate::rules::language::ast::{Argument, Check, Expr, FieldText, Operand, Right, Span, Value as Literal};
 use crate::rules::language::check::Cond;
 use crate::rules::registry::fields::FieldRef;
-use crate::rules::report::source::Origin;
+use crate::rules::report::source::{Origin, Place};
 
 /// Where a part of a condition comes from when it does not stand in the rule's own condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -10,13 +10,14 @@ mod words;
 
 use std::net::IpAddr;
 
-use crate::rules::language::matcher::number;
-use crate::rules::registry::event::Value;
 use answers::Answers;
 use contains::Contains;
 use ranges::{Addresses, Cuts};
 use trie::Trie;
 use words::Words;
+
+use crate::rules::language::matcher::number;
+use crate::rules::registry::event::Value;
 
 /// The field has no value. Of a look-up with several answers: there is some value.
 pub const ABSENT: u32 = 0;
