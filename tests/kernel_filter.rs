@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use support::deep;
 use support::need::{self, Need};
 use support::sensor::Falconet;
 
@@ -102,4 +103,56 @@ fn alerts_are_the_same_with_and_without_it() {
     for rule in ["whole", "written", "read below", "pattern", "failed"] {
         assert!(with.keys().any(|alert| alert.contains(rule)), "{rule} in {with:?}");
     }
+}
+
+/// One rule, which the kernel filters by the beginning of the path.
+const DEEP: &str = "
+- rule: deep
+  desc: d
+  condition: evt.type = openat and fd.name startswith DIR/ and fd.filename = end
+  output: x %fd.name %proc.name
+  priority: INFO
+";
+
+#[test]
+fn depth_hides_no_file_from_a_rule_about_where_it_lies() {
+    if !need::met("depth_hides_no_file_from_a_rule_about_where_it_lies", &[Need::Root, Need::Probe]) {
+        return;
+    }
+    let (_dir, top) = deep::shared_memory();
+    let state = tempfile::tempdir().unwrap();
+    let rules = state.path().join("rules.yaml");
+    fs::write(&rules, DEEP.replace("DIR", &top)).unwrap();
+    let options = ["json_output=true", "kernel_filter=true"];
+    let sensor = Falconet::with_arguments("run", state.path(), &options, &["-r", rules.to_str().unwrap()]);
+    sensor.wait_for_log("ready", |line| line.starts_with("ready"));
+    let alert = |what: &str, wanted: &dyn Fn(&Value) -> bool| -> Value {
+        let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
+        parse(&sensor.wait_for(what, |line| parse(line).is_some_and(|alert| wanted(&alert)))).unwrap()
+    };
+    let name_starts = |alert: &Value, start: &str| {
+        alert["output_fields"]["fd.name"].as_str().is_some_and(|name| name.starts_with(start))
+    };
+
+    // Nothing that the rule or the kernel's filter can know: it says so by itself.
+    let dir = deep::dig(&top, "d", 9000);
+    let cut = alert("the alert of a cut path", &|alert| alert["rule"] == "Falconet internal: path cut");
+    let fields = &cut["output_fields"];
+    assert_eq!((&fields["proc.pid"], &fields["evt.type"]), (&std::process::id().into(), &"openat".into()));
+    deep::fill_in(dir, "d", 9000);
+
+    for (name, depth, mark) in [("e", 200, Value::Null), ("f", 3000, "path_middle".into())] {
+        let dir = deep::dig(&top, name, depth);
+        let start = format!("{top}/{name}/{name}/{name}/");
+        let found = alert("the rule's alert", &|alert| alert["rule"] == "deep" && name_starts(alert, &start));
+        assert_eq!(found["output_fields"]["falconet.cut"], mark, "{depth} deep");
+        deep::fill_in(dir, name, depth);
+    }
+
+    // SAFETY: a call without arguments and effects, whether the kernel knows it or not.
+    unsafe { libc::syscall(0x4000_0000 + libc::SYS_getpid) };
+    let unseen = alert("the alert of an unseen call", &|alert| {
+        alert["rule"] == "Falconet internal: unseen system calls"
+    });
+    assert!(unseen["output_fields"]["n_x32"].as_str().is_some_and(|n| n != "0"), "{unseen}");
 }

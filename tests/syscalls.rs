@@ -3,16 +3,20 @@
 //! Needs root, BTF and the BPF object; skipped with a line that says so where one is missing.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use falconet::probe::{Lanes, Options, Probe, Wanted};
+use sensor_ebpf::config::ForeignCalls;
 use sensor_ebpf::events::{Arg, EVENTS, Event};
 use sensor_ebpf::record::{CUT_ARGS, CUT_ENV, CUT_HEAD, CUT_MIDDLE, FD_CONNECTED, Fd, Record};
+use support::deep;
 
 /// What one record said.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +29,7 @@ struct Seen {
 }
 
 struct Kernel {
-    _probe: Probe,
+    probe: Probe,
     lanes: Lanes,
 }
 
@@ -36,7 +40,7 @@ fn kernel(test: &str) -> Option<MutexGuard<'static, Kernel>> {
         let event_types = EVENTS.iter().filter_map(|e| e.info.name).map(str::to_owned).collect();
         let wanted = Wanted { event_types, ..Wanted::default() };
         Probe::load(&Options { wanted, ..Options::default() })
-            .map(|(probe, lanes)| Mutex::new(Kernel { _probe: probe, lanes }))
+            .map(|(probe, lanes)| Mutex::new(Kernel { probe, lanes }))
             .map_err(|e| e.to_string())
     });
     match kernel {
@@ -510,23 +514,9 @@ fn orphans_go_to_the_nearest_subreaper() {
     assert!(exit.args.contains(&("reaper_tid", me)), "{exit:?}");
 }
 
-/// Makes `depth` directories of that name below `top`, each in the one before, and a file `end` in the last one: deeper than
-/// any path that a call takes.
-fn dig(top: &str, name: &str, depth: usize) -> OwnedFd {
-    use rustix::fs::{Mode, OFlags, mkdirat, openat};
-    let (name, flags) = (c(name), OFlags::DIRECTORY | OFlags::CLOEXEC);
-    let mut dir = rustix::fs::open(top, flags, Mode::empty()).unwrap();
-    for _ in 0..depth {
-        mkdirat(&dir, &name, Mode::RWXU).unwrap();
-        dir = openat(&dir, &name, flags, Mode::empty()).unwrap();
-    }
-    openat(&dir, c"end", OFlags::CREATE | OFlags::CLOEXEC, Mode::RUSR).unwrap();
-    dir
-}
-
-/// The one open of `end` in a directory of [`dig`], from below `top`, and what `rm -r` would need a long time for.
+/// The one open of `end` in a directory of [`deep::dig`], from below `top`.
 fn open_deep(kernel: &mut Kernel, top: &str, name: &str, depth: usize) -> Seen {
-    let dir = dig(top, name, depth);
+    let dir = deep::dig(top, name, depth);
     let seen = observe(kernel, || {
         // SAFETY: a valid C string; the child changes only its own working directory.
         unsafe {
@@ -534,33 +524,15 @@ fn open_deep(kernel: &mut Kernel, top: &str, name: &str, depth: usize) -> Seen {
             libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c"end".as_ptr(), libc::O_RDONLY);
         }
     });
-    fill_in(dir, &c(name), depth);
+    deep::fill_in(dir, name, depth);
     assert_eq!(seen.len(), 1, "{seen:?}");
     seen.into_iter().next().unwrap()
-}
-
-/// Removes what `dig` made, from the inside: the standard library's way holds a descriptor for each level.
-fn fill_in(mut dir: OwnedFd, name: &std::ffi::CStr, depth: usize) {
-    use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
-    unlinkat(&dir, c"end", AtFlags::empty()).unwrap();
-    for _ in 0..depth {
-        let up = openat(&dir, c"..", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        unlinkat(&up, name, AtFlags::REMOVEDIR).unwrap();
-        dir = up;
-    }
-}
-
-/// A directory below the shared memory, where `startswith /dev/shm` looks.
-fn shared_memory() -> (tempfile::TempDir, String) {
-    let dir = tempfile::Builder::new().prefix("falconet-deep-").tempdir_in("/dev/shm").unwrap();
-    let path = dir.path().to_str().unwrap().to_owned();
-    (dir, path)
 }
 
 #[test]
 fn a_path_of_the_longest_kind_is_whole() {
     let Some(mut kernel) = kernel("a_path_of_the_longest_kind_is_whole") else { return };
-    let (_dir, top) = shared_memory();
+    let (_dir, top) = deep::shared_memory();
     // Names of one byte, as many as a path that a call takes can have; and a few long ones.
     for (name, depth) in [("d", 200), ("d", 2000), (&"n".repeat(255) as &str, 15)] {
         let seen = open_deep(&mut kernel, &top, name, depth);
@@ -574,7 +546,7 @@ fn a_path_of_the_longest_kind_is_whole() {
 #[test]
 fn a_path_that_is_too_long_keeps_both_ends() {
     let Some(mut kernel) = kernel("a_path_that_is_too_long_keeps_both_ends") else { return };
-    let (_dir, top) = shared_memory();
+    let (_dir, top) = deep::shared_memory();
     // The ring's seam falls elsewhere each time.
     for (name, depth) in [("d", 3000), ("name", 7000), (&"n".repeat(254) as &str, 40), (&"n".repeat(255), 77)]
     {
@@ -591,7 +563,7 @@ fn a_path_that_is_too_long_keeps_both_ends() {
 #[test]
 fn a_path_that_is_too_deep_has_an_end_and_says_so() {
     let Some(mut kernel) = kernel("a_path_that_is_too_deep_has_an_end_and_says_so") else { return };
-    let (_dir, top) = shared_memory();
+    let (_dir, top) = deep::shared_memory();
     let seen = open_deep(&mut kernel, &top, "d", 9000);
     let path = seen.fd.unwrap().2;
     assert!(path.starts_with("...") && path.ends_with("/d/d/end"), "{path}");
@@ -618,4 +590,67 @@ fn arguments_that_are_not_all_there_are_marked() {
     assert_eq!(cut(&mut kernel, &script, &few[1..]), 0);
     assert_eq!(cut(&mut kernel, &padded, &few[1..]), CUT_ARGS);
     assert_eq!(cut(&mut kernel, &script, &argv), CUT_ENV);
+}
+
+/// `getpid` the 32-bit way.
+fn getpid_by_interrupt() -> i64 {
+    let result: i64;
+    // SAFETY: a call without arguments and effects; the entry code may clear the registers that are named.
+    unsafe {
+        std::arch::asm!(
+            "int 0x80", inlateout("rax") 20_i64 => result,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
+    }
+    result
+}
+
+/// True when a child that does it ends by itself.
+fn survives(work: impl FnOnce()) -> bool {
+    // SAFETY: the child calls only `work` and `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        work();
+        // SAFETY: ends the child without running the parent's destructors.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    libc::WIFEXITED(status)
+}
+
+#[test]
+fn calls_that_no_handler_understands_are_counted() {
+    const TEST: &str = "calls_that_no_handler_understands_are_counted";
+    let Some(mut kernel) = kernel(TEST) else { return };
+    let made = |kernel: &Kernel, of: fn(&ForeignCalls) -> (u64, u32)| {
+        let by_cpu = kernel.probe.counters().foreign().unwrap();
+        (by_cpu.iter().map(|c| of(c).0).sum::<u64>(), by_cpu.iter().map(|c| of(c).1).collect::<Vec<_>>())
+    };
+    let x32 = |c: &ForeignCalls| (c.x32, c.x32_tgid);
+    let before = made(&kernel, x32).0;
+    observe(&mut kernel, || {
+        // SAFETY: a call without arguments and effects, known to the kernel or not; one more that is no call at all.
+        unsafe {
+            libc::syscall(0x4000_0000 + libc::SYS_getpid);
+            libc::syscall(-1);
+        }
+    });
+    let (after, tgids) = made(&kernel, x32);
+    assert_eq!(after - before, 1);
+    assert!(tgids.iter().any(|tgid| *tgid != 0), "{tgids:?}");
+
+    if !survives(|| assert!(getpid_by_interrupt() > 0)) {
+        println!("skipped: {TEST}: this kernel takes no 32-bit calls");
+        return;
+    }
+    let compat = |c: &ForeignCalls| (c.compat, c.compat_tgid);
+    let before = made(&kernel, compat).0;
+    let seen = observe(&mut kernel, || {
+        // 20 is writev to a handler that does not look: it must not be taken for one.
+        assert!((0..5).all(|_| getpid_by_interrupt() > 0));
+    });
+    assert_eq!(seen, []);
+    assert_eq!(made(&kernel, compat).0 - before, 5);
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod containerd;
+pub mod deep;
 pub mod http;
 pub mod image;
 pub mod need;

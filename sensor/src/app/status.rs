@@ -150,6 +150,7 @@ impl Collect for Overview {
             for (event, counters) in sensor.counters.read() {
                 metrics::sensor::probe(event.program, counters, out);
             }
+            metrics::sensor::probe_itself(&sensor.counters, out);
             metrics::sensor::engine(&sensor.stats, out);
         }
         if let Some(in_use) = &self.rules {

@@ -1,58 +1,55 @@
 //! Losses are told by an alert, as Falco does: `Falco internal: syscall event drop`, at most one every 30 s.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, json};
 
 use super::internal;
+use super::pace::Pace;
 use crate::alert::Alert;
 use crate::probe::EventCounters;
 use crate::rules::Priority;
 
 /// Name of the rule, Falco's.
 pub const RULE: &str = "Falco internal: syscall event drop";
-/// Falco's `syscall_event_drops.rate`: alerts per second, with a burst of one.
-const RATE: f64 = 0.033_33;
+/// Falco's `syscall_event_drops.rate` is 0.03333 alerts per second, with a burst of one.
+const EVERY: Duration = Duration::from_secs(30);
 
 /// Watches the loss counters.
 pub struct Drops {
     before: EventCounters,
-    tokens: f64,
-    refilled: Instant,
+    pace: Pace,
 }
 
 impl Drops {
     pub fn new(now: Instant) -> Self {
-        Self { before: EventCounters::default(), tokens: 1.0, refilled: now }
+        Self { before: EventCounters::default(), pace: Pace::new(EVERY, now) }
     }
 
     /// The alert that is due, given the counters of now; call it once a second. What is not told for the rate's sake is told
     /// with the next alert.
     pub fn check(&mut self, counters: EventCounters, now: Instant, hostname: &str) -> Option<Alert> {
-        self.tokens = (self.tokens + now.duration_since(self.refilled).as_secs_f64() * RATE).min(1.0);
-        self.refilled = now;
-        let lost = counters.lost() - self.before.lost();
+        let lost = counters.since(&self.before).lost();
         if lost == 0 {
             // Keeps `n_evts` the count of the time in which the loss happens.
             self.before = counters;
             return None;
         }
-        if self.tokens < 1.0 {
+        if !self.pace.take(now) {
             return None;
         }
-        self.tokens -= 1.0;
         let before = std::mem::replace(&mut self.before, counters);
-        Some(alert(before, counters, hostname))
+        Some(alert(counters.since(&before), hostname))
     }
 }
 
-fn alert(before: EventCounters, now: EventCounters, hostname: &str) -> Alert {
-    let lost = now.lost() - before.lost();
+fn alert(came: EventCounters, hostname: &str) -> Alert {
+    let lost = came.lost();
     let fields: Map<_, _> = [
         ("n_drops", lost),
-        ("n_drops_buffer_total", now.lost_full - before.lost_full),
-        ("n_drops_scratch_map", now.lost_build - before.lost_build),
-        ("n_evts", now.seen - before.seen),
+        ("n_drops_buffer_total", came.lost_full),
+        ("n_drops_scratch_map", came.lost_build),
+        ("n_evts", came.seen),
     ]
     .into_iter()
     .map(|(name, n)| (name.to_owned(), json!(n.to_string())))

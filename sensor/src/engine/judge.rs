@@ -135,6 +135,9 @@ impl Judge {
     pub fn record(&mut self, record: &Record<'_>) {
         stats::count(&self.stats.records);
         let kind = record.header().kind;
+        if record.header().flags != 0 {
+            self.stats.cut.count(kind, record.header().flags);
+        }
         // The end of a process is judged while it is still there; everything else after the state has changed.
         let ends = kind == Kind::Exit as u16;
         if !ends {
@@ -264,8 +267,8 @@ impl Judge {
     }
 
     /// Raises an alert of the sensor's own, if there is one.
-    pub fn tell(&mut self, alert: impl FnOnce(&str) -> Option<Alert>) {
-        if let Some(alert) = alert(&self.hostname) {
+    pub fn tell(&mut self, alert: impl FnOnce(&Processes, &str) -> Option<Alert>) {
+        if let Some(alert) = alert(&self.processes, &self.hostname) {
             stats::count(&self.stats.alerts);
             if !(self.sink)(alert) {
                 stats::count(&self.stats.alerts_lost);

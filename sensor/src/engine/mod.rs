@@ -12,15 +12,18 @@
 
 pub mod args;
 pub mod clock;
+pub mod cuts;
 pub mod drops;
 pub mod extract;
 pub mod fd;
+pub mod foreign;
 pub mod hold;
 pub mod internal;
 pub mod judge;
 pub mod live;
 pub mod names;
 pub mod orders;
+pub mod pace;
 pub mod path;
 pub mod raise;
 pub mod run;

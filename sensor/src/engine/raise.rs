@@ -1,5 +1,6 @@
 //! From a rule that matched and its event to the alert.
 
+use sensor_ebpf::record::CUTS;
 use serde_json::{Map, Value as Json, json as object};
 use uuid::Uuid;
 
@@ -35,6 +36,11 @@ pub fn alert(rules: &RuleSet, rule: &Rule, event: &Live<'_>, options: TextOption
         rule.output.fields().map(|(key, field)| (key.to_owned(), json(event, field))).collect();
     fields.extend(rule.extra.iter().map(|(key, extra)| (key.clone(), extra.json(event))));
     fields.insert(time_field.name().to_owned(), object!(event.time));
+    let cut = cut(event);
+    if !cut.is_empty() {
+        // Whoever reads the values above must know that some are not all there, whatever output they come by.
+        fields.insert(CUT.to_owned(), object!(cut.join(",")));
+    }
     Alert {
         uuid: Uuid::now_v7(),
         time: event.time,
@@ -48,6 +54,15 @@ pub fn alert(rules: &RuleSet, rule: &Rule, event: &Live<'_>, options: TextOption
         tags: rule.tags.clone(),
         context: Some(context(rules, rule, event)),
     }
+}
+
+/// The key under which an alert says what of its event was not all there (`path_head`, `args`…).
+pub const CUT: &str = "falconet.cut";
+
+/// What of the event's record was not all there.
+fn cut(event: &Live<'_>) -> Vec<&'static str> {
+    let flags = event.record().map_or(0, |record| record.header().flags);
+    CUTS.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, part)| *part).collect()
 }
 
 fn text(bytes: &[u8]) -> Json {
@@ -71,6 +86,10 @@ fn context(rules: &RuleSet, rule: &Rule, event: &Live<'_>) -> Json {
             .map(|(param, arg)| (param.name.to_owned(), text(args::text(event.bump, param, arg, event))))
             .collect();
         what.insert("args".into(), Json::Object(args));
+        let cut = cut(event);
+        if !cut.is_empty() {
+            what.insert("cut".into(), object!(cut));
+        }
     }
     context.insert("event".into(), Json::Object(what));
     if let Some(container) = event.container {

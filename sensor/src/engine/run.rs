@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::cuts::Cuts;
 use super::drops::Drops;
+use super::foreign::Foreign;
 use super::judge::Judge;
 use super::orders::Orders;
 use super::stats::Stats;
@@ -49,16 +51,23 @@ impl Engine {
     fn run(mut self, stop: &AtomicBool, orders: &Orders) -> io::Result<()> {
         let _open = orders.open();
         let mut ticked = Instant::now();
-        let mut drops = Drops::new(ticked);
+        let (mut drops, mut cuts, mut foreign) =
+            (Drops::new(ticked), Cuts::new(ticked), Foreign::new(ticked));
         loop {
             orders.follow(&mut self.judge);
             let judge = &mut self.judge;
-            let taken = self.lanes.drain(BATCH, |record| judge.record(&record));
+            let taken = self.lanes.drain(BATCH, |record| {
+                judge.record(&record);
+                cuts.note(&record, &judge.processes);
+            });
             self.judge.poll();
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.judge.tick();
-                self.judge.tell(|hostname| drops.check(self.counters.total(), ticked, hostname));
+                self.judge.tell(|_, hostname| drops.check(self.counters.total(), ticked, hostname));
+                self.judge.tell(|_, hostname| cuts.check(ticked, hostname));
+                let calls = self.counters.foreign();
+                self.judge.tell(|processes, hostname| foreign.check(calls, processes, ticked, hostname));
                 self.stats.malformed.store(self.lanes.malformed, Ordering::Relaxed);
             }
             if taken == 0 {

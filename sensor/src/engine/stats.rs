@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::cuts::CutCounters;
 use crate::state::{containers, process};
 
 /// Counters since the start.
@@ -24,6 +25,8 @@ pub struct Stats {
     pub alerts_lost: AtomicU64,
     /// Records that made no sense.
     pub malformed: AtomicU64,
+    /// Records that were not all there.
+    pub cut: CutCounters,
     /// The last look at the tables, see [`Self::tables`].
     pub tables: Mutex<Tables>,
 }

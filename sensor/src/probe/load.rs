@@ -104,7 +104,8 @@ impl Probe {
             .map(|name| ring(&ebpf, name, bulk_size))
             .collect::<Result<Vec<_>, _>>()?;
         let asleep = Array::try_from(take(&mut ebpf, "ASLEEP")?).map_err(map("ASLEEP"))?;
-        let counters = Counted::new(take(&mut ebpf, "COUNTERS")?).map_err(map("COUNTERS"))?;
+        let counters = Counted::new(take(&mut ebpf, "COUNTERS")?, take(&mut ebpf, "FOREIGN")?)
+            .map_err(map("COUNTERS"))?;
 
         let mut handlers = Handlers::new(ebpf, &options.btf, &options.log_dir)?;
         handlers.change(&options.wanted)?;

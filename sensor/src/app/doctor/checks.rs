@@ -9,6 +9,7 @@ use sensor_ebpf::events::{EVENTS, Hook};
 
 use super::Check;
 use super::machine::{CAP_BPF, CAP_DAC_READ_SEARCH, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, Machine};
+use crate::engine::foreign;
 use crate::probe::btf::{KERNEL_BTF, KernelTypes};
 use crate::state::cgroups::Layout;
 use crate::state::containers::EnginesConfig;
@@ -33,6 +34,7 @@ pub fn all(machine: &Machine) -> Vec<Check> {
         )),
     }
     checks.extend([
+        foreign_calls(machine),
         privileges(machine),
         lockdown(machine),
         sight(machine),
@@ -108,6 +110,30 @@ fn tracepoints(types: &KernelTypes) -> Check {
         );
     }
     Check::ok("tracepoints", format!("{}, ring buffer", wanted.join(", ")))
+}
+
+/// Calls through another interface than the native one.
+fn foreign_calls(machine: &Machine) -> Check {
+    // The kernel has this file if it was built with CONFIG_COMPAT.
+    if machine.text("/proc/sys/vm/mmap_rnd_compat_bits").is_none() {
+        return Check::ok("32-bit calls", "this kernel takes none");
+    }
+    let command_line = machine.text("/proc/cmdline").unwrap_or_default();
+    let switch = command_line.split_whitespace().rev().find_map(|word| word.strip_prefix("ia32_emulation="));
+    // As the kernel's `kstrtobool`.
+    if switch.is_some_and(|value| value.starts_with(['0', 'n', 'N', 'f', 'F']) || value.starts_with("of")) {
+        return Check::ok("32-bit calls", "switched off at boot");
+    }
+    Check::limited(
+        "32-bit calls",
+        "this kernel takes them",
+        format!(
+            "what is done by 32-bit system calls; they are counted (falconet_probe_foreign_calls_total) and the alert \
+             `{}` says that there were some",
+            foreign::RULE
+        ),
+        "if nothing here needs them: boot with ia32_emulation=off (Linux 6.7 or newer)",
+    )
 }
 
 /// What this process may do.
@@ -306,6 +332,24 @@ mod tests {
         assert_eq!(kernel(&fake.machine).state, State::Ok);
         fake.machine.architecture = "aarch64";
         assert!(kernel(&fake.machine).remedy.unwrap().contains("falconet hub"));
+    }
+
+    #[test]
+    fn calls_that_no_rule_sees_are_said() {
+        let fake = Fake::new();
+        assert_eq!(foreign_calls(&fake.machine).state, State::Ok);
+        fake.put("/proc/sys/vm/mmap_rnd_compat_bits", "8");
+        let check = foreign_calls(&fake.machine);
+        assert_eq!(check.state, State::Limited);
+        assert!(check.costs.unwrap().contains(foreign::RULE));
+        for (line, state) in [
+            ("quiet ia32_emulation=off", State::Ok),
+            ("ia32_emulation=0", State::Ok),
+            ("ia32_emulation=0 ia32_emulation=on", State::Limited),
+        ] {
+            fake.put("/proc/cmdline", line);
+            assert_eq!(foreign_calls(&fake.machine).state, state, "{line}");
+        }
     }
 
     #[test]

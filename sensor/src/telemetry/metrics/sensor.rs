@@ -2,8 +2,10 @@
 
 use std::sync::atomic::AtomicU64;
 
+use sensor_ebpf::config::ForeignCalls;
+
 use crate::engine::stats::{Stats, Tables, read};
-use crate::probe::EventCounters;
+use crate::probe::{Counted, EventCounters};
 use crate::state::{containers, process};
 use crate::telemetry::{Exposition, Kind};
 
@@ -22,10 +24,38 @@ pub fn probe(event: &str, counters: EventCounters, out: &mut Exposition) {
     }
 }
 
+/// Calls that no program understands, and whether the programs' counters can be read.
+pub fn probe_itself(counters: &Counted, out: &mut Exposition) {
+    let mut sum = ForeignCalls::default();
+    // Counters that cannot be read are not shown: to Prometheus a gap is no fall.
+    if let Some(by_cpu) = counters.foreign() {
+        for ForeignCalls { compat, x32, compat_tgid: _, x32_tgid: _ } in by_cpu {
+            sum.compat = sum.compat.saturating_add(compat);
+            sum.x32 = sum.x32.saturating_add(x32);
+        }
+        let help = "System calls that no rule sees because they do not use the native interface.";
+        out.family("falconet_probe_foreign_calls_total", Kind::Counter, help)
+            .sample(&[("abi", "compat")], sum.compat)
+            .sample(&[("abi", "x32")], sum.x32);
+    }
+    let help = "Reads of the eBPF programs' counters that failed; meanwhile the last good ones are shown.";
+    out.counter("falconet_probe_counter_failures_total", help, counters.failures());
+}
+
 /// The event thread and what it keeps.
 pub fn engine(stats: &Stats, out: &mut Exposition) {
-    let Stats { records, judged, held, hold_full, last_event, alerts, alerts_lost, malformed, tables: _ } =
-        stats;
+    let Stats {
+        records,
+        judged,
+        held,
+        hold_full,
+        last_event,
+        alerts,
+        alerts_lost,
+        malformed,
+        cut,
+        tables: _,
+    } = stats;
     let counters: [(&str, &str, &AtomicU64); 7] = [
         ("records", "Records taken from the lanes.", records),
         ("judged", "Events that rules were asked about.", judged),
@@ -37,6 +67,11 @@ pub fn engine(stats: &Stats, out: &mut Exposition) {
     ];
     for (name, help, counter) in counters {
         out.counter(&format!("falconet_engine_{name}_total"), help, read(counter));
+    }
+    let help = "Records of which a part was not all there, by event and part.";
+    let family = out.family("falconet_engine_cut_total", Kind::Counter, help);
+    for (event, part, count) in cut.read() {
+        family.sample(&[("event", event), ("part", part)], count);
     }
     let help = "Time of the newest event that was judged; 0 before the first.";
     out.gauge("falconet_engine_last_event_timestamp_seconds", help, read(last_event) / 1_000_000_000);
