@@ -1,6 +1,6 @@
 //! `falconet doctor`: prints what [`crate::app::doctor`] finds.
 
-use super::say;
+use super::print::say;
 use crate::app::doctor::Report;
 use crate::app::exit::Failure;
 

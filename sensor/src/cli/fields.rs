@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 
-use super::say;
+use super::print::say;
 use crate::app::exit::Failure;
 use crate::rules::registry::fields::{Class, FIELDS, FieldInfo, Flags};
 

@@ -4,13 +4,13 @@ mod bench;
 mod doctor;
 mod fields;
 mod hub;
+mod print;
 mod record;
 mod replay;
 mod rules;
 mod run;
 mod version;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -63,15 +63,6 @@ pub fn main() -> ExitCode {
             eprintln!("falconet: error: {failure}");
             failure.class.into()
         }
-    }
-}
-
-/// Prints to standard output. Whoever reads it may have seen enough (`| head`); that is no error.
-fn say(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Class::Failed, error)),
-        _ => Ok(()),
     }
 }
 

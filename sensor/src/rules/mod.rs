@@ -1,22 +1,30 @@
 //! Falco's rule language, as a street in the order in which a rule file walks:
 //!
-//! `report` (texts with places) and `registry` (what can be named) -> `language` (what can be said) -> `source` (what a user
+//! `report` (texts with places) -> `registry` (what can be named) -> `language` (what can be said) -> `source` (what a user
 //! wrote) -> `program` (what runs) -> `rule_set` -> `load`, which walks it -> `explain`, `lint` and `cases`. Each may use
 //! those before it and none after it.
 
-mod language;
-mod program;
-pub mod registry;
-pub mod report;
-pub mod source;
-
-mod load;
-mod rule_set;
 mod stack;
 
-pub mod cases;
+pub mod report;
+
+pub mod registry;
+
+mod language;
+
+pub mod source;
+
+mod program;
+
+mod rule_set;
+
+mod load;
+
 pub mod explain;
+
 pub mod lint;
+
+pub mod cases;
 
 pub use explain::trace::Trace;
 pub use language::output::{self, Template};

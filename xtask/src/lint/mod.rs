@@ -1,5 +1,6 @@
 //! `cargo xtask lint`: formatting, clippy with warnings as errors, the web app's checks, the rules of this house.
 
+mod arrows;
 mod house;
 
 use anyhow::{Result, bail};
@@ -10,33 +11,31 @@ use crate::{build_ebpf, process, workspace};
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Only what takes seconds: the rules of this house, the arrows between modules, formatting.
+    #[arg(long)]
+    quick: bool,
     #[command(flatten)]
     install: InstallArgs,
 }
 
 /// `cargo xtask lint`. All checks run, so that one run shows everything.
 pub fn task(args: &Args) -> Result<()> {
-    let mut setup = Setup::new(args.install);
-    let checks: [(&str, &mut dyn FnMut() -> Result<()>); 3] = [
-        ("house rules", &mut house::check),
-        ("rustfmt", &mut || process::run(process::cargo().args(["fmt", "--all", "--check"]))),
-        ("clippy", &mut clippy),
-    ];
     let mut failed = Vec::new();
-    let mut record = |name: &'static str, result: Result<()>| {
-        if let Err(error) = result {
+    let mut record = |name: &'static str, check: &mut dyn FnMut() -> Result<()>| {
+        if let Err(error) = workspace::phase(name, check) {
             eprintln!("xtask: {error:#}");
             failed.push(name);
         }
     };
-    for (name, check) in checks {
-        record(name, workspace::phase(name, check));
+    record("house rules", &mut house::check);
+    record("arrows between modules", &mut arrows::check);
+    record("rustfmt", &mut || process::run(process::cargo().args(["fmt", "--all", "--check"])));
+    if !args.quick {
+        let mut setup = Setup::new(args.install);
+        record("clippy", &mut clippy);
+        record("clippy of the eBPF programs", &mut || clippy_ebpf(&mut setup));
+        record("web app", &mut || web_app(&mut setup));
     }
-    record(
-        "clippy of the eBPF programs",
-        workspace::phase("clippy of the eBPF programs", || clippy_ebpf(&mut setup)),
-    );
-    record("web app", workspace::phase("web app", || web_app(&mut setup)));
     if failed.is_empty() { Ok(()) } else { bail!("not clean: {}", failed.join(", ")) }
 }
 

@@ -7,7 +7,7 @@ use std::{fs, io};
 use sensor_ebpf::config::OFFSETS;
 use sensor_ebpf::events::{EVENTS, Hook};
 
-use super::Check;
+use super::check::Check;
 use super::machine::{CAP_BPF, CAP_DAC_READ_SEARCH, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, Machine};
 use crate::engine::foreign;
 use crate::probe::btf::{KERNEL_BTF, KernelTypes};
@@ -279,7 +279,7 @@ fn security_modules(machine: &Machine) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::check::State;
     use super::*;
     use std::net::SocketAddr;
 

@@ -3,10 +3,12 @@
 //! Looks only: loads no program, keeps no port, leaves no file. Each line says what is there, and where something is missing,
 //! what that costs and how to mend it. Exit code 0 when `run` would work, 77 when only a privilege is missing, 69 otherwise.
 
+mod check;
 mod checks;
 mod machine;
 
 use anyhow::anyhow;
+use check::{Check, State};
 use machine::Machine;
 use serde::Serialize;
 
@@ -24,61 +26,6 @@ pub fn privileged() -> Result<(), Failure> {
             ))
         }
         _ => Ok(()),
-    }
-}
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// As it should be.
-    Ok,
-    /// The sensor works, but sees or does less.
-    Limited,
-    /// The sensor does not start.
-    Missing,
-}
-
-/// One line of the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Check {
-    name: &'static str,
-    state: State,
-    /// What was found.
-    found: String,
-    /// What goes undetected because of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    costs: Option<String>,
-    /// How to mend it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-    /// True when a privilege is what is missing.
-    #[serde(skip)]
-    privilege: bool,
-}
-
-impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, found: found.into(), costs: None, remedy: None, privilege: false }
-    }
-
-    fn limited(
-        name: &'static str,
-        found: impl Into<String>,
-        costs: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        let (costs, remedy) = (Some(costs.into()), Some(remedy.into()));
-        Self { state: State::Limited, costs, remedy, ..Self::ok(name, found) }
-    }
-
-    fn missing(
-        name: &'static str,
-        found: impl Into<String>,
-        costs: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { state: State::Missing, ..Self::limited(name, found, costs, remedy) }
     }
 }
 

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::sarif;
 use crate::app::exit::{Class, Failure};
 use crate::app::ruleset::captured;
-use crate::cli::say;
+use crate::cli::print::say;
 use crate::config::Config;
 use crate::rules::lint::{self, Finding, LINTS, Level};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport};

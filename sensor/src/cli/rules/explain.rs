@@ -13,7 +13,7 @@ use super::alert_event;
 use super::paint::{Ink, Paint, names};
 use super::which::Which;
 use crate::app::exit::{Class, Failure};
-use crate::cli::say;
+use crate::cli::print::say;
 use crate::rules::cases::{self, CaseEvent};
 use crate::rules::explain::trace::{Actual, Leaf, Part, Truth};
 use crate::rules::source::files;

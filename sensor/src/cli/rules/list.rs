@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::paint::wrap;
 use super::which::Which;
 use crate::app::exit::{Class, Failure};
-use crate::cli::say;
+use crate::cli::print::say;
 use crate::rules::{Rule, RuleSet};
 
 #[derive(clap::Args)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::paint::{Ink, Paint, list, names, wrap};
 use super::which::Which;
 use crate::app::exit::{Class, Failure};
-use crate::cli::say;
+use crate::cli::print::say;
 use crate::rules::explain::describe::Filtered;
 use crate::rules::prefilter::Need;
 use crate::rules::source::tree::{Node, Tree};

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use super::{junit, why};
 use crate::app::exit::{Class, Failure};
 use crate::app::ruleset::captured;
-use crate::cli::say;
+use crate::cli::print::say;
 use crate::config::Config;
 use crate::rules::source::files::{self, FilesError};
 use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, load};
