@@ -20,6 +20,22 @@ pub enum Twice {
     First,
 }
 
+/// Line and column in a file, both from 1; the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Place {
+    /// That of a byte of `text`.
+    pub fn of(text: &str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self { line: 1 + before.matches('\n').count(), column: 1 + before[start..].chars().count() }
+    }
+}
+
 /// A node and the byte at which it begins in the file.
 #[derive(Debug, Clone)]
 pub struct Node {

@@ -4,6 +4,7 @@ mod bench;
 mod doctor;
 mod fields;
 mod hub;
+mod outputs;
 mod print;
 mod record;
 mod replay;
@@ -43,6 +44,8 @@ enum Command {
     Rules(rules::Args),
     /// List the fields that rules can use.
     Fields(fields::Args),
+    /// List the outputs and their configuration keys, as Markdown.
+    Outputs(outputs::Args),
     /// Print version, engine and build.
     Version(version::Args),
 }
@@ -76,6 +79,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Fields(args) => fields::run(&args),
+        Command::Outputs(args) => outputs::run(&args),
         Command::Version(args) => version::run(&args),
     }
 }

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::document::YamlError;
 use super::overrides::OverrideError;
-use super::yaml::{Place, YamlError};
+use crate::rules::nearest;
+use crate::yaml::Place;
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,13 +85,8 @@ fn with_suggestion(message: &str) -> String {
     };
     let name = quoted.next().unwrap_or_default();
     let known: Vec<&str> = quoted.collect();
-    let near = known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(k, name), k))
-        .min()
-        .filter(|(distance, k)| *distance <= 1 + k.len().min(name.len()) / 3);
-    match near {
-        Some((_, k)) => format!("{kind}; did you mean `{k}`?"),
+    match nearest(name, known.iter().copied()) {
+        Some(k) => format!("{kind}; did you mean `{k}`?"),
         None if known.is_empty() => kind.to_owned(),
         None => format!("{kind}; known here: {}", known.join(", ")),
     }
@@ -116,7 +113,7 @@ mod tests {
         struct Root {
             teams: Option<Section>,
         }
-        let document = crate::config::yaml::Document::parse(text).unwrap();
+        let document = crate::config::document::Document::parse(text).unwrap();
         let error = typed::<Root>(Some(&"f.yaml".into()), &document.places, "", document.value);
         error.unwrap_err().to_string()
     }

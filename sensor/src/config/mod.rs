@@ -3,10 +3,10 @@
 //! Every part of the program describes its own keys; here they are put together, read with their places, and checked, so that a
 //! misspelt key is told with its line before anything starts.
 
+pub mod document;
 pub mod error;
 mod keys;
 pub mod overrides;
-pub mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use document::Document;
 pub use error::ConfigError;
-use yaml::Document;
 
 use crate::alert::log::LogConfig;
 use crate::hub::HubConfig;
@@ -28,6 +28,7 @@ use crate::rules::source::options::{AppendOutput, Selection};
 use crate::rules::{Matching, Priority};
 use crate::state::EnginesConfig;
 use crate::ui::UiConfig;
+use crate::yaml::Place;
 
 /// Read when no `-c` is given and it exists.
 pub const DEFAULT_FILE: &str = "/etc/falconet/falconet.yaml";
@@ -211,7 +212,7 @@ const SECTIONS: [&str; 2] = ["alert_log", "ui"];
 /// The top level, handed out key by key.
 struct Parts<'a> {
     file: Option<&'a PathBuf>,
-    places: BTreeMap<String, yaml::Place>,
+    places: BTreeMap<String, Place>,
     keys: BTreeMap<String, Value>,
 }
 
@@ -262,6 +263,7 @@ impl<'a> Parts<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outputs::registry;
 
     fn read(text: &str) -> Result<Config, ConfigError> {
         Config::read(Some("falconet.yaml".into()), Document::parse(text).unwrap())
@@ -298,6 +300,31 @@ mod tests {
         let default = Config::load(None, &[]).unwrap();
         let known = |config: &Config| Config { file: None, ..config.clone() };
         assert_eq!(format!("{:?}", known(&example)), format!("{:?}", known(&default)));
+    }
+
+    #[test]
+    fn the_page_of_outputs_has_every_key_with_its_default() {
+        let default = format!("{:?}", Config::default().outputs);
+        for section in registry::sections() {
+            let document = Document::parse(section.docs).unwrap();
+            let config = Config::read(None, document).unwrap();
+            assert_eq!(format!("{:?}", config.outputs), default, "{}", section.docs);
+        }
+        // The program itself lists the keys of a section to who asks for one that is not there.
+        for section in registry::sections().filter(|section| !section.key.is_empty()) {
+            let error = read(&format!("{}: {{nothing_like_it: 1}}", section.key)).unwrap_err().to_string();
+            let (_, known) = error.split_once("known here: ").unwrap_or_else(|| panic!("{error}"));
+            let document = Document::parse(section.docs).unwrap();
+            for key in known.split(", ") {
+                let path = format!("{}.{key}", section.key);
+                assert!(document.places.contains_key(&path), "{path} is missing in\n{}", section.docs);
+            }
+        }
+        let shared = registry::sections().last().unwrap();
+        let document = Document::parse(shared.docs).unwrap();
+        for key in keys::of::<SharedConfig>() {
+            assert!(document.places.contains_key(*key), "{key} is missing in\n{}", shared.docs);
+        }
     }
 
     #[test]

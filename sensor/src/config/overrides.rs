@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::yaml;
+use super::document;
 
 /// An override that cannot be applied.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub fn apply(root: &mut Value, option: &str) -> Result<(), OverrideError> {
     let (key, text) =
         option.split_once('=').ok_or_else(|| fail("expected key=value, e.g. `json_output=true`".into()))?;
     let steps = steps(key).map_err(&fail)?;
-    let value = yaml::parse_value(text).map_err(|e| fail(format!("the value is not YAML: {e}")))?;
+    let value = document::parse_value(text).map_err(|e| fail(format!("the value is not YAML: {e}")))?;
     let mut node = root;
     for step in &steps {
         node = match step {

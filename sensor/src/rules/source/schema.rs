@@ -5,7 +5,7 @@
 
 use super::reader::{number, truth};
 use crate::rules::report::diagnostic::Schema;
-use crate::yaml::{Node, Yaml};
+use crate::yaml::{Node, Place, Yaml};
 
 /// What a value must look like.
 enum Shape {
@@ -133,7 +133,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn warn(&mut self, node: &Node, path: &str, what: &str) {
         if self.warnings.len() < MAX_WARNINGS {
-            let line = 1 + self.text.get(..node.at).unwrap_or_default().matches('\n').count();
+            let line = Place::of(self.text, node.at).line;
             self.warnings.push(format!("line {line}: {path} {what}"));
         }
     }

@@ -4,14 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::yaml::{Node, Scalar, Twice, Yaml, documents};
-
-/// Line and column in the file, both from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    pub line: usize,
-    pub column: usize,
-}
+use crate::yaml::{Node, Place, Scalar, Twice, Yaml, documents};
 
 /// A document and where each of its nodes stands.
 #[derive(Debug, Default)]
@@ -54,8 +47,10 @@ impl Document {
 
     /// Reads the first document of `text`, whatever it is.
     fn read(text: &str, free: bool) -> Result<Self, YamlError> {
-        let nodes = documents(text, Twice::Refused)
-            .map_err(|error| YamlError::Syntax { place: place(text, error.at), message: error.message })?;
+        let nodes = documents(text, Twice::Refused).map_err(|error| YamlError::Syntax {
+            place: Place::of(text, error.at),
+            message: error.message,
+        })?;
         let mut document = Self::default();
         if let Some(node) = nodes.first() {
             document.value = document.convert(text, node, "", free)?;
@@ -73,7 +68,7 @@ impl Document {
                     .enumerate()
                     .map(|(i, item)| {
                         let path = format!("{path}[{i}]");
-                        self.places.insert(path.clone(), place(text, item.at));
+                        self.places.insert(path.clone(), Place::of(text, item.at));
                         self.convert(text, item, &path, free)
                     })
                     .collect::<Result<_, _>>()?,
@@ -81,7 +76,7 @@ impl Document {
             Yaml::Map(entries) => {
                 let mut object = Map::new();
                 for (key, item) in entries {
-                    let at = place(text, key.at);
+                    let at = Place::of(text, key.at);
                     let Some(name) = key.text() else { return Err(YamlError::Key { place: at }) };
                     let name = if free { name.to_owned() } else { name.to_ascii_lowercase() };
                     let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -97,13 +92,6 @@ impl Document {
             }
         })
     }
-}
-
-/// The place of a byte.
-fn place(text: &str, at: usize) -> Place {
-    let before = text.get(..at).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    Place { line: 1 + before.matches('\n').count(), column: 1 + before[start..].chars().count() }
 }
 
 /// A scalar by the core schema of YAML 1.2.
