@@ -75,6 +75,15 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// The first `program` in `PATH` or where cargo installs, that starts.
+pub fn find_installed(program: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let installed = home.map(|home| home.join("bin").join(program)).filter(|file| file.is_file());
+    find(program).into_iter().chain(installed).find(|file| succeeds(command(file).arg("--version")))
+}
+
 /// `PATH` with `folder` before all others.
 pub fn path_with(folder: &Path) -> Result<std::ffi::OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();

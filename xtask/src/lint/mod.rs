@@ -1,6 +1,7 @@
-//! `cargo xtask lint`: formatting, clippy with warnings as errors, the web app's checks, the rules of this house.
+//! `cargo xtask lint`: formatting, clippy with warnings as errors, the dependencies, the web app's checks, the rules of this house.
 
 mod arrows;
+mod dependencies;
 mod house;
 
 use anyhow::{Result, bail};
@@ -34,6 +35,7 @@ pub fn task(args: &Args) -> Result<()> {
         let mut setup = Setup::new(args.install);
         record("clippy", &mut clippy);
         record("clippy of the eBPF programs", &mut || clippy_ebpf(&mut setup));
+        record("dependencies", &mut || dependencies::check(&mut setup));
         record("web app", &mut || web_app(&mut setup));
     }
     if failed.is_empty() { Ok(()) } else { bail!("not clean: {}", failed.join(", ")) }

@@ -61,14 +61,7 @@ pub fn ensure(setup: &mut Setup, compiler: &Compiler) -> Result<PathBuf> {
 
 /// A linker that starts: one whose LLVM library is gone does not.
 fn find() -> Option<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    let installed = home.map(|home| home.join("bin/bpf-linker")).filter(|file| file.is_file());
-    process::find("bpf-linker")
-        .into_iter()
-        .chain(installed)
-        .find(|file| process::succeeds(process::command(file).arg("--version")))
+    process::find_installed("bpf-linker")
 }
 
 /// Errors are printed: the caller looks whether the linker is there now.

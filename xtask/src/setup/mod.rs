@@ -6,6 +6,7 @@
 pub mod apt;
 pub mod compiler;
 mod consent;
+pub mod deny;
 pub mod linker;
 pub mod node;
 mod tools;
