@@ -30,6 +30,7 @@ pub fn task(args: &Args) -> Result<()> {
     for (name, selection, as_root) in passes() {
         workspace::phase(name, || cargo_test(selection, as_root, args.filter.as_deref(), &mut report))?;
     }
+    workspace::phase("rings under Miri", || miri(args.filter.as_deref(), &mut report))?;
     workspace::phase("tests of the web app", || web_app(&mut setup, &mut report))?;
     print!("{report}");
     if report.failed() {
@@ -66,6 +67,21 @@ fn cargo_test(selection: &[&str], as_root: bool, filter: Option<&str>, report: &
     // A test must not write snapshots into the sources; one that would is to fail.
     cargo.env("INSTA_UPDATE", "no");
     cargo.arg("--").arg("--show-output").args(filter);
+    report.stream(&mut cargo)
+}
+
+/// The tests of what is shared with the kernel, by an interpreter that sees data races and reads out of bounds.
+fn miri(filter: Option<&str>, report: &mut Report) -> Result<()> {
+    const RINGS: [&str; 2] = ["probe::ring", "probe::merge"];
+    if filter.is_some_and(|filter| !RINGS.iter().any(|ring| ring.contains(filter))) {
+        return Ok(());
+    }
+    if !process::succeeds(process::command("cargo").args(["+nightly", "miri", "--version"])) {
+        report.line("skipped: rings under Miri: no `cargo +nightly miri` (`rustup component add --toolchain nightly miri`)");
+        return Ok(());
+    }
+    let mut cargo = process::command("cargo");
+    cargo.args(["+nightly", "miri", "test", "--locked", "--package", "falconet", "--lib", "--"]).args(RINGS);
     report.stream(&mut cargo)
 }
 

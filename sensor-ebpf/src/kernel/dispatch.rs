@@ -3,11 +3,10 @@
 //! Calls through another interface than the native one have other numbers or other arguments. No handler knows them, so they
 //! are counted, and user space says that there were some.
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use super::lane::{self, Abi, PROGRAMS, SYSCALLS};
+use super::lane::{self, Abi, Outcome, PROGRAMS, SYSCALLS};
 use super::read::{Ptr, typed};
 use crate::config::{MISSING, SYSCALLS_LEN};
 use crate::{config, off};
@@ -79,5 +78,6 @@ pub fn dispatch(ctx: &BtfTracePointContext) {
     }
     // SAFETY: a tail call does not return; nothing here needs dropping.
     unsafe { PROGRAMS.tail_call(ctx, u32::from(kind)) };
-    let _ = ctx.as_ptr();
+    // The program is gone: rules that do not want the event have come while this call looked.
+    lane::count(u16::from(kind), Outcome::Filtered);
 }

@@ -172,12 +172,19 @@ impl Writer {
         }
     }
 
-    /// Accounts for `len` bytes that were written at `room()`.
+    /// Accounts for `len` bytes that were written at `room()`; `what` of `CUT_*` they are.
     #[inline(always)]
-    fn grow(&mut self, len: usize) -> Tail {
+    fn grow(&mut self, len: usize, what: u16) -> Tail {
         let off = self.len();
-        self.set_len(off + len);
-        Tail { off: off as u16, len: len as u16 }
+        // The last tail of a record may reach into the margin, which is not sent.
+        let end = if off + len >= RECORD_MAX {
+            self.cut(what);
+            RECORD_MAX - 1
+        } else {
+            off + len
+        };
+        self.set_len(end);
+        Tail { off: off as u16, len: (end - off) as u16 }
     }
 
     /// A NUL-terminated string of the current process, without its NUL: what the caller passed.
@@ -207,7 +214,7 @@ impl Writer {
         if n <= 0 || n > TAIL_MAX as i64 {
             return self.none(CUT_ARGUMENT);
         }
-        self.grow(n as usize - 1)
+        self.grow(n as usize - 1, CUT_ARGUMENT)
     }
 
     /// No tail, and the mark that tells why.
@@ -229,7 +236,7 @@ impl Writer {
         if unsafe { bpf_probe_read_user(dst.cast(), len as u32, ptr as *const _) } != 0 {
             return self.none(what);
         }
-        self.grow(len)
+        self.grow(len, what)
     }
 
     /// `len` bytes of kernel memory, `TAIL_MAX - 1` at most: a part of a path.
@@ -241,7 +248,7 @@ impl Writer {
         if unsafe { bpf_probe_read_kernel(dst.cast(), len as u32, ptr.cast()) } != 0 {
             return self.none(CUT_MIDDLE);
         }
-        self.grow(len)
+        self.grow(len, CUT_MIDDLE)
     }
 
     /// Strings that an array of user pointers (`argv`) points to, each with its NUL; at most `N`.
@@ -268,8 +275,7 @@ impl Writer {
             if n <= 0 || n > TAIL_MAX as i64 {
                 break;
             }
-            let len = self.len();
-            self.set_len(len + n as usize);
+            self.grow(n as usize, CUT_ARGS);
         }
         if !whole {
             self.cut(CUT_ARGS);
@@ -280,10 +286,7 @@ impl Writer {
     /// Hands the record to its lane.
     #[inline(always)]
     pub fn submit(self, kind: Kind) {
-        let mut len = self.len();
-        if len >= RECORD_MAX {
-            len = RECORD_MAX - 1;
-        }
+        let len = self.len();
         // SAFETY: the header lies at the start of the area.
         let record = unsafe { (&raw mut (*self.scratch).record).cast::<u8>() };
         // SAFETY: as above.

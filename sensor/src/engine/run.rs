@@ -68,7 +68,7 @@ impl Engine {
                 self.judge.tell(|_, hostname| cuts.check(ticked, hostname));
                 let calls = self.counters.foreign();
                 self.judge.tell(|processes, hostname| foreign.check(calls, processes, ticked, hostname));
-                self.stats.malformed.store(self.lanes.malformed, Ordering::Relaxed);
+                self.stats.malformed.store(self.lanes.malformed(), Ordering::Relaxed);
             }
             if taken == 0 {
                 // What was there when the stop came has been judged.

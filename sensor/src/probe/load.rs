@@ -15,7 +15,9 @@ use super::counters::Counted;
 use super::error::{ProbeError, map, take};
 use super::handlers::{DISPATCHER, Handlers, Wanted};
 use super::lanes::Lanes;
-use super::ring::{Ring, page_size};
+use super::mapping::{Mapped, page_size};
+use super::merge::Merge;
+use super::ring::Ring;
 
 /// What to load and how.
 #[derive(Debug, Clone)]
@@ -112,7 +114,7 @@ impl Probe {
         handlers.attach(DISPATCHER)?;
 
         let probe = Self { handlers, counters: Arc::new(counters), missing };
-        Ok((probe, Lanes::new(lifecycle, bulk, asleep)))
+        Ok((probe, Lanes::new(Merge::new(lifecycle, bulk), asleep)))
     }
 
     /// Watches what is wanted and nothing else, while events flow. When it fails nothing that was watched is lost.
@@ -143,12 +145,12 @@ fn ring_size(bytes: usize) -> usize {
 }
 
 /// The reader's side. The map itself stays: programs that are loaded later refer to it by its descriptor.
-fn ring(ebpf: &Ebpf, name: &'static str, size: usize) -> Result<Ring, ProbeError> {
+fn ring(ebpf: &Ebpf, name: &'static str, size: usize) -> Result<Ring<Mapped>, ProbeError> {
     let Some(Map::RingBuf(data)) = ebpf.map(name) else {
         return Err(ProbeError::Mismatch { what: "ring buffer", name: name.into() });
     };
     let fd = data.fd().as_fd().try_clone_to_owned().map_err(|source| ProbeError::Map { name, source })?;
-    Ring::new(fd, size).map_err(|source| ProbeError::Map { name, source })
+    Mapped::new(fd, size).map(Ring::new).map_err(|source| ProbeError::Map { name, source })
 }
 
 /// Tells a missing privilege from everything else that can go wrong with the object.

@@ -6,7 +6,11 @@ mod error;
 pub mod handlers;
 pub mod lanes;
 pub mod load;
-pub mod ring;
+mod mapping;
+mod merge;
+mod ring;
+#[cfg(test)]
+mod simulated;
 
 pub use counters::{Counted, EventCounters};
 pub use error::ProbeError;
