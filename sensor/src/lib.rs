@@ -2,8 +2,10 @@
 //! through them; each may use the ones above it and none below.
 //!
 //! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `telemetry` -> `hub`, `outputs`, `ui` ->
-//! `control` -> `config` -> `app` -> `cli`; `yaml` serves rules, their test cases and the configuration.
+//! `control` -> `config` -> `app` -> `cli`; `yaml` serves rules, their test cases and the configuration,
+//! `blocking` the alert log and the web app.
 
+pub mod blocking;
 pub mod yaml;
 
 pub mod probe;

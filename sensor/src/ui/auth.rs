@@ -19,9 +19,9 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
 
 use super::UiConfig;
+use crate::blocking::Workers;
 
 /// A session ends when it was not used for this long …
 const IDLE: Duration = Duration::from_hours(12);
@@ -38,7 +38,7 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Failures are forgotten after this quiet time.
 const FORGET: Duration = Duration::from_mins(15);
 /// Argon2 takes 19 MiB and some 20 ms: this many verifications at once, the others wait.
-const VERIFIERS: usize = 2;
+const VERIFIERS: usize = 1;
 const FILE: &str = "ui-password";
 
 /// The password cannot be set up.
@@ -72,7 +72,7 @@ pub struct Auth {
     clients: Mutex<HashMap<IpAddr, Failures>>,
     /// Digest of the last `Authorization: Basic` that was right, so that a script does not pay argon2 per call.
     basic: Mutex<Option<[u8; 32]>>,
-    verifiers: Semaphore,
+    verifiers: Workers,
 }
 
 struct Session {
@@ -99,7 +99,7 @@ impl Auth {
             sessions: Mutex::default(),
             clients: Mutex::default(),
             basic: Mutex::default(),
-            verifiers: Semaphore::new(VERIFIERS),
+            verifiers: Workers::new(VERIFIERS),
         };
         Ok((auth, made))
     }
@@ -130,11 +130,10 @@ impl Auth {
         // Counted before the slow check, so that parallel guesses are braked too.
         self.note_try(client, now)?;
         let right_user = digest(&[user.as_bytes()]).ct_eq(&digest(&[self.user.as_bytes()]));
-        let Ok(_permit) = self.verifiers.acquire().await else { return Err(Refused::Wrong) };
         let (hash, password) = (self.hash.clone(), password.to_owned());
         // Also for a wrong user: the time taken must not tell which of the two was wrong.
         let right_password =
-            tokio::task::spawn_blocking(move || verify(&hash, &password)).await.unwrap_or(false);
+            self.verifiers.run(move |_| verify(&hash, &password)).await.unwrap_or(false);
         if right_password && bool::from(right_user) {
             lock(&self.clients).remove(&client);
             return Ok(());
