@@ -17,6 +17,8 @@ use crate::outputs::{self, Running};
 use crate::telemetry::Collect;
 use crate::{hub, ui};
 
+/// Threads for queries of the alert log (5 at once), password hashing (1) and looking up names. Each keeps some memory.
+const BLOCKING_THREADS: usize = 12;
 /// Longest wait for the last answers of the servers at the end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -146,6 +148,7 @@ pub fn hangups() -> Result<Signal, Failure> {
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("async")
         .enable_all()
         .build()

@@ -132,8 +132,7 @@ impl Auth {
         let right_user = digest(&[user.as_bytes()]).ct_eq(&digest(&[self.user.as_bytes()]));
         let (hash, password) = (self.hash.clone(), password.to_owned());
         // Also for a wrong user: the time taken must not tell which of the two was wrong.
-        let right_password =
-            self.verifiers.run(move |_| verify(&hash, &password)).await.unwrap_or(false);
+        let right_password = self.verifiers.run(move |_| verify(&hash, &password)).await.unwrap_or(false);
         if right_password && bool::from(right_user) {
             lock(&self.clients).remove(&client);
             return Ok(());

@@ -1,19 +1,27 @@
-//! The alert log: every alert, raised here or received, is made durable here before anyone is told of it.
+//! The alert log: every alert, raised here or received, is written here before any output or the web app sees it.
 //!
 //! One SQLite file (write-ahead log, synced at each commit), one thread that writes ([`writer`]), a few connections that
 //! read ([`reader`]). Outputs, the UI and the live stream read the log, each with its own position; nothing is handed over
-//! in memory, so a restart loses nothing and a slow output holds nobody up.
+//! in memory, so a slow output holds nobody up.
 //!
-//! - The judging thread calls [`AlertLog::offer`]: never blocks. The queue holds 64 MiB (each alert counts 4 KiB at
-//!   least, so 16,384 of them); when it is full the alert is refused and counted.
-//! - The intake calls [`AlertLog::append`]: waits for room and for the commit, which it shares with all who wait.
-//! - Alerts with a uuid that is stored are not stored again, so a sender may safely send twice.
+//! What is kept, and when:
+//!
+//! - The judging thread calls [`AlertLog::offer`]: it never blocks, and the alert is *not* durable when it returns. A killed
+//!   process or a power cut loses what is offered and not committed yet: usually the last few milliseconds, while the disk is full up
+//!   to the whole queue. [`AlertLog::flush`] and [`AlertLog::close`] wait for the commit.
+//! - The intake calls [`AlertLog::append`]: it waits for room and for the commit, which it shares with all who wait. What
+//!   was confirmed to a sender outlives a kill and a power cut (as far as the disk keeps what it says it synced).
+//! - The queue has two budgets ([`queue`]), so received alerts never take the room of the sensor's own. When
+//!   its own budget is used up, an offer is refused; refused and unwritten alerts are counted ([`LogStats`]).
+//! - An alert whose uuid is stored is not stored again, so a sender may send twice.
 //! - When writing fails (disk full), `append` says so, offered alerts wait, [`LogStats::failing`] tells why; the writer
 //!   tries again every second.
+//! - Old alerts go by age and size ([`retention`]). Only the size limit takes what an output still waits for; it is counted.
 
 mod config;
 mod error;
 mod outputs;
+mod queue;
 mod reader;
 mod retention;
 mod rows;
@@ -22,13 +30,14 @@ mod series;
 mod stats;
 mod writer;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::query::Query;
+use super::query::{Facet, Query};
 use super::{Alert, now};
 pub use config::{LogConfig, size_of_text};
 pub use error::LogError;
@@ -37,19 +46,19 @@ pub use series::Labels;
 pub use stats::LogStats;
 
 use outputs::{Change, Cursors};
-use reader::Readers;
+use queue::{Job, Queue};
+use reader::{DEADLINE, Readers};
 use retention::Retention;
 use series::Series;
 use stats::Counters;
-use writer::{Job, Writer};
+use writer::{RETRY, Writer};
 
 /// A position in the log: strictly rising, never used twice. The first is 1.
 pub type Seq = i64;
 
-/// Bytes that may wait for the writer.
-const QUEUE: usize = 64 << 20;
-/// What an alert counts in the queue at least; bounds their number.
-const ALERT_SIZE: usize = 4096;
+/// Connections that read for outputs, and for searches. Each costs some MiB while it sorts.
+const FEEDS: usize = 2;
+const SEARCHES: usize = 3;
 /// Most buckets of a timeline.
 const MAX_BUCKETS: i64 = 5000;
 
@@ -69,39 +78,15 @@ pub struct Bucket {
     pub counts: [u64; 8],
 }
 
-/// What [`AlertLog::count_by`] counts by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupBy {
-    Priority,
-    Rule,
-    Source,
-    Hostname,
-    /// Container name, or id where the name is not known.
-    Container,
-    Image,
-    Namespace,
-    Pod,
-    Process,
-    User,
-    Tag,
-}
-
-impl GroupBy {
-    const fn column(self) -> &'static str {
-        match self {
-            Self::Priority => "a.priority",
-            Self::Rule => "a.rule",
-            Self::Source => "a.source",
-            Self::Hostname => "a.hostname",
-            Self::Container => "ifnull(nullif(a.container_name, ''), a.container)",
-            Self::Image => "a.image",
-            Self::Namespace => "a.namespace",
-            Self::Pod => "a.pod",
-            Self::Process => "a.process",
-            Self::User => "a.user",
-            Self::Tag => "t.value",
-        }
-    }
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What was made of its entries.
+    pub shown: Vec<T>,
+    /// Position of the last entry that was looked at, where the next page begins.
+    pub last: Option<Seq>,
+    /// There is a next page.
+    pub more: bool,
 }
 
 /// Handle on the open log; clones share it.
@@ -113,8 +98,7 @@ pub struct AlertLog {
 #[derive(Debug)]
 struct Shared {
     max_size: u64,
-    jobs: mpsc::Sender<Job>,
-    room: Arc<Semaphore>,
+    queue: Queue,
     counters: Arc<Counters>,
     series: Arc<Series>,
     head: watch::Receiver<Seq>,
@@ -126,6 +110,10 @@ struct Shared {
 impl AlertLog {
     /// Opens the log, making it when it is missing, and starts the writer.
     pub fn open(config: &LogConfig) -> Result<Self, LogError> {
+        Self::open_with(config, RETRY, DEADLINE)
+    }
+
+    fn open_with(config: &LogConfig, retry: Duration, deadline: Duration) -> Result<Self, LogError> {
         let path = config.path.clone();
         let failed = |e| LogError::from_sqlite(&path, e);
         let schema::Opened { connection, lock } = schema::open(&path)?;
@@ -136,18 +124,19 @@ impl AlertLog {
         let series = Arc::new(Series::default());
         let cursors = Cursors::load(&connection, &Cursors::default()).map_err(failed)?;
         let (head, newest) = watch::channel(rows::head(&connection).map_err(failed)?);
-        let (jobs, queue) = mpsc::channel();
+        let (queue, jobs) = Queue::new(Arc::clone(&counters));
         let retention = Retention { max_size: config.max_size, max_age: config.max_age, steps: 0 };
         let mut writer = Writer {
             path: path.clone(),
             connection,
             lock,
-            jobs: queue,
+            jobs,
             counters: Arc::clone(&counters),
             series: Arc::clone(&series),
             head,
             cursors,
             retention,
+            retry,
         };
         writer.retain();
         std::thread::Builder::new()
@@ -157,13 +146,12 @@ impl AlertLog {
         Ok(Self {
             shared: Arc::new(Shared {
                 max_size: config.max_size,
-                jobs,
-                room: Arc::new(Semaphore::new(QUEUE)),
+                queue,
                 counters,
                 series,
                 head: newest,
-                feed: Arc::new(Readers::new(path.clone(), 2)),
-                search: Arc::new(Readers::new(path, 3)),
+                feed: Arc::new(Readers::new(path.clone(), FEEDS, deadline)),
+                search: Arc::new(Readers::new(path, SEARCHES, deadline)),
             }),
         })
     }
@@ -171,21 +159,13 @@ impl AlertLog {
     /// Hands an alert to the writer without waiting. `false`: the queue is full (or the log closed) and the alert is
     /// lost, which is counted.
     pub fn offer(&self, alert: Alert) -> bool {
-        let size = u32::try_from(queue_size(&alert).min(QUEUE)).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&self.shared.room).try_acquire_many_owned(size).is_ok_and(|room| {
-            self.shared.jobs.send(Job::Offer { alert: Box::new(alert), _room: room }).is_ok()
-        });
-        if !taken {
-            self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        taken
+        self.shared.queue.offer(alert)
     }
 
     /// Stores alerts; they are durable when this returns. Gives the position of the last of them (of the stored one, when
     /// its uuid was stored already). All are stored or none. Waits while the queue is full.
     pub async fn append(&self, alerts: Vec<Alert>) -> Result<Seq, LogError> {
-        let room = self.room(alerts.iter().map(queue_size).sum()).await?;
-        self.ask(|reply| Job::Append { alerts, reply, _room: room }).await
+        self.shared.queue.append(alerts).await
     }
 
     /// Newest durable position; 0 when nothing was ever stored.
@@ -204,7 +184,19 @@ impl AlertLog {
         if after >= self.head() {
             return Ok(Vec::new());
         }
-        self.shared.feed.run(move |c| reader::read(c, after, limit)).await
+        let read = move |c: &_| reader::read(c, after, limit, rows::COLUMNS, Some);
+        self.shared.feed.run(read).await.map(|page| page.shown)
+    }
+
+    /// [`Self::read`] for those who show alerts: each is given to `show` as it is read, without the trace of its condition,
+    /// and only what `show` makes of it stays in memory.
+    pub async fn list_after<T: Send + 'static>(
+        &self,
+        after: Seq,
+        limit: usize,
+        show: impl FnMut(Entry) -> Option<T> + Send + 'static,
+    ) -> Result<Page<T>, LogError> {
+        self.shared.feed.run(move |c| reader::read(c, after, limit, rows::LISTED, show)).await
     }
 
     /// Up to which position `output` has come. A new output starts at the head at its first call.
@@ -270,15 +262,17 @@ impl AlertLog {
         self.shared.search.run(move |c| reader::get(c, uuid)).await
     }
 
-    /// Up to `limit` matches at positions below `before`, newest first.
-    pub async fn search(
+    /// Looks at up to `limit` matches at positions below `before`, newest first: each is given to `show` as it is read,
+    /// without the trace of its condition, and only what `show` makes of it stays in memory.
+    pub async fn search<T: Send + 'static>(
         &self,
         query: &Query,
         before: Option<Seq>,
         limit: usize,
-    ) -> Result<Vec<Entry>, LogError> {
+        show: impl FnMut(Entry) -> Option<T> + Send + 'static,
+    ) -> Result<Page<T>, LogError> {
         let query = query.clone();
-        self.shared.search.run(move |c| reader::search(c, &query, before, limit)).await
+        self.shared.search.run(move |c| reader::search(c, &query, before, limit, show)).await
     }
 
     /// How many alerts match.
@@ -291,7 +285,7 @@ impl AlertLog {
     pub async fn count_by(
         &self,
         query: &Query,
-        by: GroupBy,
+        by: Facet,
         limit: usize,
     ) -> Result<Vec<(String, u64)>, LogError> {
         let query = query.clone();
@@ -318,11 +312,14 @@ impl AlertLog {
 
     pub fn stats(&self) -> LogStats {
         let shared = &self.shared;
+        let (queued_own, queued_received) = shared.queue.used();
         LogStats {
             head: self.head(),
             max_bytes: shared.max_size,
-            queued: (QUEUE - shared.room.available_permits().min(QUEUE)) as u64,
-            max_queued: QUEUE as u64,
+            queued_own,
+            max_queued_own: queue::OWN as u64,
+            queued_received,
+            max_queued_received: queue::RECEIVED as u64,
             ..shared.counters.snapshot()
         }
     }
@@ -334,47 +331,21 @@ impl AlertLog {
 
     /// Returns when everything offered before is durable; an error when it is not.
     pub async fn flush(&self) -> Result<(), LogError> {
-        let room = self.room(0).await?;
-        self.ask(|reply| Job::Append { alerts: Vec::new(), reply, _room: room }).await.map(drop)
+        self.shared.queue.ask(|reply| Job::Flush { reply }).await.map(drop)
     }
 
-    /// Makes everything offered durable and closes the file; other handles get [`LogError::Closed`] from now on.
+    /// Takes no more alerts, interrupts what still reads, makes everything offered durable and closes the file; other
+    /// handles get [`LogError::Closed`] from now on. After an error, [`LogStats::unwritten`] tells how many were lost.
     pub async fn close(self) -> Result<(), LogError> {
+        self.shared.queue.close();
         self.shared.feed.close();
         self.shared.search.close();
-        self.ask(|reply| Job::Close { reply }).await.map(drop)
-    }
-
-    async fn room(&self, size: usize) -> Result<OwnedSemaphorePermit, LogError> {
-        let size = u32::try_from(size.min(QUEUE)).unwrap_or(u32::MAX);
-        Arc::clone(&self.shared.room).acquire_many_owned(size).await.map_err(|_| LogError::Closed)
+        self.shared.queue.ask(|reply| Job::Close { reply }).await.map(drop)
     }
 
     async fn change(&self, change: Change) -> Result<Seq, LogError> {
-        self.ask(|reply| Job::Change { change, reply }).await
+        self.shared.queue.ask(|reply| Job::Change { change, reply }).await
     }
-
-    async fn ask(&self, job: impl FnOnce(writer::Reply) -> Job) -> Result<Seq, LogError> {
-        let (reply, answer) = oneshot::channel();
-        self.shared.jobs.send(job(reply)).map_err(|_| LogError::Closed)?;
-        answer.await.map_err(|_| LogError::Closed)?
-    }
-}
-
-/// Room that an alert takes in the queue: about its size in memory.
-fn queue_size(alert: &Alert) -> usize {
-    fn value(json: &serde_json::Value) -> usize {
-        32 + match json {
-            serde_json::Value::String(text) => text.len(),
-            serde_json::Value::Array(items) => items.iter().map(value).sum(),
-            serde_json::Value::Object(map) => map.iter().map(|(k, v)| k.len() + value(v)).sum(),
-            _ => 0,
-        }
-    }
-    let fields: usize = alert.output_fields.iter().map(|(k, v)| k.len() + value(v)).sum();
-    let tags: usize = alert.tags.iter().map(|tag| 24 + tag.len()).sum();
-    let context = alert.context.as_ref().map_or(0, value);
-    (alert.output.len() + alert.rule.len() + fields + tags + context).max(ALERT_SIZE)
 }
 
 /// A limit for SQL.

@@ -1,18 +1,42 @@
 //! Alerts as rows of the database.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use rusqlite::{Connection, Error, OptionalExtension as _, Row, params, types::Type};
+use rusqlite::{
+    Connection, Error, OptionalExtension as _, Row, ToSql, params, params_from_iter, types::Type,
+};
 use serde_json::{Map, Value};
 
 use super::{Entry, Seq};
-use crate::alert::{Alert, query};
+use crate::alert::Alert;
+use crate::alert::query::{Column, Facet};
 use crate::rules::Priority;
 
 /// Columns that [`entry`] reads, from `alert AS a` and `body AS b`.
 pub(super) const COLUMNS: &str = "a.seq,a.uuid,a.time,a.received,a.priority,a.rule,a.source,a.hostname,a.tags,\
     b.output,b.fields,b.context";
+
+/// The same for lists: without the context's trace of the condition, the largest part of an alert, which only its detail
+/// shows.
+pub(super) const LISTED: &str = "a.seq,a.uuid,a.time,a.received,a.priority,a.rule,a.source,a.hostname,a.tags,\
+    b.output,b.fields,json_remove(b.context,'$.condition')";
+
+/// The columns of the facets; what they hold is said there.
+fn columns() -> impl Iterator<Item = &'static Column> {
+    Facet::ALL.iter().flat_map(|facet| facet.columns())
+}
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let mut names = String::from("uuid,time,received,priority,tags");
+    let mut values = String::from("?,?,?,?,?");
+    for column in columns() {
+        names.push(',');
+        names.push_str(column.name);
+        values.push_str(",?");
+    }
+    format!("INSERT INTO alert ({names}) VALUES ({values})")
+});
 
 /// What became of an alert.
 pub(super) enum Stored {
@@ -23,44 +47,27 @@ pub(super) enum Stored {
 
 /// Stores `alert` unless its uuid is stored.
 pub(super) fn insert(connection: &Connection, alert: &Alert) -> rusqlite::Result<Stored> {
-    let fields = &alert.output_fields;
-    let field = |name| query::text_of(fields, name);
-    let tags = json(&alert.tags)?;
-    let new = connection
-        .prepare_cached(
-            "INSERT INTO alert (uuid,time,received,priority,rule,source,hostname,container,container_name,image,\
-             repository,namespace,pod,process,user,tags) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
-             ON CONFLICT (uuid) DO NOTHING",
-        )?
-        .execute(params![
-            alert.uuid.as_bytes(),
-            alert.time,
-            alert.received,
-            alert.priority as u8,
-            alert.rule,
-            alert.source,
-            alert.hostname,
-            field("container.id"),
-            field("container.name"),
-            query::image(fields),
-            field("container.image.repository"),
-            field("k8s.ns.name"),
-            field("k8s.pod.name"),
-            field("proc.name"),
-            field("user.name"),
-            tags,
-        ])?;
-    if new == 0 {
-        let seq = connection
-            .prepare_cached("SELECT seq FROM alert WHERE uuid = ?")?
-            .query_row([alert.uuid.as_bytes()], |row| row.get(0))?;
+    // Looked for first: an insertion that only then turns out to be a duplicate would use up a position, and each output
+    // would take the gap for alerts that it has lost.
+    let stored = connection
+        .prepare_cached("SELECT seq FROM alert WHERE uuid = ?")?
+        .query_row([alert.uuid.as_bytes()], |row| row.get(0))
+        .optional()?;
+    if let Some(seq) = stored {
         return Ok(Stored::Duplicate(seq));
     }
+    let tags = json(&alert.tags)?;
+    let priority = alert.priority as u8;
+    let uuid = alert.uuid.as_bytes();
+    let texts: Vec<_> = columns().map(|column| (column.of)(alert)).collect();
+    let own: [&dyn ToSql; 5] = [uuid, &alert.time, &alert.received, &priority, &tags];
+    let values = own.into_iter().chain(texts.iter().map(|text| text as &dyn ToSql));
+    connection.prepare_cached(&INSERT)?.execute(params_from_iter(values))?;
     let seq = connection.last_insert_rowid();
     let context = alert.context.as_ref().map(json).transpose()?;
     connection
         .prepare_cached("INSERT INTO body (seq,output,fields,context) VALUES (?,?,?,?)")?
-        .execute(params![seq, alert.output, json(fields)?, context])?;
+        .execute(params![seq, alert.output, json(&alert.output_fields)?, context])?;
     Ok(Stored::New(seq))
 }
 

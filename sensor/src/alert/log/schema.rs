@@ -18,6 +18,13 @@ const APPLICATION: i64 = 0x466e_6574;
 /// Layout number of this version, kept in SQLite's `user_version`.
 const LAYOUT: i64 = 1;
 
+/// Pages that a reading connection and the writer keep in memory, in KiB.
+const READER_CACHE: i64 = 1024;
+const WRITER_CACHE: i64 = 8192;
+/// Prepared statements that they keep. The writer has some twenty; readers one for each shape of a query.
+const READER_STATEMENTS: usize = 16;
+const WRITER_STATEMENTS: usize = 64;
+
 /// Steps from one layout to the next; the first makes an empty file into layout 1.
 const STEPS: [&str; 1] = [
     // What queries and charts look at stands in `alert`, narrow and quick to scan; the rest in `body`.
@@ -114,7 +121,9 @@ pub(super) fn open(path: &Path) -> Result<Opened, LogError> {
 pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.pragma_update(None, "cache_size", -8192)?;
+    // Also what a sort holds in memory before it goes to a file. The kernel's page cache does the rest.
+    connection.pragma_update(None, "cache_size", -READER_CACHE)?;
+    connection.set_prepared_statement_cache_capacity(READER_STATEMENTS);
     sql::register(&connection)?;
     Ok(connection)
 }
@@ -122,7 +131,6 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(10))?;
-    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 
@@ -142,7 +150,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "cache_size", -16384)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
+    connection.set_prepared_statement_cache_capacity(WRITER_STATEMENTS);
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 

@@ -18,6 +18,7 @@
 //! [`Query::matches`] decides for one alert in memory, [`sql`] translates for SQLite; a test holds them equal.
 //! A text that cannot be understood is refused with the place and a remedy, never half understood.
 
+mod facet;
 mod parse;
 mod pattern;
 pub(crate) mod sql;
@@ -31,47 +32,35 @@ use serde_json::{Map, Value};
 use super::Alert;
 use crate::rules::Priority;
 
+pub(crate) use facet::Column;
+pub use facet::Facet;
 pub use parse::QueryError;
 pub use pattern::Pattern;
 
 /// What a `key:value` term looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
-    Rule,
-    Source,
-    Host,
-    /// `container.id` or `container.name`.
-    Container,
-    /// `container.image.repository`, with or without `:container.image.tag`.
-    Image,
-    Namespace,
-    Pod,
-    Tag,
-    Process,
-    User,
+    Facet(Facet),
     Uuid,
     /// Any output field.
     Field(String),
 }
 
-/// The keys a query knows, for completion and messages: name, other spellings, what it looks at.
-pub const KEYS: &[(&str, &[&str], &str)] = &[
-    ("priority", &["severity", "level"], "priority of the rule; compare with >=, >, <=, <"),
-    ("rule", &[], "name of the rule"),
-    ("source", &[], "event source, e.g. syscall"),
-    ("host", &["hostname", "node"], "host of the sensor"),
-    ("container", &[], "container id or name"),
-    ("image", &[], "container image, with or without tag"),
-    ("namespace", &["ns"], "Kubernetes namespace"),
-    ("pod", &[], "Kubernetes pod"),
-    ("tag", &["tags"], "tag of the rule"),
-    ("process", &["proc"], "process name (proc.name)"),
-    ("user", &[], "user name (user.name)"),
-    ("uuid", &["id"], "identity of one alert"),
-    ("since", &["after"], "events not older than a span (2h) or a time"),
-    ("until", &["before"], "events before a span ago or a time"),
-    ("time", &[], "event time; compare with >=, >, <=, <"),
-];
+/// A key of the language, for completion and messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyHelp {
+    pub word: &'static str,
+    /// Other spellings.
+    pub others: &'static [&'static str],
+    /// What it looks at, in a few words.
+    pub means: &'static str,
+}
+
+/// All keys: the facets, and those that alerts are not counted by.
+pub fn keys() -> impl Iterator<Item = KeyHelp> {
+    let facet = |facet: &Facet| KeyHelp { word: facet.word(), others: facet.others(), means: facet.means() };
+    Facet::ALL.iter().map(facet).chain(parse::Special::ALL.map(parse::Special::help))
+}
 
 /// A comparison of priority or time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,23 +154,14 @@ impl Test {
             Self::Time { order, at, .. } => order.holds(&alert.time, at),
             Self::Is(key, patterns) => {
                 let fits = |text: &str| patterns.iter().any(|p| p.matches(text));
-                let field = |name| text_of(&alert.output_fields, name).is_some_and(|text| fits(&text));
                 match key {
-                    Key::Rule => fits(&alert.rule),
-                    Key::Source => fits(&alert.source),
-                    Key::Host => fits(&alert.hostname),
-                    Key::Container => field("container.id") || field("container.name"),
-                    Key::Image => {
-                        field("container.image.repository")
-                            || image(&alert.output_fields).is_some_and(|text| fits(&text))
-                    }
-                    Key::Namespace => field("k8s.ns.name"),
-                    Key::Pod => field("k8s.pod.name"),
-                    Key::Process => field("proc.name"),
-                    Key::User => field("user.name"),
-                    Key::Tag => alert.tags.iter().any(|tag| fits(tag)),
+                    Key::Facet(Facet::Tag) => alert.tags.iter().any(|tag| fits(tag)),
+                    Key::Facet(facet) => facet
+                        .columns()
+                        .iter()
+                        .any(|column| (column.of)(alert).is_some_and(|text| fits(&text))),
                     Key::Uuid => fits(&alert.uuid.to_string()),
-                    Key::Field(name) => field(name),
+                    Key::Field(name) => text_of(&alert.output_fields, name).is_some_and(|text| fits(&text)),
                 }
             }
             Self::Text(pattern) => contains(
@@ -220,31 +200,10 @@ pub(crate) fn value_text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The image as people name it: `container.image`, else repository and tag.
-pub(crate) fn image(fields: &Map<String, Value>) -> Option<Cow<'_, str>> {
-    if let Some(image) = text_of(fields, "container.image") {
-        return Some(image);
-    }
-    let repository = text_of(fields, "container.image.repository")?;
-    Some(match text_of(fields, "container.image.tag").filter(|tag| !tag.is_empty()) {
-        Some(tag) => Cow::Owned(format!("{repository}:{tag}")),
-        None => repository,
-    })
-}
-
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Rule => "rule",
-            Self::Source => "source",
-            Self::Host => "host",
-            Self::Container => "container",
-            Self::Image => "image",
-            Self::Namespace => "namespace",
-            Self::Pod => "pod",
-            Self::Tag => "tag",
-            Self::Process => "process",
-            Self::User => "user",
+            Self::Facet(facet) => facet.word(),
             Self::Uuid => "uuid",
             Self::Field(name) if name.contains('.') && !name.starts_with(parse::FIELD) => name,
             Self::Field(name) => return write!(f, "{}{name}", parse::FIELD),

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::pattern::PatternBuilder;
-use super::{KEYS, Key, Order, Pattern, Term, Test, time};
-use crate::rules::Priority;
+use super::{Facet, Key, KeyHelp, Order, Pattern, Term, Test, keys, time};
+use crate::rules::{Priority, nearest};
 
 /// Longest query taken, in bytes; a URL holds it.
 const MAX_LENGTH: usize = 8192;
@@ -12,6 +12,34 @@ const MAX_LENGTH: usize = 8192;
 const MAX_VALUES: usize = 200;
 /// Leads the name of an output field that has no dot.
 pub(super) const FIELD: &str = "field.";
+
+/// Keys beside the facets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Special {
+    Uuid,
+    Since,
+    Until,
+    Time,
+}
+
+impl Special {
+    pub const ALL: [Self; 4] = [Self::Uuid, Self::Since, Self::Until, Self::Time];
+
+    pub const fn help(self) -> KeyHelp {
+        let (word, others, means): (_, &[&str], _) = match self {
+            Self::Uuid => ("uuid", &["id"], "identity of one alert"),
+            Self::Since => ("since", &["after"], "events not older than a span (2h) or a time"),
+            Self::Until => ("until", &["before"], "events before a span ago or a time"),
+            Self::Time => ("time", &[], "event time; compare with >=, >, <=, <"),
+        };
+        KeyHelp { word, others, means }
+    }
+
+    fn named(word: &str) -> Option<Self> {
+        let is = |name: &str| name.eq_ignore_ascii_case(word);
+        Self::ALL.into_iter().find(|key| is(key.help().word) || key.help().others.iter().any(|name| is(name)))
+    }
+}
 
 /// A text is no query: what is wrong, what to do, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,35 +269,18 @@ impl<'a> Parser<'a> {
     }
 
     fn test(&self, name: &str, at: usize, operator: Operator, words: Vec<Word>) -> Result<Test, QueryError> {
-        let lower = name.to_ascii_lowercase();
-        let known =
-            KEYS.iter().find(|(key, others, _)| *key == lower || others.contains(&&*lower)).map(|k| k.0);
-        match known {
-            Some("priority") => return priority(operator, &words),
-            Some("time" | "since" | "until") => {
-                return self.time(known.unwrap_or_default(), at, name, operator, &words);
-            }
-            _ => {}
-        }
-        let key = match known {
-            Some("rule") => Key::Rule,
-            Some("source") => Key::Source,
-            Some("host") => Key::Host,
-            Some("container") => Key::Container,
-            Some("image") => Key::Image,
-            Some("namespace") => Key::Namespace,
-            Some("pod") => Key::Pod,
-            Some("tag") => Key::Tag,
-            Some("process") => Key::Process,
-            Some("user") => Key::User,
-            Some("uuid") => Key::Uuid,
-            _ => match name.strip_prefix(FIELD) {
+        let key = match (Facet::named(name), Special::named(name)) {
+            (Some(Facet::Priority), _) => return priority(operator, &words),
+            (Some(facet), _) => Key::Facet(facet),
+            (None, Some(Special::Uuid)) => Key::Uuid,
+            (None, Some(special)) => return self.time(special, at, name, operator, &words),
+            (None, None) => match name.strip_prefix(FIELD) {
                 Some("") => {
                     return Err(error(at, name.len(), "the name of a field is missing after `field.`"));
                 }
                 Some(field) => Key::Field(field.to_owned()),
                 None if name.contains('.') => Key::Field(name.to_owned()),
-                None => return Err(error(at, name.len(), unknown(name, &lower))),
+                None => return Err(error(at, name.len(), unknown(name))),
             },
         };
         if let Operator::Order(order) = operator {
@@ -285,24 +296,27 @@ impl<'a> Parser<'a> {
 
     fn time(
         &self,
-        key: &str,
+        key: Special,
         at: usize,
         name: &str,
         operator: Operator,
         words: &[Word],
     ) -> Result<Test, QueryError> {
         let order = match (key, operator) {
-            ("since", Operator::Is) => Order::GreaterOrEqual,
-            ("until", Operator::Is) => Order::Less,
-            ("time", Operator::Order(order)) => order,
-            ("time", _) => {
+            (Special::Since, Operator::Is) => Order::GreaterOrEqual,
+            (Special::Until, Operator::Is) => Order::Less,
+            (Special::Time, Operator::Order(order)) => order,
+            (Special::Time, _) => {
                 return Err(error(
                     at,
                     name.len(),
                     "compare the time with `time>=` and `time<`, or use `since:` and `until:`",
                 ));
             }
-            _ => return Err(error(at, name.len(), format!("write `{key}:` and a time, e.g. `{key}:2h`"))),
+            _ => {
+                let word = key.help().word;
+                return Err(error(at, name.len(), format!("write `{word}:` and a time, e.g. `{word}:2h`")));
+            }
         };
         let [word] = words else {
             return Err(error(at, name.len(), format!("`{name}` takes one time")));
@@ -340,31 +354,12 @@ fn priority(operator: Operator, words: &[Word]) -> Result<Test, QueryError> {
 }
 
 /// What to say of a key that is none.
-fn unknown(name: &str, lower: &str) -> String {
-    let near = KEYS
-        .iter()
-        .filter(|_| lower.len() <= 20)
-        .flat_map(|(key, others, _)| std::iter::once(key).chain(others.iter()))
-        .map(|key| (distance(lower, key), *key))
-        .min()
-        .filter(|(distance, key)| *distance <= 2 && *distance < key.len());
-    let near = near.map_or_else(String::new, |(_, key)| format!("did you mean `{key}`? "));
+fn unknown(name: &str) -> String {
+    let names = keys().flat_map(|key| std::iter::once(key.word).chain(key.others.iter().copied()));
+    let near = nearest(&name.to_ascii_lowercase(), names);
+    let near = near.map_or_else(String::new, |key| format!("did you mean `{key}`? "));
     format!(
         "unknown key `{name}`; {near}Write `{FIELD}{name}:` for an output field of that name, or put quotes around the \
          text to search for it"
     )
-}
-
-/// Edit distance; both texts are short.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Error};
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::{Key, Order, Pattern, Query, Term, Test};
+use super::{Facet, Key, Order, Pattern, Query, Term, Test};
 
 /// A condition with its bound values, for tables `alert AS a` and, when `body` says so, `body AS b`.
 #[derive(Debug, Default)]
@@ -21,6 +21,12 @@ pub(crate) struct Condition {
     pub values: Vec<Value>,
     /// True when the expression looks at `b`.
     pub body: bool,
+}
+
+/// What alerts are counted by: an expression, and what must be joined to `alert AS a` for it.
+pub(crate) fn counted(by: Facet) -> (&'static str, &'static str) {
+    let list = if by == Facet::Tag { ", json_each(a.tags) AS t" } else { "" };
+    (by.counted(), list)
 }
 
 /// Translates `query`.
@@ -81,17 +87,9 @@ impl Condition {
     }
 
     fn is(&mut self, key: &Key, pattern: &Pattern) {
-        let columns: &[&str] = match key {
-            Key::Rule => &["a.rule"],
-            Key::Source => &["a.source"],
-            Key::Host => &["a.hostname"],
-            Key::Container => &["a.container", "a.container_name"],
-            Key::Image => &["a.image", "a.repository"],
-            Key::Namespace => &["a.namespace"],
-            Key::Pod => &["a.pod"],
-            Key::Process => &["a.process"],
-            Key::User => &["a.user"],
-            Key::Tag => return self.call("tag_fits(a.tags,?)", &[], pattern),
+        let columns = match key {
+            Key::Facet(Facet::Tag) => return self.call("tag_fits(a.tags,?)", &[], pattern),
+            Key::Facet(facet) => facet.columns(),
             Key::Uuid => return self.call("uuid_fits(a.uuid,?)", &[], pattern),
             Key::Field(name) => {
                 self.body = true;
@@ -103,8 +101,8 @@ impl Condition {
                 self.sql.push_str(" OR ");
             }
             // NULL would make the whole OR unknown.
-            self.sql.push_str("ifnull(fits(");
-            self.sql.push_str(column);
+            self.sql.push_str("ifnull(fits(a.");
+            self.sql.push_str(column.name);
             self.sql.push_str(",?),FALSE)");
             self.values.push(Value::Text(pattern.encoded()));
         }

@@ -42,8 +42,12 @@ fn numbers(stats: LogStats, out: &mut Exposition) {
         commits,
         duplicates,
         refused,
-        queued,
-        max_queued,
+        unwritten,
+        failed_commits,
+        queued_own,
+        max_queued_own,
+        queued_received,
+        max_queued_received,
         removed_by_age,
         removed_by_size,
         lost_by_size,
@@ -54,7 +58,13 @@ fn numbers(stats: LogStats, out: &mut Exposition) {
         ("appended_total", "Alerts made durable.", appended),
         ("commits_total", "Transactions that made alerts durable.", commits),
         ("duplicates_total", "Alerts not stored again because their uuid is stored.", duplicates),
-        ("refused_total", "Alerts lost because the queue to the alert log was full.", refused),
+        ("refused_total", "Own alerts lost because the queue to the alert log was full.", refused),
+        (
+            "unwritten_total",
+            "Own alerts lost because the alert log could not be written at its end.",
+            unwritten,
+        ),
+        ("failed_commits_total", "Transactions that failed.", failed_commits),
         (
             "lost_by_size_total",
             "Alerts removed by the size limit before every output had them.",
@@ -75,11 +85,17 @@ fn numbers(stats: LogStats, out: &mut Exposition) {
         ("entries", "Alerts stored.", entries),
         ("bytes", "Bytes in use in the database.", bytes),
         ("max_bytes", "Size limit of the database.", max_bytes),
-        ("queued_bytes", "Room in use in the queue to the writer.", queued),
-        ("max_queued_bytes", "Limit of the queue to the writer.", max_queued),
         ("failing", "1 while the alert log cannot be written.", failing.is_some().into()),
     ] {
         out.gauge(&format!("falconet_alert_log_{name}"), help, value);
+    }
+    for (name, help, own, received) in [
+        ("queued_bytes", "Room in use in the queue to the writer.", queued_own, queued_received),
+        ("max_queued_bytes", "Limit of the queue to the writer.", max_queued_own, max_queued_received),
+    ] {
+        out.family(&format!("falconet_alert_log_{name}"), Kind::Gauge, help)
+            .sample(&[("alerts", "own")], own)
+            .sample(&[("alerts", "received")], received);
     }
     out.gauge("falconet_alert_log_head", "Position of the newest alert.", head);
     if let Some(oldest) = oldest {

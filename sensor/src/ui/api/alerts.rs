@@ -19,7 +19,7 @@ use super::query::parse;
 use crate::alert::Alert;
 use crate::alert::json::utc;
 use crate::alert::log::{DeliveryState, Entry};
-use crate::alert::query::value_text;
+use crate::alert::query::{Query, value_text};
 use crate::telemetry::status::PriorityName;
 use crate::ui::App;
 
@@ -117,9 +117,8 @@ pub async fn search(
     let limit = params.limit.unwrap_or(100).clamp(1, MAX_PAGE);
     // Read before the search: an alert between the two comes twice, by list and by stream, rather than never.
     let head = app.log.head();
-    let entries = app.log.search(&query, params.before, limit).await?;
-    let next = if entries.len() < limit { None } else { entries.last().map(|e| e.seq) };
-    Ok(Json(Page { alerts: entries.iter().map(Summary::of).collect(), next, head }))
+    let page = app.log.search(&query, params.before, limit, |entry| Some(Summary::of(&entry))).await?;
+    Ok(Json(Page { next: page.last.filter(|_| page.more), alerts: page.shown, head }))
 }
 
 /// `message` as a row shows it: an event's arguments can make it very long.
@@ -224,20 +223,16 @@ async fn neighbours(app: &App, entry: &Entry) -> Result<Vec<Neighbour>, ApiError
     if own.is_alone() {
         return Ok(Vec::new());
     }
-    let everything = parse("")?;
-    let before = app.log.search(&everything, Some(entry.seq), NEIGHBOURHOOD).await?;
-    let after = app.log.read(entry.seq, NEIGHBOURHOOD).await?;
-    let related = |other: &Entry| {
-        let relation = own.relation(&Kin::of(&other.alert))?;
-        Some(Neighbour { relation, alert: Summary::of(other) })
-    };
-    let mut found: Vec<Neighbour> = before.iter().filter_map(related).take(MAX_NEIGHBOURS).collect();
+    let before = app.log.search(&Query::all(), Some(entry.seq), NEIGHBOURHOOD, own.clone().looks()).await?;
+    let after = app.log.list_after(entry.seq, NEIGHBOURHOOD, own.looks()).await?;
+    let mut found = before.shown;
     found.reverse();
-    found.extend(after.iter().filter_map(related).take(MAX_NEIGHBOURS));
+    found.extend(after.shown);
     Ok(found)
 }
 
 /// What makes two alerts kin: host, container, process and ancestors.
+#[derive(Clone)]
 struct Kin {
     hostname: String,
     container: Option<String>,
@@ -254,6 +249,16 @@ impl Kin {
             .collect();
         let container = facts.container.id.filter(|id| id != "host");
         Self { hostname: alert.hostname.clone(), container, processes }
+    }
+
+    /// Picks the first of its kin among the alerts that it is shown.
+    fn looks(self) -> impl FnMut(Entry) -> Option<Neighbour> {
+        let mut left = MAX_NEIGHBOURS;
+        move |entry| {
+            let relation = self.relation(&Kin::of(&entry.alert)).filter(|_| left > 0)?;
+            left -= 1;
+            Some(Neighbour { relation, alert: Summary::of(&entry) })
+        }
     }
 
     fn is_alone(&self) -> bool {

@@ -10,87 +10,15 @@ use utoipa::{IntoParams, ToSchema};
 use super::ApiError;
 use super::error::Params;
 use super::query::parse;
-use crate::alert::log::{GroupBy, LogError};
+use crate::alert::log::LogError;
 use crate::alert::now;
-use crate::alert::query::{Order, Query, Test};
+use crate::alert::query::{Facet, Order, Query, Test};
 use crate::ui::App;
 
 const MAX_VALUES: usize = 1000;
 const MAX_BUCKETS: i64 = 500;
 const SECOND: i64 = 1_000_000_000;
 const MILLISECOND: i64 = 1_000_000;
-
-/// What alerts are counted by. The words are keys of the query language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum GroupName {
-    Priority,
-    Rule,
-    Source,
-    Host,
-    Container,
-    Image,
-    Namespace,
-    Pod,
-    Process,
-    User,
-    Tag,
-}
-
-impl GroupName {
-    pub const ALL: [Self; 11] = [
-        Self::Priority,
-        Self::Rule,
-        Self::Source,
-        Self::Host,
-        Self::Container,
-        Self::Image,
-        Self::Namespace,
-        Self::Pod,
-        Self::Process,
-        Self::User,
-        Self::Tag,
-    ];
-
-    /// The key of the query language.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Priority => "priority",
-            Self::Rule => "rule",
-            Self::Source => "source",
-            Self::Host => "host",
-            Self::Container => "container",
-            Self::Image => "image",
-            Self::Namespace => "namespace",
-            Self::Pod => "pod",
-            Self::Process => "process",
-            Self::User => "user",
-            Self::Tag => "tag",
-        }
-    }
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.word().eq_ignore_ascii_case(word))
-    }
-}
-
-impl From<GroupName> for GroupBy {
-    fn from(name: GroupName) -> Self {
-        match name {
-            GroupName::Priority => Self::Priority,
-            GroupName::Rule => Self::Rule,
-            GroupName::Source => Self::Source,
-            GroupName::Host => Self::Hostname,
-            GroupName::Container => Self::Container,
-            GroupName::Image => Self::Image,
-            GroupName::Namespace => Self::Namespace,
-            GroupName::Pod => Self::Pod,
-            GroupName::Process => Self::Process,
-            GroupName::User => Self::User,
-            GroupName::Tag => Self::Tag,
-        }
-    }
-}
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -116,7 +44,7 @@ pub struct Counts {
 /// The most frequent values of one group.
 #[derive(Serialize, ToSchema)]
 pub struct Group {
-    pub by: GroupName,
+    pub by: Facet,
     /// The most frequent first.
     pub values: Vec<ValueCount>,
 }
@@ -139,8 +67,9 @@ pub async fn counts(
     let limit = params.limit.unwrap_or(10).clamp(1, MAX_VALUES);
     let mut wanted = Vec::new();
     for word in params.by.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        let group = GroupName::from_word(word).ok_or_else(|| {
-            let names = GroupName::ALL.map(GroupName::word).join(", ");
+        let group = Facet::named(word).ok_or_else(|| {
+            let names: Vec<_> = Facet::ALL.iter().map(|facet| facet.word()).collect();
+            let names = names.join(", ");
             ApiError::new(StatusCode::BAD_REQUEST, format!("cannot count by `{word}`; one of {names}"))
         })?;
         if !wanted.contains(&group) {
@@ -150,7 +79,7 @@ pub async fn counts(
     let log = &app.log;
     let total = log.count(&query).await?;
     let groups = wanted.into_iter().map(async |by| {
-        let values = log.count_by(&query, by.into(), limit).await?;
+        let values = log.count_by(&query, by, limit).await?;
         let values = values.into_iter().map(|(value, count)| ValueCount { value, count }).collect();
         Ok::<_, LogError>(Group { by, values })
     });

@@ -127,23 +127,23 @@ impl Follower {
             if self.who.token.as_ref().is_some_and(|token| !self.app.auth.still_valid(token)) {
                 return None;
             }
-            let new = self.app.log.read(self.position, READ).await;
+            let query = self.query.clone();
+            let show = move |entry: Entry| query.matches(&entry.alert).then(|| Summary::of(&entry));
+            let new = self.app.log.list_after(self.position, READ, show).await;
             let new = new.inspect_err(|error| tracing::warn!(%error, "a live stream ends")).ok()?;
-            let Some(last) = new.last() else { continue };
-            self.position = last.seq;
-            let matching: Vec<&Entry> = new.iter().filter(|e| self.query.matches(&e.alert)).collect();
-            if let Some(event) = self.message(&matching) {
+            self.position = new.last.unwrap_or(self.position);
+            if let Some(event) = self.message(new.shown) {
                 return Some(event);
             }
         }
     }
 
-    fn message(&self, matching: &[&Entry]) -> Option<Event> {
-        if matching.is_empty() {
+    fn message(&self, mut alerts: Vec<Summary>) -> Option<Event> {
+        let count = alerts.len();
+        if count == 0 {
             return None;
         }
-        let shown = matching.get(matching.len().saturating_sub(MAX_ALERTS)..).unwrap_or_default();
-        let batch = Batch { alerts: shown.iter().map(|e| Summary::of(e)).collect(), count: matching.len() };
+        let batch = Batch { alerts: alerts.split_off(count.saturating_sub(MAX_ALERTS)), count };
         Event::default().event("alerts").id(self.position.to_string()).json_data(batch).ok()
     }
 }

@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ApiError;
-use super::counts::GroupName;
 use super::error::{Params, byte_offset, utf16_offset};
 use crate::alert::now;
-use crate::alert::query::{KEYS, Pattern, Query};
+use crate::alert::query::{Facet, Pattern, Query, keys};
 use crate::rules::Priority;
 use crate::ui::App;
 
@@ -90,14 +89,14 @@ pub async fn help(
     let cursor = params.cursor.map_or(text.len(), |at| byte_offset(&text, at));
     let word = Word::at(&text, cursor);
     let mut found = word.keys();
-    if let Some(group) = word.key.and_then(GroupName::from_word) {
-        if group == GroupName::Priority {
+    if let Some(facet) = word.key.and_then(Facet::named) {
+        if facet == Facet::Priority {
             found = Priority::ALL.iter().map(|p| (p.as_str().to_lowercase(), String::new())).collect();
         } else {
             // Values of the alerts that the rest of the query leaves, or of all where it is not whole yet.
             let rest = format!("{} {}", word.before, word.after);
             let query = parse(&rest).or_else(|_| parse(""))?;
-            let values = app.log.count_by(&query, group.into(), MAX_VALUES).await?;
+            let values = app.log.count_by(&query, facet, MAX_VALUES).await?;
             found = values.into_iter().map(|(value, n)| (value, alerts(n))).collect();
         }
     } else if word.key.is_some_and(|key| matches!(key, "since" | "until")) {
@@ -165,12 +164,12 @@ impl<'a> Word<'a> {
         if self.key.is_some() {
             return Vec::new();
         }
-        KEYS.iter()
-            .filter(|(key, ..)| *key != "uuid" && *key != "time")
-            .map(|(key, _, means)| {
+        keys()
+            .filter(|key| key.word != "uuid" && key.word != "time")
+            .map(|key| {
                 // "That severe or more" is what one nearly always wants.
-                let operator = if *key == "priority" { ">=" } else { ":" };
-                (format!("{key}{operator}"), (*means).to_owned())
+                let operator = if key.word == Facet::Priority.word() { ">=" } else { ":" };
+                (format!("{}{operator}", key.word), key.means.to_owned())
             })
             .collect()
     }

@@ -98,7 +98,7 @@ async fn measure() {
     ] {
         let query = query(text);
         let start = Instant::now();
-        let found = log.search(&query, None, 100).await.unwrap().len();
+        let found = log.search(&query, None, 100, Some).await.unwrap().shown.len();
         let searched = start.elapsed();
         let start = Instant::now();
         let count = log.count(&query).await.unwrap();
@@ -109,7 +109,7 @@ async fn measure() {
         .await
         .unwrap();
     println!("timeline of all in {:.0?}", line.elapsed());
-    for by in [GroupBy::Rule, GroupBy::Container, GroupBy::Tag] {
+    for by in [Facet::Rule, Facet::Container, Facet::Tag] {
         let start = Instant::now();
         log.count_by(&Query::all(), by, 10).await.unwrap();
         println!("count by {by:?} in {:.0?}", start.elapsed());
