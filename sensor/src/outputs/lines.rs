@@ -107,10 +107,10 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_blocks_for_ever_holds_up_nobody() {
         let (_keep, never) = mpsc::channel::<()>();
-        let (blocks, mut blocked) = tokio::sync::mpsc::unbounded_channel();
+        let (blocks, mut blocked) = tokio::sync::mpsc::channel(1);
         let output = Lines::start("test", "test", LineFormat::Text, move |lines| {
             if lines == "block" {
-                blocks.send(()).unwrap();
+                blocks.blocking_send(()).unwrap();
                 _ = never.recv();
             }
             Ok(())

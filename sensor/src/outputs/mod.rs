@@ -10,28 +10,30 @@
 //! Adding an output: one file (or folder) whose configuration implements [`destination::Destination`], and its line in
 //! [`registry`]. Top to bottom, each file uses only those above it.
 
-// What is written into alerts and answers, and when to try again.
 pub mod backoff;
 pub mod escape;
-// The contract: what an output is, and what it leaves behind.
 pub mod journal;
-pub mod output;
 pub mod status;
-// What outputs are made of.
+
+pub mod output;
+
+pub mod values;
+
 pub mod http;
 pub mod line;
+pub mod shared;
+
 pub mod lines;
 pub mod post;
-pub mod shared;
-pub mod values;
-// The outputs.
+
 pub mod destination;
+
 pub mod file;
 pub mod http_output;
 pub mod stdout;
 pub mod teams;
 pub mod webhook;
-// All of them, at work.
+
 pub mod dispatch;
 pub mod registry;
 pub mod running;

@@ -20,6 +20,12 @@ const q = await load("query");
 const text = await load("text");
 const mitre = await load("mitre");
 const rules = await load("rules");
+const priority = await load("priority");
+
+test("priorities are the server's, in its order", () => {
+  const api = JSON.parse(readFileSync(new URL("../openapi.json", import.meta.url), "utf8"));
+  assert.deepEqual(priority.PRIORITIES, api.components.schemas.PriorityName.enum);
+});
 
 test("terms are found as the server finds them", () => {
   const found = q.terms('a -rule:"Terminal sh\\"ell*" tag:(T1059 T1611) fd.name!=/x container.label[a/b]=c priority>=warning "x:y"');

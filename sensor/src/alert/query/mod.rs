@@ -218,11 +218,11 @@ impl fmt::Display for Term {
         }
         match &self.test {
             Test::PriorityIs(any) => {
-                let words: Vec<_> = any.iter().map(|p| p.as_str().to_ascii_lowercase()).collect();
+                let words: Vec<_> = any.iter().map(|p| p.lower()).collect();
                 write!(f, "priority:{}", words.join(","))
             }
             Test::Severity(order, than) => {
-                write!(f, "priority{}{}", order.as_str(), than.as_str().to_ascii_lowercase())
+                write!(f, "priority{}{}", order.as_str(), than.lower())
             }
             Test::Time { order, text, .. } => {
                 let text = Pattern::literal(text.as_str());

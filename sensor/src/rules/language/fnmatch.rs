@@ -1,6 +1,8 @@
 //! Globs whose pattern is known at run time only, matched without building anything. Literal patterns are compiled
 //! ([`super::pattern::glob_within`]); both mean the same.
 
+use super::classes::{self, Class};
+
 /// One unit of a pattern.
 enum Unit<'p> {
     Star,
@@ -25,24 +27,6 @@ fn unit(pattern: &[u8]) -> Option<(Unit<'_>, usize)> {
     })
 }
 
-/// Whether a byte is of a class.
-type Class = fn(&u8) -> bool;
-
-const CLASSES: [(&[u8], Class); 12] = [
-    (b"alnum", u8::is_ascii_alphanumeric),
-    (b"alpha", u8::is_ascii_alphabetic),
-    (b"blank", |byte| matches!(byte, b' ' | b'\t')),
-    (b"cntrl", u8::is_ascii_control),
-    (b"digit", u8::is_ascii_digit),
-    (b"graph", u8::is_ascii_graphic),
-    (b"lower", u8::is_ascii_lowercase),
-    (b"print", |byte| matches!(byte, b' '..=b'~')),
-    (b"punct", u8::is_ascii_punctuation),
-    (b"space", |byte| matches!(byte, b' ' | b'\t'..=b'\r')),
-    (b"upper", u8::is_ascii_uppercase),
-    (b"xdigit", u8::is_ascii_hexdigit),
-];
-
 /// What stands in a bracket expression.
 enum Member {
     Class(Class),
@@ -54,8 +38,7 @@ enum Member {
 fn member(rest: &[u8]) -> Option<(Member, usize)> {
     if let [b'[', b':', name @ ..] = rest {
         let end = name.windows(2).position(|pair| pair == b":]")?;
-        let class = CLASSES.iter().find(|(known, _)| *known == &name[..end])?;
-        return Some((Member::Class(class.1), end + 4));
+        return Some((Member::Class(classes::named(&name[..end])?), end + 4));
     }
     let byte = |rest: &[u8]| match rest {
         [b'\\', byte, ..] => Some((*byte, 2)),

@@ -2,6 +2,7 @@
 
 pub mod ast;
 pub mod check;
+mod classes;
 pub mod codes;
 pub mod compute;
 pub mod findings;

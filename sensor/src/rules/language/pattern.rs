@@ -2,6 +2,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::classes;
+
 /// Why a pattern cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -134,12 +136,6 @@ fn literal(out: &mut String, byte: u8) {
     }
 }
 
-/// Names of POSIX character classes.
-const CLASSES: [&str; 12] = [
-    "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
-    "xdigit",
-];
-
 /// A bracket expression of a glob, the `[` already read: its translation and the bytes it took. `None` when it is not
 /// closed.
 fn bracket(rest: &[u8]) -> Option<(String, usize)> {
@@ -159,7 +155,7 @@ fn bracket(rest: &[u8]) -> Option<(String, usize)> {
         if rest[at..].starts_with(b"[:") {
             let end = rest[at..].windows(2).position(|pair| pair == b":]")?;
             let name = std::str::from_utf8(&rest[at..at + end + 2]).ok()?;
-            if !CLASSES.contains(&name.trim_matches(|c| "[:]".contains(c))) {
+            if classes::named(name.trim_matches(|c| "[:]".contains(c)).as_bytes()).is_none() {
                 return None;
             }
             out.push_str(name);
@@ -312,7 +308,7 @@ impl Posix<'_> {
             if self.rest.starts_with("[:") {
                 let end = self.rest.find(":]").ok_or_else(unclosed)? + 2;
                 let name = &self.rest[..end];
-                if !CLASSES.contains(&name.trim_matches(|c| "[:]".contains(c))) {
+                if classes::named(name.trim_matches(|c| "[:]".contains(c)).as_bytes()).is_none() {
                     return Err(PatternError(format!("'{name}' is no class of characters")));
                 }
                 self.out.push_str(name);

@@ -361,7 +361,7 @@ mod tests {
                 "successful": false,
                 "schema_valid": false,
                 "schema_warnings": ["line 4: [0].priority is none of EMERGENCY, ALERT, CRITICAL, ERROR, WARNING, NOTICE, \
-                                     INFO, INFORMATIONAL, DEBUG"],
+                                     INFORMATIONAL, INFO, DEBUG"],
                 "errors": [{
                     "code": "LOAD_ERR_COMPILE_CONDITION",
                     "codedesc": "Error compiling condition",

@@ -4,6 +4,7 @@
 //! Scalars are typed weakly, as in Falco: a number or a truth value is a text, too.
 
 use super::reader::{number, truth};
+use crate::rules::registry::priority::Priority;
 use crate::rules::report::diagnostic::Schema;
 use crate::yaml::{Node, Place, Yaml};
 
@@ -25,17 +26,7 @@ enum Shape {
     },
 }
 
-const PRIORITY: Shape = Shape::Word(&[
-    "EMERGENCY",
-    "ALERT",
-    "CRITICAL",
-    "ERROR",
-    "WARNING",
-    "NOTICE",
-    "INFO",
-    "INFORMATIONAL",
-    "DEBUG",
-]);
+const PRIORITY: Shape = Shape::Word(Priority::IN_FILES);
 const OPERATION: Shape = Shape::Word(&["append", "replace"]);
 
 const ITEM: Shape = Shape::Map {

@@ -1,7 +1,6 @@
 //! The alert log.
 
 use crate::alert::log::{AlertLog, LogStats};
-use crate::rules::Priority;
 use crate::telemetry::{Exposition, Kind};
 
 /// The alert log: what was stored, and its state.
@@ -12,14 +11,15 @@ pub fn collect(log: &AlertLog, out: &mut Exposition) {
         "Alerts stored, raised here or received. Beyond 2000 series, host and namespace read (other).",
     );
     for (labels, count) in log.series() {
-        let (number, word) = priority(labels.priority);
+        // falcosidekick counts the other way round: 1 is Debug.
+        let number = (8 - labels.priority as u8).to_string();
         let hostname = if labels.hostname.is_empty() { "unknown" } else { &labels.hostname };
         family.sample(
             &[
                 ("hostname", hostname),
                 ("rule", &labels.rule),
-                ("priority", number),
-                ("priority_raw", word),
+                ("priority", &number),
+                ("priority_raw", labels.priority.lower()),
                 ("source", &labels.source),
                 ("k8s_ns_name", &labels.namespace),
                 // Always empty: a series for each pod there ever was costs Prometheus more than it tells.
@@ -104,19 +104,5 @@ fn numbers(stats: LogStats, out: &mut Exposition) {
             "Arrival of the oldest stored alert.",
             oldest / 1_000_000_000,
         );
-    }
-}
-
-/// falcosidekick's number (1 = Debug) and word of a priority.
-const fn priority(priority: Priority) -> (&'static str, &'static str) {
-    match priority {
-        Priority::Emergency => ("8", "emergency"),
-        Priority::Alert => ("7", "alert"),
-        Priority::Critical => ("6", "critical"),
-        Priority::Error => ("5", "error"),
-        Priority::Warning => ("4", "warning"),
-        Priority::Notice => ("3", "notice"),
-        Priority::Informational => ("2", "informational"),
-        Priority::Debug => ("1", "debug"),
     }
 }
