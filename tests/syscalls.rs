@@ -37,7 +37,7 @@ struct Kernel {
 fn kernel(test: &str) -> Option<MutexGuard<'static, Kernel>> {
     static KERNEL: OnceLock<Result<Mutex<Kernel>, String>> = OnceLock::new();
     let kernel = KERNEL.get_or_init(|| {
-        let event_types = EVENTS.iter().filter_map(|e| e.info.name).map(str::to_owned).collect();
+        let event_types = EVENTS.iter().filter_map(|e| e.info.name()).map(str::to_owned).collect();
         let wanted = Wanted { event_types, ..Wanted::default() };
         Probe::load(&Options { wanted, ..Options::default() })
             .map(|(probe, lanes)| Mutex::new(Kernel { probe, lanes }))
@@ -93,9 +93,9 @@ fn observe_life(kernel: &mut Kernel, work: impl FnOnce()) -> Vec<Seen> {
 
 fn read(record: &Record<'_>) -> Seen {
     let event = Event::of_kind(record.header().kind).expect("a kind of the registry");
-    let args =
-        event.info.params.iter().map(|p| (p.name, text((p.get)(record).expect("an argument")))).collect();
-    let fd = event.info.fd.and_then(|fd| fd(record)).map(|view| {
+    let params = event.info.rules.map_or(&[][..], |view| view.params);
+    let args = params.iter().filter_map(|p| Some((p.name, text((p.get)(record)?)))).collect();
+    let fd = event.info.rules.and_then(|view| view.descriptor(record)).map(|view| {
         let kind = view.fd.map_or('-', |f| char::from(f.kind));
         (view.num, kind, String::from_utf8_lossy(view.path).into_owned())
     });

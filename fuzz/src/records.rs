@@ -75,7 +75,7 @@ static HEADER: LazyLock<Header> = LazyLock::new(|| Header {
         .map(|event| Watched {
             kind: event.kind as u16,
             program: event.program.to_owned(),
-            name: event.info.name.map(str::to_owned),
+            name: event.info.name().map(str::to_owned),
             layout: format::Layout(event.info.layout),
         })
         .collect(),

@@ -1,7 +1,7 @@
 //! Both sides of the kernel boundary.
 //!
 //! * [`record`]: what every record shares (header, task snapshot, tails) and the checked way to read it.
-//! * [`events`]: one file per syscall family, with its record, kernel handler, field table and tests.
+//! * [`events`]: one file per syscall family, with its record, kernel handler and all that anything knows of it.
 //! * [`filter`]: what an event must have to be worth a record.
 //! * [`config`]: globals and maps that user space fills before load.
 //! * `kernel`: readers shared by the handlers; compiled for the BPF target only.

@@ -8,17 +8,17 @@ use sensor_ebpf::kernel::Exit;
 use sensor_ebpf::{events, for_each_event, kernel};
 
 macro_rules! programs {
-    ($($kind:ident, $program:ident, $module:ident, $hook:ident $at:literal;)+) => {
-        $(programs!(@ $hook $program $module $at);)+
+    ($($module:ident { $($kind:ident, $program:ident, $hook:ident $at:tt;)+ })+) => {
+        $($(programs!(@ $hook $program $module);)+)+
     };
-    (@ tracepoint $program:ident $module:ident $at:literal) => {
+    (@ tracepoint $program:ident $module:ident) => {
         #[btf_tracepoint]
         pub fn $program(ctx: BtfTracePointContext) -> i32 {
             events::$module::$program(&ctx);
             0
         }
     };
-    (@ syscall $program:ident $module:ident $at:literal) => {
+    (@ syscall $program:ident $module:ident) => {
         #[btf_tracepoint]
         pub fn $program(ctx: BtfTracePointContext) -> i32 {
             events::$module::$program(&Exit::new(&ctx));

@@ -1,6 +1,6 @@
 //! The life of a cgroup: `cgroup_mkdir` and `cgroup_rmdir`. They name the container of every later record.
 
-use super::Info;
+use super::{Change, Info, Lane};
 use crate::record;
 use crate::record::{Pod as _, Tail};
 
@@ -22,11 +22,17 @@ pub struct CgroupMkdir;
 pub struct CgroupRmdir;
 
 impl CgroupMkdir {
-    pub const EVENT: Info = Info { name: None, state: true, params: &[], layout: Cgroup::LAYOUT, fd: None };
+    pub const EVENT: Info = Info {
+        layout: Cgroup::LAYOUT,
+        lane: Lane::Lifecycle,
+        changes: Some(|r| r.body().map(Change::CgroupMade)),
+        rules: None,
+    };
 }
 
 impl CgroupRmdir {
-    pub const EVENT: Info = Info { name: None, state: true, params: &[], layout: Cgroup::LAYOUT, fd: None };
+    pub const EVENT: Info =
+        Info { changes: Some(|r| r.body().map(Change::CgroupRemoved)), ..CgroupMkdir::EVENT };
 }
 
 #[cfg(target_arch = "bpf")]

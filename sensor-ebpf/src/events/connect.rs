@@ -1,8 +1,11 @@
 //! connect(2): the address pair is the socket's own, after the call.
 
-use super::{Arg, FdView, Info, Param, ParamType as T, params};
+use super::{
+    Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role, View,
+    params,
+};
 use crate::record;
-use crate::record::{Fd, Pod as _, Record, Tail};
+use crate::record::{Fd, Pod as _, Tail};
 
 record! {
     /// A finished connect.
@@ -19,19 +22,26 @@ record! {
 pub struct Connect;
 
 impl Connect {
-    pub const EVENT: Info =
-        Info { name: Some("connect"), state: false, params: PARAMS, layout: Connected::LAYOUT, fd: Some(fd) };
-}
-
-fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {
-    let body: &Connected = r.body()?;
-    Some(FdView {
-        num: body.num.into(),
-        fd: (body.sock.kind != 0).then_some(&body.sock),
-        path: r.tail(body.sock.path),
-        raw: &[],
-        base: &[],
-    })
+    pub const EVENT: Info = Info {
+        layout: Connected::LAYOUT,
+        lane: Lane::Bulk,
+        changes: None,
+        rules: Some(View {
+            name: "connect",
+            codes: Codes::EnterAndExit,
+            category: Category::Net,
+            params: PARAMS,
+            fd: Some(Descriptor {
+                view: |r| r.body().map(|b: &Connected| FdView::of(r, b.num.into(), &b.sock)),
+                is: Is::Subject,
+                otherwise: b'o',
+                role: Role::Client,
+            }),
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    };
 }
 
 const PARAMS: &[Param] = params! {

@@ -1,9 +1,12 @@
 //! dup(2), dup2(2), dup3(2): `fd.*` is the new descriptor.
 
 use super::flags::FILE_FLAGS;
-use super::{Arg, FdView, Info, Param, ParamType as T, params};
+use super::{
+    Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role, View,
+    params,
+};
 use crate::record;
-use crate::record::{Fd, Pod as _, Record};
+use crate::record::{Fd, Pod as _};
 
 record! {
     /// A finished dup.
@@ -27,29 +30,39 @@ pub struct Dup2;
 pub struct Dup3;
 
 impl Dup {
-    pub const EVENT: Info =
-        Info { name: Some("dup"), state: false, params: DUP, layout: Duplicated::LAYOUT, fd: Some(fd) };
+    pub const EVENT: Info = event("dup", DUP);
 }
 
 impl Dup2 {
-    pub const EVENT: Info =
-        Info { name: Some("dup2"), state: false, params: DUP2, layout: Duplicated::LAYOUT, fd: Some(fd) };
+    pub const EVENT: Info = event("dup2", DUP2);
 }
 
 impl Dup3 {
-    pub const EVENT: Info =
-        Info { name: Some("dup3"), state: false, params: DUP3, layout: Duplicated::LAYOUT, fd: Some(fd) };
+    pub const EVENT: Info = event("dup3", DUP3);
 }
 
-fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {
-    let body: &Duplicated = r.body()?;
-    Some(FdView {
-        num: if body.ret < 0 { -1 } else { body.ret },
-        fd: (body.file.kind != 0).then_some(&body.file),
-        path: r.tail(body.file.path),
-        raw: &[],
-        base: &[],
-    })
+/// The three differ in name and arguments.
+const fn event(name: &'static str, params: &'static [Param]) -> Info {
+    Info {
+        layout: Duplicated::LAYOUT,
+        lane: Lane::Bulk,
+        changes: None,
+        rules: Some(View {
+            name,
+            codes: Codes::Exit,
+            category: Category::OfDescriptor,
+            params,
+            fd: Some(Descriptor {
+                view: |r| r.body().map(|b: &Duplicated| FdView::of(r, b.ret.max(-1), &b.file)),
+                is: Is::Subject,
+                otherwise: b'o',
+                role: Role::Unknown,
+            }),
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    }
 }
 
 const DUP: &[Param] = params! {
@@ -68,7 +81,7 @@ const DUP3: &[Param] = params! {
     "oldfd": T::Fd, |r, b: &Duplicated| Arg::Int(b.oldfd.into());
     "newfd": T::Fd, |r, b: &Duplicated| Arg::Int(b.newfd.into());
     // Only O_CLOEXEC is legal here: 4096 in Falco's bit set.
-    "flags": T::Flags(FILE_FLAGS), |r, b: &Duplicated| Arg::Uint(if b.flags & 0o2_000_000 != 0 { 4096 } else { 0 });
+    "flags": T::Flags(32, FILE_FLAGS), |r, b: &Duplicated| Arg::Uint(if b.flags & 0o2_000_000 != 0 { 4096 } else { 0 });
 };
 
 #[cfg(target_arch = "bpf")]

@@ -1,8 +1,8 @@
 //! execve(2), execveat(2) that failed: the caller goes on with its old image. Success is `process::Exec`.
 
-use super::flags::EXECVEAT_FLAGS;
+use super::flags::EXECVE_FLAGS;
 use super::process::split_first;
-use super::{Arg, Info, Param, ParamType as T, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
 use crate::record;
 use crate::record::{Pod as _, Tail};
 
@@ -12,7 +12,7 @@ record! {
         /// Negative errno.
         pub ret: i64,
         pub dirfd: i32,
-        /// Flags of `execveat`.
+        /// `AT_*` of `execveat`; Falco's `flags` are about the executable that never ran.
         pub flags: u32,
         pub filename: Tail,
         /// Directory that a relative `filename` starts from.
@@ -29,22 +29,65 @@ pub struct Execve;
 pub struct Execveat;
 
 impl Execve {
-    pub const EVENT: Info =
-        Info { name: Some("execve"), state: false, params: EXECVE, layout: FailedExec::LAYOUT, fd: None };
+    pub const EVENT: Info = event("execve", EXECVE);
 }
 
 impl Execveat {
-    pub const EVENT: Info =
-        Info { name: Some("execveat"), state: false, params: EXECVEAT, layout: FailedExec::LAYOUT, fd: None };
+    pub const EVENT: Info = event("execveat", EXECVEAT);
 }
 
+/// The two differ in name and arguments.
+const fn event(name: &'static str, params: &'static [Param]) -> Info {
+    Info {
+        layout: FailedExec::LAYOUT,
+        lane: Lane::Bulk,
+        changes: None,
+        rules: Some(View {
+            name,
+            codes: Codes::Exit,
+            category: Category::Process,
+            params,
+            fd: None,
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    }
+}
+
+// What Falco tells here of the process that goes on, rules have in `proc.*`.
 const EXECVE: &[Param] = params! {
     "res": T::Errno, |r, b: &FailedExec| Arg::Int(b.ret);
     "exe": T::CharBuf, |r, b: &FailedExec| Arg::Bytes(split_first(r.tail(b.args)).0);
     "args": T::Strings, |r, b: &FailedExec| Arg::Bytes(split_first(r.tail(b.args)).1);
     "tid": T::Pid, |r, b: &FailedExec| Arg::Int(r.header().tid.into());
     "pid": T::Pid, |r, b: &FailedExec| Arg::Int(r.header().tgid.into());
-    "filename": T::Path, |r, b: &FailedExec| Arg::Path { raw: r.tail(b.filename), base: r.tail(b.base) };
+    "ptid": T::Pid, absent;
+    "cwd": T::CharBuf, absent;
+    "fdlimit": T::Dec(64), absent;
+    "pgft_maj": T::Dec(64), absent;
+    "pgft_min": T::Dec(64), absent;
+    "vm_size": T::Dec(32), absent;
+    "vm_rss": T::Dec(32), absent;
+    "vm_swap": T::Dec(32), absent;
+    "comm": T::CharBuf, absent;
+    "cgroups": T::Strings, absent;
+    "env": T::Strings, absent;
+    "tty": T::Dec(32), absent;
+    "vpgid": T::Pid, absent;
+    "loginuid": T::Uid, absent;
+    "flags": T::Flags(32, EXECVE_FLAGS), absent;
+    "cap_inheritable": T::Hex(64), absent;
+    "cap_permitted": T::Hex(64), absent;
+    "cap_effective": T::Hex(64), absent;
+    "exe_ino": T::Dec(64), absent;
+    "exe_ino_ctime": T::AbsTime, absent;
+    "exe_ino_mtime": T::AbsTime, absent;
+    "uid": T::Uid, absent;
+    "trusted_exepath": T::Path(PathRole::Other), absent;
+    "pgid": T::Pid, absent;
+    "gid": T::Gid, absent;
+    "filename": T::Path(PathRole::Other), |r, b: &FailedExec| Arg::Path { raw: r.tail(b.filename), base: r.tail(b.base) };
 };
 
 const EXECVEAT: &[Param] = params! {
@@ -53,7 +96,31 @@ const EXECVEAT: &[Param] = params! {
     "args": T::Strings, |r, b: &FailedExec| Arg::Bytes(split_first(r.tail(b.args)).1);
     "tid": T::Pid, |r, b: &FailedExec| Arg::Int(r.header().tid.into());
     "pid": T::Pid, |r, b: &FailedExec| Arg::Int(r.header().tgid.into());
-    "flags": T::Flags(EXECVEAT_FLAGS), |r, b: &FailedExec| Arg::Uint(b.flags.into());
+    "ptid": T::Pid, absent;
+    "cwd": T::CharBuf, absent;
+    "fdlimit": T::Dec(64), absent;
+    "pgft_maj": T::Dec(64), absent;
+    "pgft_min": T::Dec(64), absent;
+    "vm_size": T::Dec(32), absent;
+    "vm_rss": T::Dec(32), absent;
+    "vm_swap": T::Dec(32), absent;
+    "comm": T::CharBuf, absent;
+    "cgroups": T::Strings, absent;
+    "env": T::Strings, absent;
+    "tty": T::Dec(32), absent;
+    "vpgid": T::Pid, absent;
+    "loginuid": T::Uid, absent;
+    "flags": T::Flags(32, EXECVE_FLAGS), absent;
+    "cap_inheritable": T::Hex(64), absent;
+    "cap_permitted": T::Hex(64), absent;
+    "cap_effective": T::Hex(64), absent;
+    "exe_ino": T::Dec(64), absent;
+    "exe_ino_ctime": T::AbsTime, absent;
+    "exe_ino_mtime": T::AbsTime, absent;
+    "uid": T::Uid, absent;
+    "trusted_exepath": T::Path(PathRole::Other), absent;
+    "pgid": T::Pid, absent;
+    "gid": T::Gid, absent;
 };
 
 #[cfg(target_arch = "bpf")]

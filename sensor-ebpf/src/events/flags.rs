@@ -43,9 +43,6 @@ pub static OPENAT2_FLAGS: &Flags = &[
 pub static EXECVE_FLAGS: &Flags =
     &[("EXE_WRITABLE", 1), ("EXE_UPPER_LAYER", 2), ("EXE_FROM_MEMFD", 4), ("EXE_LOWER_LAYER", 8)];
 
-/// Flags of `execveat`.
-pub static EXECVEAT_FLAGS: &Flags = &[("AT_EMPTY_PATH", 1), ("AT_SYMLINK_NOFOLLOW", 2)];
-
 /// Falco's numbering of ptrace requests (see `ptrace::falco_request`).
 pub static PTRACE_REQUESTS: &Flags = &[
     ("PTRACE_SINGLEBLOCK", 38),

@@ -1,86 +1,96 @@
-//! The registry of events: one module per family, one line per event in [`for_each_event`].
+//! The registry of events: one line per family in [`for_each_event`], and each family's file has everything else.
 
-pub mod cgroup;
-pub mod connect;
-pub mod dup;
-pub mod exec;
 pub mod flags;
-pub mod open;
-pub mod process;
-pub mod ptrace;
-pub mod rename;
-pub mod setuid;
-pub mod unlink;
+mod info;
 
-use crate::record::{Fd, Record};
-use flags::Flags;
+pub(crate) use info::params;
+pub use info::{
+    Arg, Category, Change, Codes, Credentials, Descriptor, Direction, FdView, Info, Is, Lane, Looks, Opening,
+    Param, ParamType, PathRole, Role, View,
+};
 
-/// The registry. Calls the given macro with one line per event:
-/// `Kind, program name and kernel handler, family module, what it hooks`.
+use crate::record::Record;
+
+/// The registry: per family its module, and per event of it `Kind, program, what it hooks`. The kind is also the type in the
+/// module that says everything about the event, and the program the module's kernel handler.
 ///
-/// The order gives each kind its number, which is in every record; add at the end.
+/// The macro calls another one with all of it. Below it makes the modules, so a new family is a file and a line here.
 #[macro_export]
 macro_rules! for_each_event {
     ($callback:ident) => {
         $callback! {
-            Fork, fork, process, tracepoint "sched_process_fork";
-            Exec, exec, process, tracepoint "sched_process_exec";
-            Exit, exit, process, tracepoint "sched_process_exit";
-            CgroupMkdir, cgroup_mkdir, cgroup, tracepoint "cgroup_mkdir";
-            CgroupRmdir, cgroup_rmdir, cgroup, tracepoint "cgroup_rmdir";
-            Execve, execve, exec, syscall 59;
-            Execveat, execveat, exec, syscall 322;
-            Open, open, open, syscall 2;
-            Openat, openat, open, syscall 257;
-            Openat2, openat2, open, syscall 437;
-            Creat, creat, open, syscall 85;
-            Connect, connect, connect, syscall 42;
-            Dup, dup, dup, syscall 32;
-            Dup2, dup2, dup, syscall 33;
-            Dup3, dup3, dup, syscall 292;
-            Setuid, setuid, setuid, syscall 105;
-            Ptrace, ptrace, ptrace, syscall 101;
-            Unlink, unlink, unlink, syscall 87;
-            Unlinkat, unlinkat, unlink, syscall 263;
-            Rename, rename, rename, syscall 82;
-            Renameat, renameat, rename, syscall 264;
-            Renameat2, renameat2, rename, syscall 316;
+            process {
+                Fork, fork, tracepoint "sched_process_fork";
+                Exec, exec, tracepoint "sched_process_exec";
+                Exit, exit, tracepoint "sched_process_exit";
+            }
+            cgroup {
+                CgroupMkdir, cgroup_mkdir, tracepoint "cgroup_mkdir";
+                CgroupRmdir, cgroup_rmdir, tracepoint "cgroup_rmdir";
+            }
+            exec {
+                Execve, execve, syscall (x86_64: 59);
+                Execveat, execveat, syscall (x86_64: 322);
+            }
+            open {
+                Open, open, syscall (x86_64: 2);
+                Openat, openat, syscall (x86_64: 257);
+                Openat2, openat2, syscall (x86_64: 437);
+                Creat, creat, syscall (x86_64: 85);
+            }
+            connect { Connect, connect, syscall (x86_64: 42); }
+            dup {
+                Dup, dup, syscall (x86_64: 32);
+                Dup2, dup2, syscall (x86_64: 33);
+                Dup3, dup3, syscall (x86_64: 292);
+            }
+            setuid { Setuid, setuid, syscall (x86_64: 105); }
+            ptrace { Ptrace, ptrace, syscall (x86_64: 101); }
+            unlink {
+                Unlink, unlink, syscall (x86_64: 87);
+                Unlinkat, unlinkat, syscall (x86_64: 263);
+            }
+            rename {
+                Rename, rename, syscall (x86_64: 82);
+                Renameat, renameat, syscall (x86_64: 264);
+                Renameat2, renameat2, syscall (x86_64: 316);
+            }
         }
     };
 }
 
 macro_rules! registry {
-    ($($kind:ident, $program:ident, $module:ident, $hook:ident $at:literal;)+) => {
+    ($($module:ident { $($kind:ident, $program:ident, $hook:ident $at:tt;)+ })+) => {
+        $(pub mod $module;)+
+
         /// Number of an event in records, maps and counters. 0 is no event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u16)]
-        pub enum Kind { None = 0, $($kind),+ }
+        pub enum Kind { None = 0, $($($kind),+),+ }
 
         /// Every event, in the order of [`Kind`] without `None`.
-        pub static EVENTS: &[Event] = &[$(Event {
+        pub static EVENTS: &[Event] = &[$($(Event {
             kind: Kind::$kind,
             program: stringify!($program),
             hook: registry!(@hook $hook $at),
             info: &$module::$kind::EVENT,
-        }),+];
+        }),+),+];
+
+        impl Kind {
+            /// The lane that records of this kind take.
+            #[inline(always)]
+            pub const fn lane(self) -> Lane {
+                match self {
+                    Self::None => Lane::Bulk,
+                    $($(Self::$kind => const { $module::$kind::EVENT.lane }),+),+
+                }
+            }
+        }
     };
     (@hook tracepoint $at:literal) => { Hook::Tracepoint($at) };
-    (@hook syscall $at:literal) => { Hook::Syscall($at) };
+    (@hook syscall (x86_64: $nr:literal)) => { Hook::Syscall($nr) };
 }
 for_each_event!(registry);
-
-impl Kind {
-    /// The lane that records of this kind take.
-    #[inline(always)]
-    pub const fn lane(self) -> Lane {
-        match self {
-            Self::Fork | Self::Exec | Self::Exit | Self::CgroupMkdir | Self::CgroupRmdir | Self::Setuid => {
-                Lane::Lifecycle
-            }
-            _ => Lane::Bulk,
-        }
-    }
-}
 
 impl Event {
     /// The event with the number that stands in a record's header.
@@ -89,13 +99,9 @@ impl Event {
     }
 }
 
-/// Way of a record to user space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Small, drained first, sized never to lose: what the state is made of.
-    Lifecycle,
-    /// Sharded by process.
-    Bulk,
+/// What a record changes in the state; `None` for most.
+pub fn change<'a>(record: &Record<'a>) -> Option<Change<'a>> {
+    (Event::of_kind(record.header().kind)?.info.changes?)(record)
 }
 
 /// Where the program is attached.
@@ -103,11 +109,11 @@ pub enum Lane {
 pub enum Hook {
     /// BTF tracepoint of that name.
     Tracepoint(&'static str),
-    /// Tail-called by the `sys_exit` dispatcher for that x86-64 syscall number.
+    /// Tail-called by the `sys_exit` dispatcher for that syscall number.
     Syscall(u16),
 }
 
-/// One line of the registry.
+/// An event of the registry.
 pub struct Event {
     pub kind: Kind,
     /// Name of the BPF program.
@@ -115,101 +121,6 @@ pub struct Event {
     pub hook: Hook,
     pub info: &'static Info,
 }
-
-/// What rules see of an event.
-pub struct Info {
-    /// `evt.type`; `None` for records that only feed the state.
-    pub name: Option<&'static str>,
-    /// True when the state cannot do without it.
-    pub state: bool,
-    /// `evt.arg.*`, in Falco's order.
-    pub params: &'static [Param],
-    /// Fingerprint of the record's body, see [`crate::record::Pod::LAYOUT`].
-    pub layout: u64,
-    /// The descriptor that `fd.*` speaks of.
-    pub fd: Option<for<'a> fn(&Record<'a>) -> Option<FdView<'a>>>,
-}
-
-/// One argument of an event.
-pub struct Param {
-    pub name: &'static str,
-    pub ty: ParamType,
-    pub get: for<'a> fn(&Record<'a>) -> Option<Arg<'a>>,
-}
-
-/// How an argument is typed and printed (Falco's `PT_*` and `PF_*`).
-#[derive(Debug, Clone, Copy)]
-pub enum ParamType {
-    Fd,
-    Pid,
-    /// Decimal; resolved to the errno's name when negative.
-    Errno,
-    Uid,
-    Gid,
-    Dec,
-    Hex,
-    Oct,
-    /// Set of flags, printed in hex and resolved to names joined by `|`.
-    Flags(&'static Flags),
-    /// One of the table's values, printed in decimal.
-    Enum(&'static Flags),
-    Path,
-    CharBuf,
-    /// Strings ended by NUL each; printed joined as Falco prints `args`.
-    Strings,
-    SockAddr,
-    SockTuple,
-    /// ns since the epoch.
-    AbsTime,
-    Signal,
-}
-
-/// The value of an argument.
-#[derive(Debug, Clone, Copy)]
-pub enum Arg<'a> {
-    Int(i64),
-    Uint(u64),
-    Bytes(&'a [u8]),
-    /// A path as passed, and the directory that it starts from when it is relative (empty: unknown).
-    Path {
-        raw: &'a [u8],
-        base: &'a [u8],
-    },
-    /// A `struct sockaddr` as passed.
-    SockAddr(&'a [u8]),
-    /// A socket, for its address pair.
-    SockTuple(&'a Fd, &'a [u8]),
-}
-
-/// The descriptor of an event.
-#[derive(Debug, Clone, Copy)]
-pub struct FdView<'a> {
-    /// Descriptor number; -1 when the call that should have made it failed.
-    pub num: i64,
-    /// What the kernel says it is; `None` when there is no such descriptor.
-    pub fd: Option<&'a Fd>,
-    /// `fd.path`: the kernel's name of it.
-    pub path: &'a [u8],
-    /// The path argument of an open, as passed, and the directory it starts from when relative.
-    pub raw: &'a [u8],
-    pub base: &'a [u8],
-}
-
-/// Declares `evt.arg` rows: `name: type, |record, body: &Body| value`.
-macro_rules! params {
-    ($($name:literal: $ty:expr, |$r:ident, $b:ident: &$body:ty| $value:expr;)*) => {
-        &[$($crate::events::Param {
-            name: $name,
-            ty: $ty,
-            get: |$r| {
-                #[allow(unused_variables, reason = "most arguments need only one of record and body")]
-                let $b: &$body = $r.body()?;
-                Some($value)
-            },
-        }),*]
-    };
-}
-pub(crate) use params;
 
 #[cfg(test)]
 mod tests {
@@ -232,6 +143,25 @@ mod tests {
             for b in &EVENTS[i + 1..] {
                 assert_ne!(a.hook, b.hook, "{} and {}", a.program, b.program);
             }
+        }
+    }
+
+    /// The lifecycle lane is read first, so that a record in another one never meets a state from before it.
+    #[test]
+    fn what_changes_the_state_is_never_lost_and_comes_first() {
+        for event in EVENTS {
+            let first = event.info.lane == Lane::Lifecycle;
+            assert!(first || event.info.changes.is_none(), "{}", event.program);
+            assert_eq!(event.kind.lane(), event.info.lane, "{}", event.program);
+        }
+    }
+
+    #[test]
+    fn a_call_has_either_one_path_or_two() {
+        for view in EVENTS.iter().filter_map(|event| event.info.rules) {
+            let count = |role| view.params.iter().filter(|param| param.ty.path_role() == Some(role)).count();
+            let counts = [PathRole::Name, PathRole::Source, PathRole::Target].map(count);
+            assert!(matches!(counts, [0, 0, 0] | [1, 0, 0] | [0, 1, 1]), "{}: {counts:?}", view.name);
         }
     }
 }

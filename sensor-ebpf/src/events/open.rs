@@ -3,7 +3,10 @@
 //! At exit, because the kernel has resolved the file by then: the caller can no longer change the name.
 
 use super::flags::{CREAT_FLAGS, FILE_FLAGS, OPENAT2_FLAGS};
-use super::{Arg, FdView, Info, Param, ParamType as T, params};
+use super::{
+    Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Opening, Param, ParamType as T,
+    PathRole, Role, View, params,
+};
 use crate::record;
 use crate::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd, Pod as _, Record, Tail};
 
@@ -38,29 +41,74 @@ pub struct Openat2;
 /// creat(2).
 pub struct Creat;
 
-macro_rules! event {
-    ($($type:ident = $name:literal, $params:ident;)+) => {
-        $(impl $type {
-            pub const EVENT: Info = Info { name: Some($name), state: false, params: $params, layout: Opened::LAYOUT, fd: Some(fd) };
-        })+
-    };
+impl Open {
+    // A failed plain open has no type character, as in Falco.
+    pub const EVENT: Info = event("open", OPEN, b'o', opening);
 }
-event! {
-    Open = "open", OPEN;
-    Openat = "openat", OPENAT;
-    Openat2 = "openat2", OPENAT2;
-    Creat = "creat", CREAT;
+
+impl Openat {
+    pub const EVENT: Info = event("openat", OPENAT, b'f', opening);
+}
+
+impl Openat2 {
+    pub const EVENT: Info = event("openat2", OPENAT2, b'f', opening);
+}
+
+impl Creat {
+    pub const EVENT: Info = event("creat", CREAT, b'f', creating);
+}
+
+/// The four differ in this.
+const fn event(
+    name: &'static str,
+    params: &'static [Param],
+    otherwise: u8,
+    open: fn(&Record<'_>) -> Option<Opening>,
+) -> Info {
+    Info {
+        layout: Opened::LAYOUT,
+        lane: Lane::Bulk,
+        changes: None,
+        rules: Some(View {
+            name,
+            codes: Codes::EnterAndExit,
+            category: Category::File,
+            params,
+            fd: Some(Descriptor { view: fd, is: Is::Subject, otherwise, role: Role::Unknown }),
+            io: None,
+            open: Some(open),
+            filter: Looks::Open,
+        }),
+    }
 }
 
 fn fd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {
     let body: &Opened = r.body()?;
-    Some(FdView {
-        num: if body.ret < 0 { -1 } else { body.ret },
-        fd: (body.file.kind != 0).then_some(&body.file),
-        path: r.tail(body.file.path),
-        raw: r.tail(body.raw),
-        base: r.tail(body.base),
+    let view = FdView::of(r, body.ret.max(-1), &body.file);
+    Some(FdView { raw: r.tail(body.raw), base: r.tail(body.base), ..view })
+}
+
+fn opening(r: &Record<'_>) -> Option<Opening> {
+    let opened: &Opened = r.body()?;
+    let flags = falco_flags(opened);
+    let any = |bits| flags & bits != 0;
+    Some(Opening {
+        read: any(1),
+        write: any(2),
+        exec: any(FALCO_CREAT | FALCO_TMPFILE) && opened.mode & 0o111 != 0,
+        create: is_created(opened),
     })
+}
+
+/// creat has no argument with flags, so Falco says neither "read" nor "write" of it.
+fn creating(r: &Record<'_>) -> Option<Opening> {
+    let opened: &Opened = r.body()?;
+    Some(Opening { read: false, write: false, exec: opened.mode & 0o111 != 0, create: is_created(opened) })
+}
+
+fn is_created(opened: &Opened) -> bool {
+    let flags = falco_flags(opened);
+    flags & FALCO_CREATED != 0 || (flags & FALCO_TMPFILE != 0 && opened.ret >= 0)
 }
 
 fn name<'a>(r: &Record<'a>, b: &Opened) -> Arg<'a> {
@@ -69,41 +117,41 @@ fn name<'a>(r: &Record<'a>, b: &Opened) -> Arg<'a> {
 
 const OPEN: &[Param] = params! {
     "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
-    "name": T::Path, |r, b: &Opened| name(r, b);
-    "flags": T::Flags(FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
-    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
-    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
-    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
+    "name": T::Path(PathRole::Name), |r, b: &Opened| name(r, b);
+    "flags": T::Flags(32, FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
+    "mode": T::Oct(32), |r, b: &Opened| Arg::Uint(b.mode.into());
+    "dev": T::Hex(32), |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec(64), |r, b: &Opened| Arg::Uint(b.file.ino);
 };
 
 const OPENAT: &[Param] = params! {
     "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
     "dirfd": T::Fd, |r, b: &Opened| Arg::Int(b.dirfd.into());
-    "name": T::Path, |r, b: &Opened| name(r, b);
-    "flags": T::Flags(FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
-    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
-    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
-    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
+    "name": T::PathAt(PathRole::Name), |r, b: &Opened| name(r, b);
+    "flags": T::Flags(32, FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
+    "mode": T::Oct(32), |r, b: &Opened| Arg::Uint(b.mode.into());
+    "dev": T::Hex(32), |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec(64), |r, b: &Opened| Arg::Uint(b.file.ino);
 };
 
 const OPENAT2: &[Param] = params! {
     "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
     "dirfd": T::Fd, |r, b: &Opened| Arg::Int(b.dirfd.into());
-    "name": T::Path, |r, b: &Opened| name(r, b);
-    "flags": T::Flags(FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
-    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
-    "resolve": T::Flags(OPENAT2_FLAGS), |r, b: &Opened| Arg::Uint(b.resolve);
-    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
-    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
+    "name": T::PathAt(PathRole::Name), |r, b: &Opened| name(r, b);
+    "flags": T::Flags(32, FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
+    "mode": T::Oct(32), |r, b: &Opened| Arg::Uint(b.mode.into());
+    "resolve": T::Flags(32, OPENAT2_FLAGS), |r, b: &Opened| Arg::Uint(b.resolve);
+    "dev": T::Hex(32), |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec(64), |r, b: &Opened| Arg::Uint(b.file.ino);
 };
 
 const CREAT: &[Param] = params! {
     "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
-    "name": T::Path, |r, b: &Opened| name(r, b);
-    "mode": T::Oct, |r, b: &Opened| Arg::Uint(b.mode.into());
-    "dev": T::Hex, |r, b: &Opened| Arg::Uint(b.file.dev.into());
-    "ino": T::Dec, |r, b: &Opened| Arg::Uint(b.file.ino);
-    "creat_flags": T::Flags(CREAT_FLAGS), |r, b: &Opened| Arg::Uint(
+    "name": T::Path(PathRole::Name), |r, b: &Opened| name(r, b);
+    "mode": T::Oct(32), |r, b: &Opened| Arg::Uint(b.mode.into());
+    "dev": T::Hex(32), |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec(64), |r, b: &Opened| Arg::Uint(b.file.ino);
+    "creat_flags": T::Flags(16, CREAT_FLAGS), |r, b: &Opened| Arg::Uint(
         (b.file.flags & (FD_UPPER_LAYER | FD_LOWER_LAYER)).into()
     );
 };
@@ -125,11 +173,16 @@ mod o {
     pub const TMPFILE: u32 = 0o20_200_000;
 }
 
+/// Bits of [`falco_flags`] that are asked for by name.
+const FALCO_CREAT: u32 = 4;
+const FALCO_TMPFILE: u32 = 8192;
+const FALCO_CREATED: u32 = 16_384;
+
 /// Falco's bit set for the open family. `O_TMPFILE` and `O_SYNC` contain other flags, and Falco tests "any bit of":
 /// so `O_DIRECTORY` alone also sets `TMPFILE`, and `O_DSYNC` alone also sets `SYNC`.
 pub fn falco_flags(opened: &Opened) -> u32 {
     const MAP: [(u32, u32); 12] = [
-        (o::CREAT, 4),
+        (o::CREAT, FALCO_CREAT),
         (o::APPEND, 8),
         (o::DSYNC, 16),
         (o::EXCL, 32),
@@ -140,7 +193,7 @@ pub fn falco_flags(opened: &Opened) -> u32 {
         (o::DIRECTORY, 1024),
         (o::LARGEFILE, 2048),
         (o::CLOEXEC, 4096),
-        (o::TMPFILE, 8192),
+        (o::TMPFILE, FALCO_TMPFILE),
     ];
     let access = match opened.flags & o::ACCMODE {
         0 => 1,
@@ -150,7 +203,7 @@ pub fn falco_flags(opened: &Opened) -> u32 {
     };
     let bits =
         MAP.iter().filter(|(linux, _)| opened.flags & linux != 0).fold(access, |all, (_, bit)| all | bit);
-    bits | if opened.created != 0 { 16384 } else { 0 }
+    bits | if opened.created != 0 { FALCO_CREATED } else { 0 }
         | if opened.file.flags & FD_UPPER_LAYER != 0 { 32768 } else { 0 }
         | if opened.file.flags & FD_LOWER_LAYER != 0 { 65536 } else { 0 }
 }

@@ -1,7 +1,7 @@
 //! The life of a process: `sched_process_fork`, `sched_process_exec` (rules see it as `execve`), `sched_process_exit`.
 
 use super::flags::EXECVE_FLAGS;
-use super::{Arg, Info, Param, ParamType as T, params};
+use super::{Arg, Category, Change, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
 use crate::record;
 use crate::record::{Exe, Pod as _, Tail, Task};
 
@@ -42,17 +42,48 @@ record! {
 }
 
 impl Fork {
-    pub const EVENT: Info = Info { name: None, state: true, params: &[], layout: Self::LAYOUT, fd: None };
+    pub const EVENT: Info = Info {
+        layout: Self::LAYOUT,
+        lane: Lane::Lifecycle,
+        changes: Some(|r| r.body().map(Change::Forked)),
+        rules: None,
+    };
 }
 
 impl Exec {
-    pub const EVENT: Info =
-        Info { name: Some("execve"), state: true, params: PARAMS, layout: Self::LAYOUT, fd: None };
+    pub const EVENT: Info = Info {
+        layout: Self::LAYOUT,
+        lane: Lane::Lifecycle,
+        changes: Some(|r| r.body().map(Change::Execed)),
+        rules: Some(View {
+            name: "execve",
+            codes: Codes::Exit,
+            category: Category::Process,
+            params: PARAMS,
+            fd: None,
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    };
 }
 
 impl Exit {
-    pub const EVENT: Info =
-        Info { name: Some("procexit"), state: true, params: EXIT_PARAMS, layout: Self::LAYOUT, fd: None };
+    pub const EVENT: Info = Info {
+        layout: Self::LAYOUT,
+        lane: Lane::Lifecycle,
+        changes: Some(|r| r.body().map(Change::Exited)),
+        rules: Some(View {
+            name: "procexit",
+            codes: Codes::Tracepoint,
+            category: Category::Process,
+            params: EXIT_PARAMS,
+            fd: None,
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    };
 }
 
 /// The first string of a list of NUL-ended ones, and the rest.
@@ -76,23 +107,30 @@ const PARAMS: &[Param] = params! {
     "pid": T::Pid, |r, b: &Exec| Arg::Int(r.header().tgid.into());
     "ptid": T::Pid, |r, b: &Exec| Arg::Int(b.task.ppid.into());
     "cwd": T::CharBuf, |r, b: &Exec| Arg::Bytes(r.tail(b.cwd));
+    "fdlimit": T::Dec(64), absent;
+    "pgft_maj": T::Dec(64), absent;
+    "pgft_min": T::Dec(64), absent;
+    "vm_size": T::Dec(32), absent;
+    "vm_rss": T::Dec(32), absent;
+    "vm_swap": T::Dec(32), absent;
     "comm": T::CharBuf, |r, b: &Exec| Arg::Bytes(comm(&b.task));
+    "cgroups": T::Strings, absent;
     "env": T::Strings, |r, b: &Exec| Arg::Bytes(r.tail(b.env));
-    "tty": T::Dec, |r, b: &Exec| Arg::Uint(b.task.tty.into());
+    "tty": T::Dec(32), |r, b: &Exec| Arg::Uint(b.task.tty.into());
     "vpgid": T::Pid, |r, b: &Exec| Arg::Int(b.task.vpgid.into());
     "loginuid": T::Uid, |r, b: &Exec| Arg::Uint(b.task.loginuid.into());
-    "flags": T::Flags(EXECVE_FLAGS), |r, b: &Exec| Arg::Uint(b.exe.flags.into());
-    "cap_inheritable": T::Hex, |r, b: &Exec| Arg::Uint(b.task.cap_inheritable);
-    "cap_permitted": T::Hex, |r, b: &Exec| Arg::Uint(b.task.cap_permitted);
-    "cap_effective": T::Hex, |r, b: &Exec| Arg::Uint(b.task.cap_effective);
-    "exe_ino": T::Dec, |r, b: &Exec| Arg::Uint(b.exe.ino);
+    "flags": T::Flags(32, EXECVE_FLAGS), |r, b: &Exec| Arg::Uint(b.exe.flags.into());
+    "cap_inheritable": T::Hex(64), |r, b: &Exec| Arg::Uint(b.task.cap_inheritable);
+    "cap_permitted": T::Hex(64), |r, b: &Exec| Arg::Uint(b.task.cap_permitted);
+    "cap_effective": T::Hex(64), |r, b: &Exec| Arg::Uint(b.task.cap_effective);
+    "exe_ino": T::Dec(64), |r, b: &Exec| Arg::Uint(b.exe.ino);
     "exe_ino_ctime": T::AbsTime, |r, b: &Exec| Arg::Uint(b.exe.ctime);
     "exe_ino_mtime": T::AbsTime, |r, b: &Exec| Arg::Uint(b.exe.mtime);
     "uid": T::Uid, |r, b: &Exec| Arg::Uint(b.task.uid.into());
-    "trusted_exepath": T::Path, |r, b: &Exec| Arg::Path { raw: r.tail(b.exepath), base: &[] };
+    "trusted_exepath": T::Path(PathRole::Other), |r, b: &Exec| Arg::Path { raw: r.tail(b.exepath), base: &[] };
     "pgid": T::Pid, |r, b: &Exec| Arg::Int(b.task.pgid.into());
     "gid": T::Gid, |r, b: &Exec| Arg::Uint(b.task.gid.into());
-    "filename": T::Path, |r, b: &Exec| filename(r.tail(b.filename), r.tail(b.cwd));
+    "filename": T::Path(PathRole::Other), |r, b: &Exec| filename(r.tail(b.filename), r.tail(b.cwd));
 };
 
 /// `bprm->filename`, with the directory that it starts from if it is relative.
@@ -104,7 +142,7 @@ const EXIT_PARAMS: &[Param] = params! {
     "status": T::Errno, |r, b: &Exit| Arg::Int(b.status.into());
     "ret": T::Errno, |r, b: &Exit| Arg::Int(((b.status >> 8) & 0xff).into());
     "sig": T::Signal, |r, b: &Exit| Arg::Int((b.status & 0x7f).into());
-    "core": T::Dec, |r, b: &Exit| Arg::Uint(u64::from(b.status & 0x80 != 0));
+    "core": T::Dec(8), |r, b: &Exit| Arg::Uint(u64::from(b.status & 0x80 != 0));
     "reaper_tid": T::Pid, |r, b: &Exit| Arg::Int(b.reaper.into());
 };
 

@@ -1,7 +1,7 @@
 //! ptrace(2).
 
 use super::flags::PTRACE_REQUESTS;
-use super::{Arg, Info, Param, ParamType as T, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
 use crate::record;
 use crate::record::Pod as _;
 
@@ -22,15 +22,28 @@ record! {
 pub struct Ptrace;
 
 impl Ptrace {
-    pub const EVENT: Info =
-        Info { name: Some("ptrace"), state: false, params: PARAMS, layout: Traced::LAYOUT, fd: None };
+    pub const EVENT: Info = Info {
+        layout: Traced::LAYOUT,
+        lane: Lane::Bulk,
+        changes: None,
+        rules: Some(View {
+            name: "ptrace",
+            codes: Codes::Exit,
+            category: Category::Process,
+            params: PARAMS,
+            fd: None,
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    };
 }
 
 const PARAMS: &[Param] = params! {
     "res": T::Errno, |r, b: &Traced| Arg::Int(b.ret);
-    "addr": T::Hex, |r, b: &Traced| Arg::Uint(b.addr);
-    "data": T::Hex, |r, b: &Traced| Arg::Uint(b.data);
-    "request": T::Enum(PTRACE_REQUESTS), |r, b: &Traced| Arg::Uint(falco_request(b.request).into());
+    "addr": T::Dynamic, |r, b: &Traced| Arg::Uint(b.addr);
+    "data": T::Dynamic, |r, b: &Traced| Arg::Uint(b.data);
+    "request": T::Enum(16, PTRACE_REQUESTS), |r, b: &Traced| Arg::Uint(falco_request(b.request).into());
     "pid": T::Pid, |r, b: &Traced| Arg::Int(b.pid.into());
 };
 

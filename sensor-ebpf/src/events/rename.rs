@@ -1,7 +1,7 @@
 //! rename(2), renameat(2), renameat2(2).
 
 use super::flags::RENAMEAT2_FLAGS;
-use super::{Arg, Info, Param, ParamType as T, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
 use crate::record;
 use crate::record::{Pod as _, Record, Tail};
 
@@ -28,18 +28,34 @@ pub struct Renameat;
 pub struct Renameat2;
 
 impl Rename {
-    pub const EVENT: Info =
-        Info { name: Some("rename"), state: false, params: RENAME, layout: Renamed::LAYOUT, fd: None };
+    pub const EVENT: Info = event("rename", RENAME);
 }
 
 impl Renameat {
-    pub const EVENT: Info =
-        Info { name: Some("renameat"), state: false, params: RENAMEAT, layout: Renamed::LAYOUT, fd: None };
+    pub const EVENT: Info = event("renameat", RENAMEAT);
 }
 
 impl Renameat2 {
-    pub const EVENT: Info =
-        Info { name: Some("renameat2"), state: false, params: RENAMEAT2, layout: Renamed::LAYOUT, fd: None };
+    pub const EVENT: Info = event("renameat2", RENAMEAT2);
+}
+
+/// The three differ in name and arguments.
+const fn event(name: &'static str, params: &'static [Param]) -> Info {
+    Info {
+        layout: Renamed::LAYOUT,
+        lane: Lane::Bulk,
+        changes: None,
+        rules: Some(View {
+            name,
+            codes: Codes::Exit,
+            category: Category::File,
+            params,
+            fd: None,
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    }
 }
 
 fn old<'a>(r: &Record<'a>, b: &Renamed) -> Arg<'a> {
@@ -52,25 +68,25 @@ fn new<'a>(r: &Record<'a>, b: &Renamed) -> Arg<'a> {
 
 const RENAME: &[Param] = params! {
     "res": T::Errno, |r, b: &Renamed| Arg::Int(b.ret);
-    "oldpath": T::Path, |r, b: &Renamed| old(r, b);
-    "newpath": T::Path, |r, b: &Renamed| new(r, b);
+    "oldpath": T::Path(PathRole::Source), |r, b: &Renamed| old(r, b);
+    "newpath": T::Path(PathRole::Target), |r, b: &Renamed| new(r, b);
 };
 
 const RENAMEAT: &[Param] = params! {
     "res": T::Errno, |r, b: &Renamed| Arg::Int(b.ret);
     "olddirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.olddirfd.into());
-    "oldpath": T::Path, |r, b: &Renamed| old(r, b);
+    "oldpath": T::PathAt(PathRole::Source), |r, b: &Renamed| old(r, b);
     "newdirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.newdirfd.into());
-    "newpath": T::Path, |r, b: &Renamed| new(r, b);
+    "newpath": T::PathAt(PathRole::Target), |r, b: &Renamed| new(r, b);
 };
 
 const RENAMEAT2: &[Param] = params! {
     "res": T::Errno, |r, b: &Renamed| Arg::Int(b.ret);
     "olddirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.olddirfd.into());
-    "oldpath": T::Path, |r, b: &Renamed| old(r, b);
+    "oldpath": T::PathAt(PathRole::Source), |r, b: &Renamed| old(r, b);
     "newdirfd": T::Fd, |r, b: &Renamed| Arg::Int(b.newdirfd.into());
-    "newpath": T::Path, |r, b: &Renamed| new(r, b);
-    "flags": T::Flags(RENAMEAT2_FLAGS), |r, b: &Renamed| Arg::Uint(b.flags.into());
+    "newpath": T::PathAt(PathRole::Target), |r, b: &Renamed| new(r, b);
+    "flags": T::Flags(32, RENAMEAT2_FLAGS), |r, b: &Renamed| Arg::Uint(b.flags.into());
 };
 
 #[cfg(target_arch = "bpf")]

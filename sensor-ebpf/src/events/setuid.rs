@@ -1,8 +1,10 @@
 //! setuid(2).
 
-use super::{Arg, Info, Param, ParamType as T, params};
+use super::{
+    Arg, Category, Change, Codes, Credentials, Info, Lane, Looks, Param, ParamType as T, View, params,
+};
 use crate::record;
-use crate::record::Pod as _;
+use crate::record::{Pod as _, Record};
 
 record! {
     /// A finished setuid; the credentials are those after it.
@@ -21,8 +23,30 @@ record! {
 pub struct Setuid;
 
 impl Setuid {
-    pub const EVENT: Info =
-        Info { name: Some("setuid"), state: true, params: PARAMS, layout: SetUid::LAYOUT, fd: None };
+    pub const EVENT: Info = Info {
+        layout: SetUid::LAYOUT,
+        lane: Lane::Lifecycle,
+        changes: Some(credentials),
+        rules: Some(View {
+            name: "setuid",
+            codes: Codes::Exit,
+            category: Category::User,
+            params: PARAMS,
+            fd: None,
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    };
+}
+
+fn credentials<'a>(r: &Record<'a>) -> Option<Change<'a>> {
+    let body: &SetUid = r.body().filter(|body: &&SetUid| body.ret == 0)?;
+    Some(Change::Credentials(Credentials {
+        uid: body.euid,
+        cap_permitted: body.cap_permitted,
+        cap_effective: body.cap_effective,
+    }))
 }
 
 const PARAMS: &[Param] = params! {

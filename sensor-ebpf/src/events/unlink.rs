@@ -1,9 +1,12 @@
 //! unlink(2), unlinkat(2).
 
 use super::flags::UNLINKAT_FLAGS;
-use super::{Arg, FdView, Info, Param, ParamType as T, params};
+use super::{
+    Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, PathRole, Role,
+    View, params,
+};
 use crate::record;
-use crate::record::{Fd, Pod as _, Record, Tail};
+use crate::record::{Fd, Pod as _, Tail};
 
 record! {
     /// A finished unlink.
@@ -24,42 +27,51 @@ pub struct Unlink;
 pub struct Unlinkat;
 
 impl Unlink {
-    pub const EVENT: Info =
-        Info { name: Some("unlink"), state: false, params: UNLINK, layout: Unlinked::LAYOUT, fd: None };
+    pub const EVENT: Info = event("unlink", UNLINK, None);
 }
 
 impl Unlinkat {
-    pub const EVENT: Info = Info {
-        name: Some("unlinkat"),
-        state: false,
-        params: UNLINKAT,
-        layout: Unlinked::LAYOUT,
-        fd: Some(dirfd),
-    };
+    pub const EVENT: Info = event(
+        "unlinkat",
+        UNLINKAT,
+        Some(Descriptor {
+            view: |r| r.body().map(|b: &Unlinked| FdView::of(r, b.dirfd.into(), &b.dir)),
+            is: Is::Directory,
+            otherwise: b'o',
+            role: Role::Unknown,
+        }),
+    );
 }
 
-/// `fd.*` of the `*at` calls is the directory (a Falco peculiarity that rules rely on).
-fn dirfd<'a>(r: &Record<'a>) -> Option<FdView<'a>> {
-    let body: &Unlinked = r.body()?;
-    Some(FdView {
-        num: body.dirfd.into(),
-        fd: (body.dir.kind != 0).then_some(&body.dir),
-        path: r.tail(body.dir.path),
-        raw: &[],
-        base: &[],
-    })
+/// The two differ in this.
+const fn event(name: &'static str, params: &'static [Param], fd: Option<Descriptor>) -> Info {
+    Info {
+        layout: Unlinked::LAYOUT,
+        lane: Lane::Bulk,
+        changes: None,
+        rules: Some(View {
+            name,
+            codes: Codes::Exit,
+            category: Category::File,
+            params,
+            fd,
+            io: None,
+            open: None,
+            filter: Looks::Nothing,
+        }),
+    }
 }
 
 const UNLINK: &[Param] = params! {
     "res": T::Errno, |r, b: &Unlinked| Arg::Int(b.ret);
-    "path": T::Path, |r, b: &Unlinked| Arg::Path { raw: r.tail(b.raw), base: r.tail(b.base) };
+    "path": T::Path(PathRole::Name), |r, b: &Unlinked| Arg::Path { raw: r.tail(b.raw), base: r.tail(b.base) };
 };
 
 const UNLINKAT: &[Param] = params! {
     "res": T::Errno, |r, b: &Unlinked| Arg::Int(b.ret);
     "dirfd": T::Fd, |r, b: &Unlinked| Arg::Int(b.dirfd.into());
-    "name": T::Path, |r, b: &Unlinked| Arg::Path { raw: r.tail(b.raw), base: r.tail(b.base) };
-    "flags": T::Flags(UNLINKAT_FLAGS), |r, b: &Unlinked| Arg::Uint(b.flags.into());
+    "name": T::PathAt(PathRole::Name), |r, b: &Unlinked| Arg::Path { raw: r.tail(b.raw), base: r.tail(b.base) };
+    "flags": T::Flags(32, UNLINKAT_FLAGS), |r, b: &Unlinked| Arg::Uint(b.flags.into());
 };
 
 #[cfg(target_arch = "bpf")]

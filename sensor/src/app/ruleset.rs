@@ -1,12 +1,13 @@
 //! From the configuration to the rules, and from the rules to what the kernel is asked for: at the start and at each reload.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sensor_ebpf::filter::{Alternative, Filter, READ, WRITE};
 
 use crate::config::Config;
 use crate::probe::Wanted;
 use crate::rules::prefilter::Need;
+use crate::rules::registry::event_types;
 use crate::rules::source::files::FilesError;
 use crate::rules::{self, Loaded, RuleSet, Source};
 
@@ -25,7 +26,7 @@ pub fn read(config: &Config) -> Result<Vec<Source>, FilesError> {
 
 /// Compiles them as the configuration says.
 pub fn load(config: &Config, sources: &[Source]) -> Loaded {
-    let options = rules::Options { captured: Some(captured()), ..config.sensor.rule_options() };
+    let options = rules::Options { captured: Some(event_types::captured()), ..config.sensor.rule_options() };
     rules::load(sources, &options)
 }
 
@@ -33,12 +34,6 @@ pub fn load(config: &Config, sources: &[Source]) -> Loaded {
 pub fn origin(config: &Config, sources: usize) -> String {
     let files = if config.sensor.rules_files.is_empty() { "stock rules" } else { "files" };
     format!("{sources} {files}")
-}
-
-/// Names of the events that this sensor can see.
-pub fn captured() -> BTreeSet<String> {
-    let of_records = sensor_ebpf::events::EVENTS.iter().filter_map(|e| e.info.name);
-    of_records.chain(["container", "container_removed"]).map(str::to_owned).collect()
 }
 
 /// What the kernel must tell for these rules. With `filter`, only what a rule can match.

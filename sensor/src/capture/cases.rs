@@ -102,7 +102,7 @@ pub fn whole(event: &impl Event) -> String {
             out.push('\n');
         }
     }
-    let params = event_types::info(event.event_type()).map_or(&[][..], |info| info.params);
+    let params = event_types::info(event.event_type()).map_or(&[][..], |info| &info.params);
     for field in [Field::EvtArg, Field::EvtRawarg] {
         for param in params {
             let field = FieldRef { field, arg: FieldArg::Key(param.as_bytes().into()) };

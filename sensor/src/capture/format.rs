@@ -302,7 +302,7 @@ pub(super) mod tests {
                 .map(|event| Watched {
                     kind: event.kind as u16,
                     program: event.program.into(),
-                    name: event.info.name.map(Into::into),
+                    name: event.info.name().map(Into::into),
                     layout: Layout(event.info.layout),
                 })
                 .collect(),

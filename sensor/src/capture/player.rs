@@ -103,7 +103,7 @@ impl Player {
     pub fn frame(&mut self, frame: &Frame<'_>) {
         match frame {
             Frame::Record(record) => {
-                if Event::of_kind(record.header().kind).is_some_and(|event| event.info.name.is_some()) {
+                if Event::of_kind(record.header().kind).is_some_and(|event| event.info.rules.is_some()) {
                     self.next_number();
                 }
                 self.judge.record(record);

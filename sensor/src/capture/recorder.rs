@@ -6,9 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt as _};
-use sensor_ebpf::events::cgroup::Cgroup;
-use sensor_ebpf::events::process::{Exec, Fork};
-use sensor_ebpf::events::{Event, Kind};
+use sensor_ebpf::events::{self, Change, Event};
 use sensor_ebpf::record::{Record, Tail};
 
 use super::format::{CgroupFrame, ClockFrame, ContainerFrame, End, Happened, Lost, kind, process_bytes};
@@ -95,19 +93,20 @@ impl Recorder {
     pub fn record(&mut self, record: &Record<'_>) {
         let header = record.header();
         let Some(event) = Event::of_kind(header.kind) else { return };
-        if let (Kind::Fork, Some(fork)) = (event.kind, record.body::<Fork>()) {
+        let change = events::change(record);
+        if let Some(Change::Forked(fork)) = change {
             self.process(fork.task.parent_exec_id, fork.task.ppid);
         }
         // As in the judge: the end of a process is looked at while it is still there.
-        let ends = event.kind == Kind::Exit;
+        let ends = matches!(change, Some(Change::Exited(_)));
         if !ends {
             apply(&mut self.processes, &mut self.containers, record);
         }
-        if let (Kind::CgroupMkdir, Some(made)) = (event.kind, record.body::<Cgroup>()) {
+        if let Some(Change::CgroupMade(made)) = change {
             self.cgroup(made.id);
         }
-        let wanted = event.info.name.is_none() || self.surroundings(record);
-        if wanted || event.info.state {
+        let wanted = event.info.rules.is_none() || self.surroundings(record);
+        if wanted || event.info.feeds_state() {
             self.keep(record, event);
         }
         if ends {
@@ -186,11 +185,11 @@ impl Recorder {
     fn keep(&mut self, record: &Record<'_>, event: &Event) {
         let mut bytes = Cow::Borrowed(record.bytes());
         if !self.options.environment
-            && let (Kind::Exec, Some(exec)) = (event.kind, record.body::<Exec>())
+            && let Some(Change::Execed(exec)) = events::change(record)
         {
             blank(bytes.to_mut(), exec.env);
         }
-        let weight = if event.info.state { Weight::State } else { Weight::Event };
+        let weight = if event.info.feeds_state() { Weight::State } else { Weight::Event };
         if self.writer.frame(kind::RECORD, &bytes, weight) {
             self.records += 1;
         }

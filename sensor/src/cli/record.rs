@@ -14,7 +14,7 @@ use crate::alert::log::size_of_text;
 use crate::alert::query::time;
 use crate::app::exit::{Class, Failure};
 use crate::app::phases::Phases;
-use crate::app::ruleset::{self, captured};
+use crate::app::ruleset;
 use crate::app::run::{PROC, load_rules, probe_failure, tell_probe};
 use crate::app::{doctor, service};
 use crate::capture::format::{HEADER_LAYOUT, Header, Layout as RecordLayout, PROCESS_LAYOUT, Watched};
@@ -23,6 +23,7 @@ use crate::capture::{Recorder, Writer};
 use crate::config::Config;
 use crate::engine::clock::{self, Clock};
 use crate::probe::{Counted, EventCounters, Lanes, OBJECT, Options, Probe, Wanted};
+use crate::rules::registry::event_types::captured;
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
 
 /// Records taken before containers are looked at again.
@@ -203,7 +204,7 @@ fn header(args: &Args, probe: &Probe, host_mntns: u32) -> Header {
     let watched = |event: &&'static sensor_ebpf::events::Event| Watched {
         kind: event.kind as u16,
         program: event.program.to_owned(),
-        name: event.info.name.map(str::to_owned),
+        name: event.info.name().map(str::to_owned),
         layout: RecordLayout(event.info.layout),
     };
     Header {

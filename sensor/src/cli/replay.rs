@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
 use crate::app::exit::{Class, Failure};
-use crate::app::ruleset::{self, captured};
+use crate::app::ruleset;
 use crate::capture::cases::{self, Cases};
 use crate::capture::compare::{Compare, Difference};
 use crate::capture::format::{End, Frame, Lost};
@@ -24,6 +24,7 @@ use crate::capture::{CaptureError, Header, Player, Reader};
 use crate::config::Config;
 use crate::engine::raise::TextOptions;
 use crate::outputs::line::LineFormat;
+use crate::rules::registry::event_types::captured;
 use crate::rules::{self, RuleSet};
 
 #[derive(clap::Args)]

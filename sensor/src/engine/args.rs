@@ -6,11 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use sensor_ebpf::events::flags::Flags;
-use sensor_ebpf::events::{Arg, Param, ParamType};
+use sensor_ebpf::events::{Arg, Param, ParamType, Role};
 use sensor_ebpf::record::Fd;
 
-use super::fd::{self, Role};
-use super::{names, path};
+use super::{fd, names, path};
 use crate::rules::Value;
 
 /// What the resolved form of an argument needs to know.
@@ -70,8 +69,8 @@ fn raw_text<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>) -> &'a [u8] {
     let mut out = BumpVec::new_in(bump);
     match (arg, param.ty) {
         (Arg::Int(n), _) => _ = write!(out, "{n}"),
-        (Arg::Uint(n), ParamType::Hex) => _ = write!(out, "{n:X}"),
-        (Arg::Uint(n), ParamType::Oct) => _ = write!(out, "{}{n:o}", if n == 0 { "" } else { "0" }),
+        (Arg::Uint(n), ParamType::Hex(_) | ParamType::Dynamic) => _ = write!(out, "{n:X}"),
+        (Arg::Uint(n), ParamType::Oct(_)) => _ = write!(out, "{}{n:o}", if n == 0 { "" } else { "0" }),
         // Uids and the like are signed in Falco: -1 is "unset".
         (Arg::Uint(n), ParamType::Uid | ParamType::Gid) if n == u64::from(u32::MAX) => {
             out.extend_from_slice(b"-1");
@@ -104,8 +103,8 @@ fn resolved<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>, names: &'a dyn Name
             let name = if matches!(param.ty, ParamType::Uid) { names.user(id) } else { names.group(id) };
             Some(if id == u32::MAX { b"<NONE>" } else { name.unwrap_or(b"<NA>") })
         }
-        (Arg::Uint(n), ParamType::Flags(table)) => flags(bump, table, n),
-        (Arg::Uint(n), ParamType::Enum(table)) => {
+        (Arg::Uint(n), ParamType::Flags(_, table)) => flags(bump, table, n),
+        (Arg::Uint(n), ParamType::Enum(_, table)) => {
             table.iter().find(|(_, value)| u64::from(*value) == n).map(|(name, _)| name.as_bytes())
         }
         _ => None,
@@ -165,6 +164,7 @@ fn sockaddr(out: &mut BumpVec<'_, u8>, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use sensor_ebpf::events::PathRole;
     use sensor_ebpf::events::flags::{FILE_FLAGS, PTRACE_REQUESTS};
 
     use super::*;
@@ -203,16 +203,16 @@ mod tests {
             (ParamType::Uid, Arg::Uint(0), "x=0(root)"),
             (ParamType::Uid, Arg::Uint(1234), "x=1234(<NA>)"),
             (ParamType::Uid, Arg::Uint(u64::from(u32::MAX)), "x=-1(<NONE>)"),
-            (ParamType::Flags(FILE_FLAGS), Arg::Uint(4 | 256 | 2), "x=262(O_TRUNC|O_CREAT|O_WRONLY)"),
-            (ParamType::Flags(FILE_FLAGS), Arg::Uint(3), "x=3(O_RDWR)"),
-            (ParamType::Flags(FILE_FLAGS), Arg::Uint(0), "x=0(O_NONE)"),
-            (ParamType::Enum(PTRACE_REQUESTS), Arg::Uint(11), "x=11(PTRACE_ATTACH)"),
-            (ParamType::Oct, Arg::Uint(0o644), "x=0644"),
-            (ParamType::Hex, Arg::Uint(255), "x=FF"),
+            (ParamType::Flags(32, FILE_FLAGS), Arg::Uint(4 | 256 | 2), "x=262(O_TRUNC|O_CREAT|O_WRONLY)"),
+            (ParamType::Flags(32, FILE_FLAGS), Arg::Uint(3), "x=3(O_RDWR)"),
+            (ParamType::Flags(32, FILE_FLAGS), Arg::Uint(0), "x=0(O_NONE)"),
+            (ParamType::Enum(16, PTRACE_REQUESTS), Arg::Uint(11), "x=11(PTRACE_ATTACH)"),
+            (ParamType::Oct(32), Arg::Uint(0o644), "x=0644"),
+            (ParamType::Hex(64), Arg::Uint(255), "x=FF"),
             (ParamType::Strings, Arg::Bytes(b"-c\0ls -l\0"), "x=-c ls -l"),
             (ParamType::CharBuf, Arg::Bytes(b""), "x=<NA>"),
-            (ParamType::Path, Arg::Path { raw: b"a", base: b"/b" }, "x=a(/b/a)"),
-            (ParamType::Path, Arg::Path { raw: b"/a", base: b"" }, "x=/a"),
+            (ParamType::Path(PathRole::Name), Arg::Path { raw: b"a", base: b"/b" }, "x=a(/b/a)"),
+            (ParamType::Path(PathRole::Name), Arg::Path { raw: b"/a", base: b"" }, "x=/a"),
             (ParamType::SockAddr, Arg::SockAddr(&[2, 0, 0, 80, 127, 0, 0, 1]), "x=AF_INET 127.0.0.1:80"),
             (ParamType::SockAddr, Arg::SockAddr(&[1, 0, b'/', b'r', 0, 9]), "x=AF_UNIX /r"),
             (ParamType::SockAddr, Arg::SockAddr(&[2, 0, 0]), "x=AF_2"),

@@ -126,9 +126,9 @@ impl Sample {
         let event = Event::of_kind(header.kind)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let process = processes.get(header.exec_id);
-        let view = event.info.fd.and_then(|fd| fd(record));
+        let view = event.info.rules.and_then(|view| view.descriptor(record));
         Some(Self {
-            event: event.info.name.unwrap_or(event.program),
+            event: event.info.name().unwrap_or(event.program),
             pid: header.tgid,
             name: process.map(|p| text(p.comm())).unwrap_or_default(),
             exepath: process.map(|p| text(&p.image.exepath)).unwrap_or_default(),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
+use sensor_ebpf::events::Role;
 use sensor_ebpf::record::{FD_CONNECTED, FD_LISTENING, Fd};
 
 /// The two ends of an internet socket.
@@ -14,15 +15,6 @@ pub struct Tuple {
     pub server: Option<SocketAddr>,
     /// The local end is the server.
     pub is_server: bool,
-}
-
-/// Which end of a socket an event makes clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// connect(2) returned: the local end is the client.
-    Client,
-    /// Nothing: it is guessed from the ports.
-    Unknown,
 }
 
 /// First port that Linux hands out to clients by default (`net.ipv4.ip_local_port_range`).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use sensor_ebpf::events::{EVENTS, Event, Kind};
+use sensor_ebpf::events::{self, Change, EVENTS, Event, View};
 use sensor_ebpf::record::Record;
 
 use super::clock::Clock;
@@ -26,9 +26,8 @@ pub type Observer = Box<dyn FnMut(&Live<'_>) + Send>;
 /// What the judge makes of one event kind.
 #[derive(Clone, Copy)]
 struct Interest {
-    event: &'static Event,
+    view: &'static View,
     ty: EventType,
-    name: &'static str,
 }
 
 /// The two events that no record carries.
@@ -63,16 +62,11 @@ pub struct Judge {
     stats: Arc<Stats>,
 }
 
-/// What a record changes in the state.
+/// Takes into the state what a record changes in it.
 pub fn apply(processes: &mut Processes, containers: &mut Containers, record: &Record<'_>) {
-    match Event::of_kind(record.header().kind).map(|event| event.kind) {
-        Some(Kind::Exec) => {
-            processes.apply(record);
-            containers.apply(record);
-        }
-        Some(Kind::Fork | Kind::Exit | Kind::Setuid) => processes.apply(record),
-        Some(Kind::CgroupMkdir | Kind::CgroupRmdir) => containers.apply(record),
-        _ => {}
+    if Event::of_kind(record.header().kind).is_some_and(|event| event.info.feeds_state()) {
+        processes.apply(record);
+        containers.apply(record);
     }
 }
 
@@ -139,7 +133,7 @@ impl Judge {
             self.stats.cut.count(kind, record.header().flags);
         }
         // The end of a process is judged while it is still there; everything else after the state has changed.
-        let ends = kind == Kind::Exit as u16;
+        let ends = matches!(events::change(record), Some(Change::Exited(_)));
         if !ends {
             apply(&mut self.processes, &mut self.containers, record);
         }
@@ -188,9 +182,9 @@ impl Judge {
         let boot = record.header().time;
         self.users.prepare(process, boot);
         self.evaluate(
-            What::Syscall { record: *record, info: interest.event.info, process },
+            What::Syscall { record: *record, view: interest.view, process },
             interest.ty,
-            interest.name,
+            interest.view.name,
             boot,
             container,
             number,
@@ -295,8 +289,8 @@ fn interests(rules: &RuleSet, watched: &[Watching]) -> (Vec<Option<Interest>>, M
     let types = watched.iter().flat_map(Watching::types);
     wanted.extend(types.filter_map(|event| event_types::info(*event)).map(|info| info.name));
     let interest = |event: &'static Event| {
-        let name = event.info.name.filter(|name| wanted.contains(name))?;
-        Some(Interest { event, ty: event_types::by_name(name)?, name })
+        let view = event.info.rules.as_ref().filter(|view| wanted.contains(view.name))?;
+        Some(Interest { view, ty: event_types::by_name(view.name)? })
     };
     // Kind 0 is no event.
     let interests = std::iter::once(None).chain(EVENTS.iter().map(interest)).collect();

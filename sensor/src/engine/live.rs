@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use sensor_ebpf::events::{Arg, FdView, Info, Param};
+use sensor_ebpf::events::{Arg, FdView, Param, PathRole, Role, View};
 use sensor_ebpf::record::{Fd, Record};
 
 use super::args::Names;
 use super::clock::Clock;
 use super::extract;
-use super::fd::Role;
 use crate::rules::{Event, EventType, FieldArg, FieldRef, Value};
 use crate::state::{Container, Process, Processes, Users};
 
@@ -25,7 +24,7 @@ pub struct Known<'a> {
 pub enum What<'a> {
     Syscall {
         record: Record<'a>,
-        info: &'static Info,
+        view: &'static View,
         process: &'a Arc<Process>,
     },
     /// `container` and `container_removed`: no process, no arguments.
@@ -69,6 +68,14 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// What the event says of itself; `None` for one that no record carries.
+    pub fn view(&self) -> Option<&'static View> {
+        match &self.what {
+            What::Syscall { view, .. } => Some(view),
+            What::Meta => None,
+        }
+    }
+
     /// Parent, grandparent and so on.
     pub fn ancestors(&self) -> impl Iterator<Item = &'a Arc<Process>> {
         let processes = self.known.processes;
@@ -85,7 +92,7 @@ impl<'a> Live<'a> {
     /// All arguments, in order.
     pub fn args(&self) -> impl Iterator<Item = (&'static Param, Arg<'a>)> {
         let (record, params) = match &self.what {
-            What::Syscall { record, info, .. } => (Some(*record), info.params),
+            What::Syscall { record, view, .. } => (Some(*record), view.params),
             What::Meta => (None, [].as_slice()),
         };
         params.iter().filter_map(move |param| Some((param, (param.get)(record.as_ref()?)?)))
@@ -93,8 +100,15 @@ impl<'a> Live<'a> {
 
     /// One argument by name.
     pub fn param(&self, name: &[u8]) -> Option<(&'static Param, Arg<'a>)> {
-        let What::Syscall { record, info, .. } = &self.what else { return None };
-        let param = info.params.iter().find(|p| p.name.as_bytes() == name)?;
+        let What::Syscall { record, view, .. } = &self.what else { return None };
+        let param = view.params.iter().find(|p| p.name.as_bytes() == name)?;
+        Some((param, (param.get)(record)?))
+    }
+
+    /// The path that the call has in this role.
+    pub fn path(&self, role: PathRole) -> Option<(&'static Param, Arg<'a>)> {
+        let What::Syscall { record, view, .. } = &self.what else { return None };
+        let param = view.path(role)?;
         Some((param, (param.get)(record)?))
     }
 
@@ -103,8 +117,8 @@ impl<'a> Live<'a> {
         match arg {
             FieldArg::Key(name) => self.param(name),
             FieldArg::Index(n) => {
-                let What::Syscall { record, info, .. } = &self.what else { return None };
-                let param = info.params.get(usize::try_from(*n).ok()?)?;
+                let What::Syscall { record, view, .. } = &self.what else { return None };
+                let param = view.params.get(usize::try_from(*n).ok()?)?;
                 Some((param, (param.get)(record)?))
             }
             FieldArg::None => None,
@@ -113,8 +127,8 @@ impl<'a> Live<'a> {
 
     /// What the call returned: its first argument.
     pub fn result(&self) -> Option<i64> {
-        let What::Syscall { record, info, .. } = &self.what else { return None };
-        let param = info.params.first().filter(|p| matches!(p.name, "res" | "fd"))?;
+        let What::Syscall { record, view, .. } = &self.what else { return None };
+        let param = view.params.first().filter(|p| matches!(p.name, "res" | "fd"))?;
         match (param.get)(record)? {
             Arg::Int(n) => Some(n),
             Arg::Uint(n) => i64::try_from(n).ok(),
@@ -124,14 +138,15 @@ impl<'a> Live<'a> {
 
     /// The descriptor of the event.
     pub fn fd(&self) -> Option<FdView<'a>> {
-        let What::Syscall { record, info, .. } = &self.what else { return None };
-        (info.fd?)(record)
+        let What::Syscall { record, view, .. } = &self.what else { return None };
+        view.descriptor(record)
     }
 
     /// Which end of the event's socket is the client, as far as the event tells.
     pub fn role(&self) -> Role {
-        let connected = self.result().is_some_and(|r| r >= 0 || r == -i64::from(libc::EINPROGRESS));
-        if self.name == "connect" && connected { Role::Client } else { Role::Unknown }
+        let goes_on = |r: i64| r >= 0 || r == -i64::from(libc::EINPROGRESS);
+        let made = self.result().is_some_and(goes_on);
+        self.view().and_then(|view| view.fd).filter(|_| made).map_or(Role::Unknown, |fd| fd.role)
     }
 }
 

@@ -104,7 +104,8 @@ impl Handlers {
     /// Watches what is wanted and nothing else.
     pub fn change(&mut self, wanted: &Wanted) -> Result<(), ProbeError> {
         let asked = |event: &Event| {
-            event.info.state || event.info.name.is_some_and(|name| wanted.event_types.contains(name))
+            event.info.feeds_state()
+                || event.info.name().is_some_and(|name| wanted.event_types.contains(name))
         };
         let events: Vec<&'static Event> = EVENTS.iter().filter(|event| asked(event)).collect();
         let is_in = |list: &[&'static Event], event: &Event| list.iter().any(|e| e.kind == event.kind);
@@ -117,7 +118,7 @@ impl Handlers {
             return Err(error);
         }
         for event in &events {
-            let filter = event.info.name.and_then(|name| wanted.filters.get(name));
+            let filter = event.info.name().and_then(|name| wanted.filters.get(name));
             self.filter(event.kind, filter.unwrap_or(&Filter::OPEN))?;
         }
         let mut table = [0; SYSCALLS_LEN];

@@ -8,10 +8,10 @@ use clap::ValueEnum;
 
 use super::sarif;
 use crate::app::exit::{Class, Failure};
-use crate::app::ruleset::captured;
 use crate::cli::print::say;
 use crate::config::Config;
 use crate::rules::lint::{self, Finding, LINTS, Level};
+use crate::rules::registry::event_types::captured;
 use crate::rules::report::diagnostic::{Diagnostic, FileReport};
 use crate::rules::source::files;
 use crate::rules::{Loaded, Options, Source, load, stock};

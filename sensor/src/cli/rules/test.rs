@@ -12,9 +12,9 @@ use clap::ValueEnum;
 
 use super::{junit, why};
 use crate::app::exit::{Class, Failure};
-use crate::app::ruleset::captured;
 use crate::cli::print::say;
 use crate::config::Config;
+use crate::rules::registry::event_types::captured;
 use crate::rules::source::files::{self, FilesError};
 use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, load};
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::app::exit::{Class, Failure};
-use crate::app::ruleset::captured;
 use crate::config::Config;
+use crate::rules::registry::event_types::captured;
 use crate::rules::source::files;
 use crate::rules::{Options, RuleSet, load, stock};
 

@@ -5,10 +5,7 @@ use std::fmt::Write as _;
 use bumpalo::collections::String as BumpString;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sensor_ebpf::events::Arg;
-use sensor_ebpf::events::open::{self, Opened};
-
-use sensor_ebpf::record::Record;
+use sensor_ebpf::events::{Arg, Codes, Direction, Opening, ParamType, PathRole};
 
 use crate::engine::live::{Live, What};
 use crate::engine::{args, names, path};
@@ -34,7 +31,7 @@ pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
             FieldArg::Key(name) => Some(Value::Uint((**name == *event.name.as_bytes()).into())),
             _ => None,
         },
-        Field::SyscallType if is_meta || event.name == "procexit" => None,
+        Field::SyscallType if event.view().is_none_or(|view| view.codes == Codes::Tracepoint) => None,
         Field::EvtType | Field::SyscallType => text(event.name),
         Field::EvtAsynctype if is_meta => text(event.name),
         Field::EvtCategory => text(category(event)),
@@ -61,14 +58,17 @@ pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
         | Field::EvtWaitLatency => Some(Value::Uint(0)),
         Field::EvtLatencyHuman => text("0ns"),
         Field::EvtAbspath => abspath(event, &field.arg),
-        Field::EvtIsOpenRead => Some(Value::Bool(opened(event).is_some_and(|o| flags(o) & 1 != 0))),
-        Field::EvtIsOpenWrite => Some(Value::Bool(opened(event).is_some_and(|o| flags(o) & 2 != 0))),
-        Field::EvtIsOpenExec => Some(Value::Bool(is_open_exec(event))),
-        Field::EvtIsOpenCreate => Some(Value::Bool(is_open_create(event))),
-        Field::EvtIsIo => Some(Value::Bool(direction(event.name).is_some())),
-        Field::EvtIsIoRead => Some(Value::Bool(direction(event.name) == Some("read"))),
-        Field::EvtIsIoWrite => Some(Value::Bool(direction(event.name) == Some("write"))),
-        Field::EvtIoDir => direction(event.name).and_then(text),
+        Field::EvtIsOpenRead => opening(event, |asked| asked.read),
+        Field::EvtIsOpenWrite => opening(event, |asked| asked.write),
+        Field::EvtIsOpenExec => opening(event, |asked| asked.exec),
+        Field::EvtIsOpenCreate => opening(event, |asked| asked.create),
+        Field::EvtIsIo => Some(Value::Bool(direction(event).is_some())),
+        Field::EvtIsIoRead => Some(Value::Bool(direction(event) == Some(Direction::Read))),
+        Field::EvtIsIoWrite => Some(Value::Bool(direction(event) == Some(Direction::Write))),
+        Field::EvtIoDir => text(match direction(event)? {
+            Direction::Read => "read",
+            Direction::Write => "write",
+        }),
         Field::EvtSource => text("syscall"),
         Field::EvtIsAsync => Some(Value::Bool(is_meta)),
         Field::EvtHostname => Some(Value::Str(event.known.hostname.as_bytes())),
@@ -85,79 +85,36 @@ fn time<'a>(event: &'a Live<'_>, format: &str, zone: &TimeZone) -> Option<Value<
 
 /// Falco's categories; calls on a descriptor have that of its kind.
 fn category(event: &Live<'_>) -> &'static str {
-    match event.name {
-        "open" | "openat" | "openat2" | "creat" | "unlink" | "unlinkat" | "rename" | "renameat"
-        | "renameat2" => "file",
-        "connect" => "net",
-        "execve" | "execveat" | "procexit" => "process",
-        "ptrace" => "other",
-        "setuid" => "user",
-        "dup" | "dup2" | "dup3" => match event.fd().and_then(|view| view.fd).map(|fd| fd.kind) {
-            Some(b'f' | b'd') => "file",
-            Some(b'4' | b'6') => "net",
-            Some(b'u' | b'p') => "IPC",
-            _ => "unknown",
-        },
-        _ => "internal",
-    }
+    let Some(view) = event.view() else { return "internal" };
+    view.category.name(event.fd().and_then(|fd| fd.fd))
 }
 
 /// Which way a call moves data through a descriptor; none for calls that do not.
-fn direction(event: &str) -> Option<&'static str> {
-    match event {
-        "read" | "readv" | "pread" | "preadv" | "recv" | "recvfrom" | "recvmsg" | "recvmmsg" => Some("read"),
-        "write" | "writev" | "pwrite" | "pwritev" | "send" | "sendto" | "sendmsg" | "sendmmsg"
-        | "sendfile" => Some("write"),
-        _ => None,
-    }
+fn direction(event: &Live<'_>) -> Option<Direction> {
+    event.view()?.io
 }
 
-/// The body of open, openat and openat2; creat has no flags argument, so Falco does not count it here.
-fn opened<'a>(event: &Live<'a>) -> Option<&'a Opened> {
-    if !matches!(event.name, "open" | "openat" | "openat2") {
-        return None;
-    }
-    event.record()?.body()
-}
-
-fn flags(opened: &Opened) -> u32 {
-    open::falco_flags(opened)
-}
-
-const CREAT: u32 = 4;
-const TMPFILE: u32 = 8192;
-const F_CREATED: u32 = 16_384;
-
-fn is_open_exec(event: &Live<'_>) -> bool {
-    let executable = |mode: u32| mode & 0o111 != 0;
-    match event.name {
-        "creat" => event.record().and_then(Record::body::<Opened>).is_some_and(|o| executable(o.mode)),
-        _ => opened(event).is_some_and(|o| executable(o.mode) && flags(o) & (CREAT | TMPFILE) != 0),
-    }
-}
-
-fn is_open_create(event: &Live<'_>) -> bool {
-    let body = event.record().filter(|_| matches!(event.name, "open" | "openat" | "openat2" | "creat"));
-    body.and_then(Record::body::<Opened>).is_some_and(|o| {
-        let flags = flags(o);
-        flags & F_CREATED != 0 || (flags & TMPFILE != 0 && o.ret >= 0)
-    })
+/// What a call asked for that opens a file.
+fn opening(event: &Live<'_>, asked: impl FnOnce(Opening) -> bool) -> Option<Value<'static>> {
+    let opening = event.view().and_then(|view| view.open?(event.record()?));
+    Some(Value::Bool(opening.is_some_and(asked)))
 }
 
 /// Absolute path of the `*at` calls.
 fn abspath<'a>(event: &'a Live<'_>, arg: &FieldArg) -> Option<Value<'a>> {
-    let name: &[u8] = match (event.name, arg) {
-        ("openat" | "openat2" | "unlinkat", FieldArg::None) => b"name",
-        ("renameat" | "renameat2", FieldArg::Key(end)) if **end == *b"src" => b"oldpath",
-        ("renameat" | "renameat2", FieldArg::Key(end)) if **end == *b"dst" => b"newpath",
+    let role = match arg {
+        FieldArg::None => PathRole::Name,
+        FieldArg::Key(end) if **end == *b"src" => PathRole::Source,
+        FieldArg::Key(end) if **end == *b"dst" => PathRole::Target,
         _ => return None,
     };
-    absolute(event, name)
+    let (param, arg) = event.path(role)?;
+    matches!(param.ty, ParamType::PathAt(_)).then(|| absolute(event, arg)).flatten()
 }
 
 /// The absolute form of a path argument.
-pub fn absolute<'a>(event: &'a Live<'_>, param: &[u8]) -> Option<Value<'a>> {
-    match event.param(param)?.1 {
+pub fn absolute<'a>(event: &'a Live<'_>, arg: Arg<'a>) -> Option<Value<'a>> {
+    match arg {
         Arg::Path { raw, base } => Some(Value::Str(path::join(event.bump, base, raw))),
         _ => None,
     }

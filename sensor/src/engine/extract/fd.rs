@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use bumpalo::collections::Vec as BumpVec;
-use sensor_ebpf::events::{Arg, FdView};
+use sensor_ebpf::events::{Arg, FdView, PathRole, Role};
 
 use super::evt::absolute;
 use crate::engine::fd::{self, Tuple};
@@ -79,7 +79,7 @@ pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
         Field::FdIsServer => Some(Value::Bool(tuple.is_some_and(|t| t.is_server))),
         Field::FdConnected => Some(Value::Bool(fd::connected(fd))),
         // Only connect gives an existing descriptor another name.
-        Field::FdNameChanged => Some(Value::Bool(event.role() == fd::Role::Client)),
+        Field::FdNameChanged => Some(Value::Bool(event.role() == Role::Client)),
         Field::FdDev => Some(Value::Uint(fd.dev.into())),
         // The inverse of the kernel's `new_encode_dev`.
         Field::FdDevMajor => Some(Value::Uint(((fd.dev >> 8) & 0xfff).into())),
@@ -151,7 +151,7 @@ pub fn any(event: &Live<'_>, field: Field, test: &mut dyn FnMut(Value<'_>) -> bo
     })
 }
 
-/// One character; guessed from the event's type when there is no descriptor: a failed plain open gives `o`, as in Falco.
+/// One character; what the event says when there is no descriptor.
 fn typechar(event: &Live<'_>, view: &FdView<'_>) -> &'static [u8] {
     /// Every one-byte string.
     static ALPHABET: [u8; 256] = {
@@ -166,10 +166,9 @@ fn typechar(event: &Live<'_>, view: &FdView<'_>) -> &'static [u8] {
         }
         bytes
     };
-    let c = match (view.fd, event.name) {
-        (Some(fd), _) => fd::typechar(fd),
-        (None, "openat" | "openat2" | "creat") => b'f',
-        (None, _) => b'o',
+    let c = match view.fd {
+        Some(fd) => fd::typechar(fd),
+        None => event.view().and_then(|view| view.fd).map_or(b'o', |fd| fd.otherwise),
     };
     ALPHABET.get(usize::from(c)..=usize::from(c)).unwrap_or_default()
 }
@@ -205,24 +204,18 @@ fn nameraw<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
 /// `fs.path.*`: missing when the call failed.
 pub fn fs_path<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
     event.result().filter(|result| *result >= 0)?;
-    let (first, second): (&[u8], &[u8]) = match event.name {
-        "open" | "openat" | "openat2" | "creat" | "unlinkat" => (b"name", b""),
-        "unlink" => (b"path", b""),
-        "rename" | "renameat" | "renameat2" => (b"oldpath", b"newpath"),
-        _ => return None,
-    };
-    let one = second.is_empty();
-    let raw = |param: &[u8]| match event.param(param)?.1 {
+    let path = |role| Some(event.path(role)?.1);
+    let raw = |role| match path(role)? {
         Arg::Path { raw, .. } => Some(Value::Str(raw)),
         _ => None,
     };
     match field {
-        Field::FsPathName if one => absolute(event, first),
-        Field::FsPathNameraw if one => raw(first),
-        Field::FsPathSource if !one => absolute(event, first),
-        Field::FsPathSourceraw if !one => raw(first),
-        Field::FsPathTarget if !one => absolute(event, second),
-        Field::FsPathTargetraw if !one => raw(second),
+        Field::FsPathName => absolute(event, path(PathRole::Name)?),
+        Field::FsPathNameraw => raw(PathRole::Name),
+        Field::FsPathSource => absolute(event, path(PathRole::Source)?),
+        Field::FsPathSourceraw => raw(PathRole::Source),
+        Field::FsPathTarget => absolute(event, path(PathRole::Target)?),
+        Field::FsPathTargetraw => raw(PathRole::Target),
         _ => None,
     }
 }

@@ -232,7 +232,7 @@ impl Reader<'_> {
         if node.is_null() {
             return Ok(());
         }
-        let params = event_types::info(made.event).map_or(&[][..], |info| info.params);
+        let params = event_types::info(made.event).map_or(&[][..], |info| &info.params);
         if field.field == Field::EvtArg
             && let FieldArg::Index(index) = field.arg
             && let Some(name) = params.get(index as usize)

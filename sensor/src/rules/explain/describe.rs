@@ -68,18 +68,15 @@ impl RuleSet {
     pub fn filtered(&self, rule: &Rule) -> Vec<(&'static str, Filtered)> {
         let (cond, tree) = (&rule.kept.cond, self.tree(rule));
         let on = self.types_of(rule);
-        let filtered = prefilter::EVENTS.into_iter().filter(|name| on.contains(name));
+        let filtered = prefilter::events().filter(|(_, name)| on.contains(name));
         filtered
-            .filter_map(|name| {
-                let event = event_types::by_name(name)?;
-                Some(match prefilter::needs(cond, event) {
-                    Needs::OneOf(all) => (name, Filtered::OneOf(all)),
-                    Needs::Any => {
-                        let mut path = prefilter::blame(cond, event);
-                        path.truncate(depth(tree, &path));
-                        (name, Filtered::Open(path))
-                    }
-                })
+            .map(|(event, name)| match prefilter::needs(cond, event) {
+                Needs::OneOf(all) => (name, Filtered::OneOf(all)),
+                Needs::Any => {
+                    let mut path = prefilter::blame(cond, event);
+                    path.truncate(depth(tree, &path));
+                    (name, Filtered::Open(path))
+                }
             })
             .collect()
     }

@@ -433,7 +433,7 @@ fn field_value<E: Event>(field: &FieldRef, event: &E) -> Json {
 
 /// True for a field that shows the whole environment of a process.
 fn holds_environment<E: Event>(field: &FieldRef, event: &E) -> bool {
-    let params = event_types::info(event.event_type()).map_or(&[][..], |info| info.params);
+    let params = event_types::info(event.event_type()).map_or(&[][..], |info| &info.params);
     match (field.field, &field.arg) {
         (Field::ProcEnv, FieldArg::None) | (Field::ProcAenv, FieldArg::None | FieldArg::Index(_)) => true,
         (Field::EvtArg | Field::EvtRawarg, FieldArg::Key(name)) => &**name == b"env",

@@ -17,13 +17,10 @@ pub fn unrestricted(expr: &Expr) -> bool {
     let set = codes(expr, false);
     let count: usize = event_types::all()
         .filter(|(event, _)| code(*event) == *event && set.contains(*event))
-        .map(|(_, info)| if ENTER.contains(&info.name) { 2 } else { 1 })
+        .map(|(_, info)| if info.enter { 2 } else { 1 })
         .sum();
     count == 0 || count > TOO_MANY
 }
-
-/// Events that have a code for their entry beside that of their exit.
-const ENTER: [&str; 5] = ["open", "openat", "openat2", "creat", "connect"];
 
 /// By type, the first of the types that share its code: system calls without an event of their own share one, and so
 /// do the events that plugins make.

@@ -5,6 +5,7 @@ use super::formula::{Node, Part};
 use super::{Context, Level, Lint, Report};
 use crate::rules::language::check::Cond;
 use crate::rules::program::prefilter;
+use crate::rules::registry::event::EventType;
 use crate::rules::registry::fields::Field;
 use crate::rules::rule_set::Status;
 
@@ -37,16 +38,17 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
         if !rule.status.fires() {
             continue;
         }
-        let open: Vec<&str> =
-            prefilter::EVENTS.into_iter().filter(|name| prefilter::is_open(&rule.kept.cond, name)).collect();
-        let Some(first) = open.first() else { continue };
-        let part = culprit(&subject.formula, first);
+        let open: Vec<(EventType, &str)> =
+            prefilter::events().filter(|(event, _)| prefilter::is_open(&rule.kept.cond, *event)).collect();
+        let Some((first, _)) = open.first() else { continue };
+        let part = culprit(&subject.formula, *first);
         let why = match &part.node {
             Node::Leaf(leaf) => format!("`{}` says nothing that the kernel can look at", leaf.key),
             Node::Not(_) => "a negation says nothing that the kernel can look at".to_owned(),
             _ => "this asks neither how the path begins nor for the access".to_owned(),
         };
-        report.part(&WIDE_OPEN, subject, part, format!("any {} may match: {why}", open.join(", ")));
+        let names: Vec<&str> = open.iter().map(|(_, name)| *name).collect();
+        report.part(&WIDE_OPEN, subject, part, format!("any {} may match: {why}", names.join(", ")));
     }
 }
 
@@ -59,14 +61,14 @@ fn unfilled(part: &Part) -> Option<&Part> {
     }
 }
 
-/// The part that keeps the kernel from filtering events called `name`.
-fn culprit<'p>(part: &'p Part, name: &str) -> &'p Part {
-    let is_open = |part: &Part| prefilter::is_open(&condition(part), name);
+/// The part that keeps the kernel from filtering events of the type.
+fn culprit(part: &Part, event: EventType) -> &Part {
+    let is_open = |part: &Part| prefilter::is_open(&condition(part), event);
     match &part.node {
-        Node::Or(items) => items.iter().find(|item| is_open(item)).map_or(part, |item| culprit(item, name)),
+        Node::Or(items) => items.iter().find(|item| is_open(item)).map_or(part, |item| culprit(item, event)),
         // All parts let any event through; the one that looks at what the kernel knows was meant to do better.
         Node::And(items) => {
-            items.iter().find(|item| looks_at_filters(item)).map_or(part, |item| culprit(item, name))
+            items.iter().find(|item| looks_at_filters(item)).map_or(part, |item| culprit(item, event))
         }
         Node::Not(_) | Node::Leaf(_) => part,
     }

@@ -6,14 +6,19 @@
 
 use std::collections::BTreeMap;
 
+use sensor_ebpf::events::Looks;
+
 use crate::rules::language::check::{Cond, Test};
 use crate::rules::language::matcher::{Bytes, Matcher, Number, Order};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
 use crate::rules::registry::fields::Field;
 
-/// The events that are filtered.
-pub const EVENTS: [&str; 4] = ["open", "openat", "openat2", "creat"];
+/// The events that the kernel can look at before it makes a record.
+pub fn events() -> impl Iterator<Item = (EventType, &'static str)> {
+    event_types::all().filter(|(_, info)| info.filter == Looks::Open).map(|(event, info)| (event, info.name))
+}
+
 /// More alternatives than this are as good as none.
 const MAX: usize = 64;
 
@@ -47,8 +52,7 @@ pub struct Prefilter {
 impl Prefilter {
     /// Adds a rule that fires.
     pub fn add(&mut self, cond: &Cond) {
-        for name in EVENTS {
-            let Some(event) = event_types::by_name(name) else { continue };
+        for (event, name) in events() {
             let more = needs(cond, event);
             let all = self.by_event.entry(name).or_insert(Needs::OneOf(Vec::new()));
             *all = either(std::mem::replace(all, Needs::Any), more);
@@ -64,9 +68,9 @@ impl Prefilter {
     }
 }
 
-/// True when any event of the name may match the condition, as far as the kernel can tell.
-pub fn is_open(cond: &Cond, name: &str) -> bool {
-    event_types::by_name(name).is_some_and(|event| needs(cond, event) == Needs::Any)
+/// True when any event of the type may match the condition, as far as the kernel can tell.
+pub fn is_open(cond: &Cond, event: EventType) -> bool {
+    needs(cond, event) == Needs::Any
 }
 
 /// A necessary condition for an event of the type to match.

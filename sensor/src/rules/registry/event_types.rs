@@ -1,12 +1,15 @@
 //! The table of event types: every name that `evt.type` can take, with the names of its parameters.
 //!
-//! A name stands for the whole event: Falco's enter and exit codes of one name are one type here. System calls
-//! without an event of their own in Falco's table stand at the end; Falco maps them to its generic event.
+//! A name stands for the whole event: Falco's enter and exit codes of one name are one type here. What the sensor captures says
+//! itself what it is ([`sensor_ebpf::events`]); of the other events of Falco's table rules can only be checked, and what that
+//! needs stands below. System calls without an event of their own in Falco's table come last; Falco maps them to its generic event.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
+use Is::{Directory, Subject};
 use Kind::{Meta, Syscall};
+use sensor_ebpf::events::{Codes, EVENTS, Is, Looks, View};
 
 use super::event::EventType;
 use super::syscall_names::NAMES;
@@ -27,490 +30,245 @@ pub struct Info {
     pub kind: Kind,
     pub name: &'static str,
     /// Parameter names in Falco's order: what `evt.arg.NAME` and `evt.arg[N]` mean.
-    pub params: &'static [&'static str],
+    pub params: Vec<&'static str>,
+    /// What the descriptor is to it that `fd.*` speaks of; `None`: it neither makes nor uses one.
+    pub fd: Option<Is>,
+    /// Falco has a code for its entry beside that for its exit.
+    pub enter: bool,
+    /// What the kernel can look at to drop it.
+    pub filter: Looks,
 }
 
-const fn row(kind: Kind, name: &'static str, params: &'static [&'static str]) -> Info {
-    Info { kind, name, params }
+impl Info {
+    fn captured(view: &View) -> Self {
+        Self {
+            kind: if view.codes == Codes::Tracepoint { Meta } else { Syscall },
+            name: view.name,
+            params: view.params.iter().map(|param| param.name).collect(),
+            fd: view.fd.map(|fd| fd.is),
+            enter: view.codes == Codes::EnterAndExit,
+            filter: view.filter,
+        }
+    }
+
+    fn other((kind, fd, name, params): &Row) -> Self {
+        let params = params.split_whitespace().collect();
+        Self { kind: *kind, name, params, fd: *fd, enter: false, filter: Looks::Nothing }
+    }
 }
 
-static EVENTS: &[Info] = &[
-    row(Meta, "container", &["plugin_id", "name", "data"]),
-    row(Meta, "container_removed", &["plugin_id", "name", "data"]),
-    row(Syscall, "open", &["fd", "name", "flags", "mode", "dev", "ino"]),
-    row(Syscall, "close", &["res", "fd"]),
-    row(Syscall, "read", &["res", "data", "fd", "size"]),
-    row(Syscall, "write", &["res", "data", "fd", "size"]),
-    row(Syscall, "socket", &["fd", "domain", "type", "proto", "flags"]),
-    row(Syscall, "bind", &["res", "addr", "fd"]),
-    row(Syscall, "connect", &["res", "tuple", "fd", "addr"]),
-    row(Syscall, "listen", &["res", "fd", "backlog"]),
-    row(Syscall, "send", &["res", "data", "fd", "size", "tuple"]),
-    row(Syscall, "sendto", &["res", "data", "fd", "size", "tuple"]),
-    row(Syscall, "recv", &["res", "data", "fd", "size", "tuple"]),
-    row(Syscall, "recvfrom", &["res", "data", "tuple", "fd", "size"]),
-    row(Syscall, "shutdown", &["res", "fd", "how"]),
-    row(Syscall, "getsockname", &[]),
-    row(Syscall, "getpeername", &[]),
-    row(Syscall, "socketpair", &["res", "fd1", "fd2", "source", "peer", "domain", "type", "proto"]),
-    row(Syscall, "setsockopt", &["res", "fd", "level", "optname", "val", "optlen"]),
-    row(Syscall, "getsockopt", &["res", "fd", "level", "optname", "val", "optlen"]),
-    row(Syscall, "sendmsg", &["res", "data", "fd", "size", "tuple"]),
-    row(Syscall, "sendmmsg", &["res", "fd", "size", "data", "tuple"]),
-    row(Syscall, "recvmsg", &["res", "size", "data", "tuple", "msgcontrol", "fd"]),
-    row(Syscall, "recvmmsg", &["res", "fd", "size", "data", "tuple", "msgcontrol"]),
-    row(Syscall, "creat", &["fd", "name", "mode", "dev", "ino", "creat_flags"]),
-    row(Syscall, "pipe", &["res", "fd1", "fd2", "ino"]),
-    row(Syscall, "eventfd", &["res", "initval", "flags"]),
-    row(Syscall, "futex", &["res", "addr", "op", "val"]),
-    row(Syscall, "stat", &["res", "path"]),
-    row(Syscall, "lstat", &["res", "path"]),
-    row(Syscall, "fstat", &["res", "fd"]),
-    row(Syscall, "stat64", &["res", "path"]),
-    row(Syscall, "lstat64", &["res", "path"]),
-    row(Syscall, "fstat64", &["res"]),
-    row(Syscall, "epoll_wait", &["res", "maxevents"]),
-    row(Syscall, "poll", &["res", "fds", "timeout"]),
-    row(Syscall, "select", &["res"]),
-    row(Syscall, "lseek", &["res", "fd", "offset", "whence"]),
-    row(Syscall, "llseek", &["res", "fd", "offset", "whence"]),
-    row(Syscall, "getcwd", &["res", "path"]),
-    row(Syscall, "chdir", &["res", "path"]),
-    row(Syscall, "fchdir", &["res", "fd"]),
-    row(Syscall, "pread", &["res", "data", "fd", "size", "pos"]),
-    row(Syscall, "pwrite", &["res", "data", "fd", "size", "pos"]),
-    row(Syscall, "readv", &["res", "size", "data", "fd"]),
-    row(Syscall, "writev", &["res", "data", "fd", "size"]),
-    row(Syscall, "preadv", &["res", "size", "data", "fd", "pos"]),
-    row(Syscall, "pwritev", &["res", "data", "fd", "size", "pos"]),
-    row(Syscall, "signalfd", &["res", "fd", "mask", "flags"]),
-    row(Syscall, "kill", &["res", "pid", "sig"]),
-    row(Syscall, "tkill", &["res", "tid", "sig"]),
-    row(Syscall, "tgkill", &["res", "pid", "tid", "sig"]),
-    row(Syscall, "nanosleep", &["res", "interval"]),
-    row(Syscall, "timerfd_create", &["res", "clockid", "flags"]),
-    row(Syscall, "inotify_init", &["res", "flags"]),
-    row(Syscall, "getrlimit", &["res", "cur", "max", "resource"]),
-    row(Syscall, "setrlimit", &["res", "cur", "max", "resource"]),
-    row(Syscall, "prlimit", &["res", "newcur", "newmax", "oldcur", "oldmax", "pid", "resource"]),
-    row(Meta, "drop", &["ratio"]),
-    row(Syscall, "fcntl", &["res", "fd", "cmd", "arg"]),
-    row(Meta, "switch", &["next", "pgft_maj", "pgft_min", "vm_size", "vm_rss", "vm_swap"]),
-    row(Syscall, "brk", &["res", "vm_size", "vm_rss", "vm_swap", "addr"]),
-    row(
-        Syscall,
-        "mmap",
-        &["res", "vm_size", "vm_rss", "vm_swap", "addr", "length", "prot", "flags", "fd", "offset"],
-    ),
-    row(
-        Syscall,
-        "mmap2",
-        &["res", "vm_size", "vm_rss", "vm_swap", "addr", "length", "prot", "flags", "fd", "pgoffset"],
-    ),
-    row(Syscall, "munmap", &["res", "vm_size", "vm_rss", "vm_swap", "addr", "length"]),
-    row(Syscall, "splice", &["res", "fd_in", "fd_out", "size", "flags"]),
-    row(Syscall, "ptrace", &["res", "addr", "data", "request", "pid"]),
-    row(Syscall, "ioctl", &["res", "fd", "request", "argument"]),
-    row(Syscall, "rename", &["res", "oldpath", "newpath"]),
-    row(Syscall, "renameat", &["res", "olddirfd", "oldpath", "newdirfd", "newpath"]),
-    row(Syscall, "symlink", &["res", "target", "linkpath"]),
-    row(Syscall, "symlinkat", &["res", "target", "linkdirfd", "linkpath"]),
-    row(Meta, "procexit", &["status", "ret", "sig", "core", "reaper_tid"]),
-    row(Syscall, "sendfile", &["res", "offset", "out_fd", "in_fd", "size"]),
-    row(
-        Syscall,
-        "quotactl",
-        &[
-            "res",
-            "special",
-            "quotafilepath",
-            "dqb_bhardlimit",
-            "dqb_bsoftlimit",
-            "dqb_curspace",
-            "dqb_ihardlimit",
-            "dqb_isoftlimit",
-            "dqb_btime",
-            "dqb_itime",
-            "dqi_bgrace",
-            "dqi_igrace",
-            "dqi_flags",
-            "quota_fmt_out",
-            "cmd",
-            "type",
-            "id",
-            "quota_fmt",
-        ],
-    ),
-    row(Syscall, "setresuid", &["res", "ruid", "euid", "suid"]),
-    row(Syscall, "setresgid", &["res", "rgid", "egid", "sgid"]),
-    row(Meta, "scapevent", &["event_type", "event_data"]),
-    row(Syscall, "close_range", &["res", "first", "last", "flags"]),
-    row(Syscall, "setuid", &["res", "uid"]),
-    row(Syscall, "setgid", &["res", "gid"]),
-    row(Syscall, "getuid", &["uid"]),
-    row(Syscall, "geteuid", &["euid"]),
-    row(Syscall, "getgid", &["gid"]),
-    row(Syscall, "getegid", &["egid"]),
-    row(Syscall, "getresuid", &["res", "ruid", "euid", "suid"]),
-    row(Syscall, "getresgid", &["res", "rgid", "egid", "sgid"]),
-    row(
-        Syscall,
-        "clone",
-        &[
-            "res",
-            "exe",
-            "args",
-            "tid",
-            "pid",
-            "ptid",
-            "cwd",
-            "fdlimit",
-            "pgft_maj",
-            "pgft_min",
-            "vm_size",
-            "vm_rss",
-            "vm_swap",
-            "comm",
-            "cgroups",
-            "flags",
-            "uid",
-            "gid",
-            "vtid",
-            "vpid",
-            "pidns_init_start_ts",
-        ],
-    ),
-    row(
-        Syscall,
-        "fork",
-        &[
-            "res",
-            "exe",
-            "args",
-            "tid",
-            "pid",
-            "ptid",
-            "cwd",
-            "fdlimit",
-            "pgft_maj",
-            "pgft_min",
-            "vm_size",
-            "vm_rss",
-            "vm_swap",
-            "comm",
-            "cgroups",
-            "flags",
-            "uid",
-            "gid",
-            "vtid",
-            "vpid",
-            "pidns_init_start_ts",
-        ],
-    ),
-    row(
-        Syscall,
-        "vfork",
-        &[
-            "res",
-            "exe",
-            "args",
-            "tid",
-            "pid",
-            "ptid",
-            "cwd",
-            "fdlimit",
-            "pgft_maj",
-            "pgft_min",
-            "vm_size",
-            "vm_rss",
-            "vm_swap",
-            "comm",
-            "cgroups",
-            "flags",
-            "uid",
-            "gid",
-            "vtid",
-            "vpid",
-            "pidns_init_start_ts",
-        ],
-    ),
-    row(Meta, "signaldeliver", &["spid", "dpid", "sig"]),
-    row(Meta, "procinfo", &["cpu_usr", "cpu_sys"]),
-    row(Syscall, "getdents", &["res", "fd"]),
-    row(Syscall, "getdents64", &["res", "fd"]),
-    row(Syscall, "setns", &["res", "fd", "nstype"]),
-    row(Syscall, "flock", &["res", "fd", "operation"]),
-    row(Meta, "cpu_hotplug", &["cpu", "action"]),
-    row(Syscall, "accept", &["fd", "tuple", "queuepct", "queuelen", "queuemax"]),
-    row(
-        Syscall,
-        "semop",
-        &[
-            "res",
-            "nsops",
-            "sem_num_0",
-            "sem_op_0",
-            "sem_flg_0",
-            "sem_num_1",
-            "sem_op_1",
-            "sem_flg_1",
-            "semid",
-        ],
-    ),
-    row(Syscall, "semctl", &["res", "semid", "semnum", "cmd", "val"]),
-    row(Syscall, "ppoll", &["res", "fds", "timeout", "sigmask"]),
-    row(Syscall, "mount", &["res", "dev", "dir", "type", "flags"]),
-    row(Syscall, "semget", &["res", "key", "nsems", "semflg"]),
-    row(Syscall, "access", &["res", "name", "mode"]),
-    row(Syscall, "chroot", &["res", "path"]),
-    row(Syscall, "setsid", &["res"]),
-    row(Syscall, "mkdir", &["res", "path", "mode"]),
-    row(Syscall, "rmdir", &["res", "path"]),
-    row(Meta, "notification", &["id", "desc"]),
-    row(Syscall, "unshare", &["res", "flags"]),
-    row(Meta, "infra", &["source", "name", "description", "scope"]),
-    row(Meta, "page_fault", &["addr", "ip", "error"]),
-    row(
-        Syscall,
-        "execve",
-        &[
-            "res",
-            "exe",
-            "args",
-            "tid",
-            "pid",
-            "ptid",
-            "cwd",
-            "fdlimit",
-            "pgft_maj",
-            "pgft_min",
-            "vm_size",
-            "vm_rss",
-            "vm_swap",
-            "comm",
-            "cgroups",
-            "env",
-            "tty",
-            "vpgid",
-            "loginuid",
-            "flags",
-            "cap_inheritable",
-            "cap_permitted",
-            "cap_effective",
-            "exe_ino",
-            "exe_ino_ctime",
-            "exe_ino_mtime",
-            "uid",
-            "trusted_exepath",
-            "pgid",
-            "gid",
-            "filename",
-        ],
-    ),
-    row(Syscall, "setpgid", &["res", "pid", "pgid"]),
-    row(Syscall, "seccomp", &["res", "op", "flags"]),
-    row(Syscall, "unlink", &["res", "path"]),
-    row(Syscall, "unlinkat", &["res", "dirfd", "name", "flags"]),
-    row(Syscall, "mkdirat", &["res", "dirfd", "path", "mode"]),
-    row(Syscall, "openat", &["fd", "dirfd", "name", "flags", "mode", "dev", "ino"]),
-    row(Syscall, "link", &["res", "oldpath", "newpath"]),
-    row(Syscall, "linkat", &["res", "olddir", "oldpath", "newdir", "newpath", "flags"]),
-    row(Syscall, "fchmodat", &["res", "dirfd", "filename", "mode"]),
-    row(Syscall, "chmod", &["res", "filename", "mode"]),
-    row(Syscall, "fchmod", &["res", "fd", "mode"]),
-    row(Syscall, "renameat2", &["res", "olddirfd", "oldpath", "newdirfd", "newpath", "flags"]),
-    row(Syscall, "userfaultfd", &["res", "flags"]),
-    row(Meta, "pluginevent", &["plugin_id", "event_data"]),
-    row(Syscall, "openat2", &["fd", "dirfd", "name", "flags", "mode", "resolve", "dev", "ino"]),
-    row(Syscall, "mprotect", &["res", "addr", "length", "prot"]),
-    row(
-        Syscall,
-        "execveat",
-        &[
-            "res",
-            "exe",
-            "args",
-            "tid",
-            "pid",
-            "ptid",
-            "cwd",
-            "fdlimit",
-            "pgft_maj",
-            "pgft_min",
-            "vm_size",
-            "vm_rss",
-            "vm_swap",
-            "comm",
-            "cgroups",
-            "env",
-            "tty",
-            "vpgid",
-            "loginuid",
-            "flags",
-            "cap_inheritable",
-            "cap_permitted",
-            "cap_effective",
-            "exe_ino",
-            "exe_ino_ctime",
-            "exe_ino_mtime",
-            "uid",
-            "trusted_exepath",
-            "pgid",
-            "gid",
-        ],
-    ),
-    row(Syscall, "copy_file_range", &["res", "fdout", "offout", "fdin", "offin", "len"]),
-    row(
-        Syscall,
-        "clone3",
-        &[
-            "res",
-            "exe",
-            "args",
-            "tid",
-            "pid",
-            "ptid",
-            "cwd",
-            "fdlimit",
-            "pgft_maj",
-            "pgft_min",
-            "vm_size",
-            "vm_rss",
-            "vm_swap",
-            "comm",
-            "cgroups",
-            "flags",
-            "uid",
-            "gid",
-            "vtid",
-            "vpid",
-            "pidns_init_start_ts",
-        ],
-    ),
-    row(Syscall, "open_by_handle_at", &["fd", "mountfd", "flags", "path", "dev", "ino"]),
-    row(
-        Syscall,
-        "io_uring_setup",
-        &[
-            "res",
-            "entries",
-            "sq_entries",
-            "cq_entries",
-            "flags",
-            "sq_thread_cpu",
-            "sq_thread_idle",
-            "features",
-        ],
-    ),
-    row(Syscall, "io_uring_enter", &["res", "fd", "to_submit", "min_complete", "flags", "sig"]),
-    row(Syscall, "io_uring_register", &["res", "fd", "opcode", "arg", "nr_args"]),
-    row(Syscall, "mlock", &["res", "addr", "len"]),
-    row(Syscall, "munlock", &["res", "addr", "len"]),
-    row(Syscall, "mlockall", &["res", "flags"]),
-    row(Syscall, "munlockall", &["res"]),
-    row(Syscall, "capset", &["res", "cap_inheritable", "cap_permitted", "cap_effective"]),
-    row(Meta, "useradded", &["uid", "gid", "name", "home", "shell", "container_id"]),
-    row(Meta, "userdeleted", &["uid", "gid", "name", "home", "shell", "container_id"]),
-    row(Meta, "groupadded", &["gid", "name", "container_id"]),
-    row(Meta, "groupdeleted", &["gid", "name", "container_id"]),
-    row(Syscall, "dup2", &["res", "oldfd", "newfd"]),
-    row(Syscall, "dup3", &["res", "oldfd", "newfd", "flags"]),
-    row(Syscall, "dup", &["res", "oldfd"]),
-    row(Syscall, "bpf", &["fd", "cmd"]),
-    row(Syscall, "mlock2", &["res", "addr", "len", "flags"]),
-    row(Syscall, "fsconfig", &["res", "fd", "cmd", "key", "value_bytebuf", "value_charbuf", "aux"]),
-    row(Syscall, "epoll_create", &["res", "size"]),
-    row(Syscall, "epoll_create1", &["res", "flags"]),
-    row(Syscall, "chown", &["res", "path", "uid", "gid"]),
-    row(Syscall, "lchown", &["res", "path", "uid", "gid"]),
-    row(Syscall, "fchown", &["res", "fd", "uid", "gid"]),
-    row(Syscall, "fchownat", &["res", "dirfd", "pathname", "uid", "gid", "flags"]),
-    row(Syscall, "umount", &["res", "name"]),
-    row(Syscall, "accept4", &["fd", "tuple", "queuepct", "queuelen", "queuemax", "flags"]),
-    row(Syscall, "umount2", &["res", "name", "flags"]),
-    row(Syscall, "pipe2", &["res", "fd1", "fd2", "ino", "flags"]),
-    row(Syscall, "inotify_init1", &["res", "flags"]),
-    row(Syscall, "eventfd2", &["res", "flags", "initval"]),
-    row(Syscall, "signalfd4", &["res", "flags", "fd", "mask"]),
-    row(Syscall, "prctl", &["res", "option", "arg2_str", "arg2_int"]),
-    row(Syscall, "memfd_create", &["fd", "name", "flags"]),
-    row(Syscall, "pidfd_getfd", &["fd", "pid_fd", "target_fd", "flags"]),
-    row(Syscall, "pidfd_open", &["fd", "pid", "flags"]),
-    row(Syscall, "init_module", &["res", "img", "length", "uargs"]),
-    row(Syscall, "finit_module", &["res", "fd", "uargs", "flags"]),
-    row(Syscall, "mknod", &["res", "path", "mode", "dev"]),
-    row(Syscall, "mknodat", &["res", "dirfd", "path", "mode", "dev"]),
-    row(Syscall, "newfstatat", &["res", "dirfd", "path", "flags"]),
-    row(Syscall, "process_vm_readv", &["res", "pid", "data"]),
-    row(Syscall, "process_vm_writev", &["res", "pid", "data"]),
-    row(Syscall, "delete_module", &["res", "name", "flags"]),
-    row(Syscall, "setreuid", &["res", "ruid", "euid"]),
-    row(Syscall, "setregid", &["res", "rgid", "egid"]),
-    row(Syscall, "keyctl", &["res", "operation", "arg2", "arg3", "arg4", "arg5"]),
-    row(Meta, "asyncevent", &["plugin_id", "name", "data"]),
-    row(
-        Meta,
-        "task",
-        &[
-            "ppid",
-            "pgid",
-            "vpgid",
-            "sid",
-            "comm",
-            "argv",
-            "exepath",
-            "flags",
-            "env",
-            "cwd",
-            "fdlimit",
-            "euid",
-            "egid",
-            "cap_permitted",
-            "cap_effective",
-            "cap_inheritable",
-            "exe_ino_num",
-            "exe_ino_ctime",
-            "exe_ino_mtime",
-            "vm_size",
-            "vm_rss",
-            "vm_swap",
-            "pgft_maj",
-            "pgft_min",
-            "vtgid",
-            "vpid",
-            "pidns_init_start_ts",
-            "cgroups",
-            "root",
-            "start_time",
-            "tty",
-            "loginuid",
-        ],
-    ),
-    row(Meta, "task_file_pipe", &["fd", "path", "ino_num"]),
-    row(Meta, "task_file_memfd", &["fd", "path", "ino_num"]),
-    row(Meta, "task_file_regular", &["fd", "path", "flags", "mnt_id", "ino_num"]),
-    row(Meta, "task_file_directory", &["fd", "path", "ino_num"]),
-    row(
-        Meta,
-        "task_file_socket_inet",
-        &["fd", "sk_type", "sk_proto", "local_ip", "local_port", "remote_ip", "remote_port", "ino_num"],
-    ),
-    row(
-        Meta,
-        "task_file_socket_inet6",
-        &["fd", "sk_type", "sk_proto", "local_ip", "local_port", "remote_ip", "remote_port", "ino_num"],
-    ),
-    row(Meta, "task_file_socket_unix", &["fd", "sk_type", "sk_proto", "sk_pointer", "sun_path", "ino_num"]),
-    row(Meta, "task_file_socket_netlink", &["fd", "sk_type", "sk_proto", "ino_num"]),
-    row(Meta, "task_file_anon_inode", &["fd", "fd_type", "path", "ino_num"]),
+/// Kind, descriptor, name, parameters.
+type Row = (Kind, Option<Is>, &'static str, &'static str);
+
+/// Falco's events that the sensor does not capture. An event that it captures is taken from its own file, whatever stands here.
+#[rustfmt::skip]
+static OTHERS: &[Row] = &[
+    (Meta, None, "container", "plugin_id name data"),
+    (Meta, None, "container_removed", "plugin_id name data"),
+    (Syscall, Some(Subject), "close", "res fd"),
+    (Syscall, Some(Subject), "read", "res data fd size"),
+    (Syscall, Some(Subject), "write", "res data fd size"),
+    (Syscall, Some(Subject), "socket", "fd domain type proto flags"),
+    (Syscall, Some(Subject), "bind", "res addr fd"),
+    (Syscall, Some(Subject), "listen", "res fd backlog"),
+    (Syscall, Some(Subject), "send", "res data fd size tuple"),
+    (Syscall, Some(Subject), "sendto", "res data fd size tuple"),
+    (Syscall, Some(Subject), "recv", "res data fd size tuple"),
+    (Syscall, Some(Subject), "recvfrom", "res data tuple fd size"),
+    (Syscall, Some(Subject), "shutdown", "res fd how"),
+    (Syscall, None, "getsockname", ""),
+    (Syscall, None, "getpeername", ""),
+    (Syscall, Some(Subject), "socketpair", "res fd1 fd2 source peer domain type proto"),
+    (Syscall, Some(Subject), "setsockopt", "res fd level optname val optlen"),
+    (Syscall, Some(Subject), "getsockopt", "res fd level optname val optlen"),
+    (Syscall, Some(Subject), "sendmsg", "res data fd size tuple"),
+    (Syscall, Some(Subject), "sendmmsg", "res fd size data tuple"),
+    (Syscall, Some(Subject), "recvmsg", "res size data tuple msgcontrol fd"),
+    (Syscall, Some(Subject), "recvmmsg", "res fd size data tuple msgcontrol"),
+    (Syscall, Some(Subject), "pipe", "res fd1 fd2 ino"),
+    (Syscall, Some(Subject), "eventfd", "res initval flags"),
+    (Syscall, None, "futex", "res addr op val"),
+    (Syscall, None, "stat", "res path"),
+    (Syscall, None, "lstat", "res path"),
+    (Syscall, Some(Subject), "fstat", "res fd"),
+    (Syscall, None, "stat64", "res path"),
+    (Syscall, None, "lstat64", "res path"),
+    (Syscall, None, "fstat64", "res"),
+    (Syscall, Some(Subject), "epoll_wait", "res maxevents"),
+    (Syscall, Some(Subject), "poll", "res fds timeout"),
+    (Syscall, Some(Subject), "select", "res"),
+    (Syscall, Some(Subject), "lseek", "res fd offset whence"),
+    (Syscall, Some(Subject), "llseek", "res fd offset whence"),
+    (Syscall, None, "getcwd", "res path"),
+    (Syscall, None, "chdir", "res path"),
+    (Syscall, Some(Subject), "fchdir", "res fd"),
+    (Syscall, Some(Subject), "pread", "res data fd size pos"),
+    (Syscall, Some(Subject), "pwrite", "res data fd size pos"),
+    (Syscall, Some(Subject), "readv", "res size data fd"),
+    (Syscall, Some(Subject), "writev", "res data fd size"),
+    (Syscall, Some(Subject), "preadv", "res size data fd pos"),
+    (Syscall, Some(Subject), "pwritev", "res data fd size pos"),
+    (Syscall, Some(Subject), "signalfd", "res fd mask flags"),
+    (Syscall, None, "kill", "res pid sig"),
+    (Syscall, None, "tkill", "res tid sig"),
+    (Syscall, None, "tgkill", "res pid tid sig"),
+    (Syscall, None, "nanosleep", "res interval"),
+    (Syscall, Some(Subject), "timerfd_create", "res clockid flags"),
+    (Syscall, Some(Subject), "inotify_init", "res flags"),
+    (Syscall, None, "getrlimit", "res cur max resource"),
+    (Syscall, None, "setrlimit", "res cur max resource"),
+    (Syscall, None, "prlimit", "res newcur newmax oldcur oldmax pid resource"),
+    (Meta, Some(Subject), "drop", "ratio"),
+    (Syscall, Some(Subject), "fcntl", "res fd cmd arg"),
+    (Meta, Some(Subject), "switch", "next pgft_maj pgft_min vm_size vm_rss vm_swap"),
+    (Syscall, None, "brk", "res vm_size vm_rss vm_swap addr"),
+    (Syscall, Some(Subject), "mmap", "res vm_size vm_rss vm_swap addr length prot flags fd offset"),
+    (Syscall, Some(Subject), "mmap2", "res vm_size vm_rss vm_swap addr length prot flags fd pgoffset"),
+    (Syscall, None, "munmap", "res vm_size vm_rss vm_swap addr length"),
+    (Syscall, Some(Subject), "splice", "res fd_in fd_out size flags"),
+    (Syscall, Some(Subject), "ioctl", "res fd request argument"),
+    (Syscall, None, "symlink", "res target linkpath"),
+    (Syscall, Some(Directory), "symlinkat", "res target linkdirfd linkpath"),
+    (Syscall, Some(Subject), "sendfile", "res offset out_fd in_fd size"),
+    (Syscall, None, "quotactl",
+     "res special quotafilepath dqb_bhardlimit dqb_bsoftlimit dqb_curspace dqb_ihardlimit dqb_isoftlimit \
+      dqb_btime dqb_itime dqi_bgrace dqi_igrace dqi_flags quota_fmt_out cmd type id quota_fmt"),
+    (Syscall, None, "setresuid", "res ruid euid suid"),
+    (Syscall, None, "setresgid", "res rgid egid sgid"),
+    (Meta, Some(Subject), "scapevent", "event_type event_data"),
+    (Syscall, None, "close_range", "res first last flags"),
+    (Syscall, None, "setgid", "res gid"),
+    (Syscall, None, "getuid", "uid"),
+    (Syscall, None, "geteuid", "euid"),
+    (Syscall, None, "getgid", "gid"),
+    (Syscall, None, "getegid", "egid"),
+    (Syscall, None, "getresuid", "res ruid euid suid"),
+    (Syscall, None, "getresgid", "res rgid egid sgid"),
+    (Syscall, None, "clone",
+     "res exe args tid pid ptid cwd fdlimit pgft_maj pgft_min vm_size vm_rss vm_swap comm cgroups flags \
+      uid gid vtid vpid pidns_init_start_ts"),
+    (Syscall, None, "fork",
+     "res exe args tid pid ptid cwd fdlimit pgft_maj pgft_min vm_size vm_rss vm_swap comm cgroups flags \
+      uid gid vtid vpid pidns_init_start_ts"),
+    (Syscall, None, "vfork",
+     "res exe args tid pid ptid cwd fdlimit pgft_maj pgft_min vm_size vm_rss vm_swap comm cgroups flags \
+      uid gid vtid vpid pidns_init_start_ts"),
+    (Meta, Some(Subject), "signaldeliver", "spid dpid sig"),
+    (Meta, Some(Subject), "procinfo", "cpu_usr cpu_sys"),
+    (Syscall, Some(Subject), "getdents", "res fd"),
+    (Syscall, Some(Subject), "getdents64", "res fd"),
+    (Syscall, Some(Subject), "setns", "res fd nstype"),
+    (Syscall, Some(Subject), "flock", "res fd operation"),
+    (Meta, Some(Subject), "cpu_hotplug", "cpu action"),
+    (Syscall, Some(Subject), "accept", "fd tuple queuepct queuelen queuemax"),
+    (Syscall, None, "semop", "res nsops sem_num_0 sem_op_0 sem_flg_0 sem_num_1 sem_op_1 sem_flg_1 semid"),
+    (Syscall, None, "semctl", "res semid semnum cmd val"),
+    (Syscall, Some(Subject), "ppoll", "res fds timeout sigmask"),
+    (Syscall, None, "mount", "res dev dir type flags"),
+    (Syscall, None, "semget", "res key nsems semflg"),
+    (Syscall, None, "access", "res name mode"),
+    (Syscall, None, "chroot", "res path"),
+    (Syscall, None, "setsid", "res"),
+    (Syscall, None, "mkdir", "res path mode"),
+    (Syscall, None, "rmdir", "res path"),
+    (Meta, Some(Subject), "notification", "id desc"),
+    (Syscall, None, "unshare", "res flags"),
+    (Meta, Some(Subject), "infra", "source name description scope"),
+    (Meta, Some(Subject), "page_fault", "addr ip error"),
+    (Syscall, None, "setpgid", "res pid pgid"),
+    (Syscall, None, "seccomp", "res op flags"),
+    (Syscall, Some(Directory), "mkdirat", "res dirfd path mode"),
+    (Syscall, None, "link", "res oldpath newpath"),
+    (Syscall, None, "linkat", "res olddir oldpath newdir newpath flags"),
+    (Syscall, Some(Directory), "fchmodat", "res dirfd filename mode"),
+    (Syscall, None, "chmod", "res filename mode"),
+    (Syscall, Some(Subject), "fchmod", "res fd mode"),
+    (Syscall, Some(Subject), "userfaultfd", "res flags"),
+    (Meta, Some(Subject), "pluginevent", "plugin_id event_data"),
+    (Syscall, None, "mprotect", "res addr length prot"),
+    (Syscall, Some(Subject), "copy_file_range", "res fdout offout fdin offin len"),
+    (Syscall, None, "clone3",
+     "res exe args tid pid ptid cwd fdlimit pgft_maj pgft_min vm_size vm_rss vm_swap comm cgroups flags \
+      uid gid vtid vpid pidns_init_start_ts"),
+    (Syscall, Some(Subject), "open_by_handle_at", "fd mountfd flags path dev ino"),
+    (Syscall, Some(Subject), "io_uring_setup",
+     "res entries sq_entries cq_entries flags sq_thread_cpu sq_thread_idle features"),
+    (Syscall, Some(Subject), "io_uring_enter", "res fd to_submit min_complete flags sig"),
+    (Syscall, Some(Subject), "io_uring_register", "res fd opcode arg nr_args"),
+    (Syscall, None, "mlock", "res addr len"),
+    (Syscall, None, "munlock", "res addr len"),
+    (Syscall, None, "mlockall", "res flags"),
+    (Syscall, None, "munlockall", "res"),
+    (Syscall, None, "capset", "res cap_inheritable cap_permitted cap_effective"),
+    (Meta, Some(Subject), "useradded", "uid gid name home shell container_id"),
+    (Meta, Some(Subject), "userdeleted", "uid gid name home shell container_id"),
+    (Meta, Some(Subject), "groupadded", "gid name container_id"),
+    (Meta, Some(Subject), "groupdeleted", "gid name container_id"),
+    (Syscall, Some(Subject), "bpf", "fd cmd"),
+    (Syscall, None, "mlock2", "res addr len flags"),
+    (Syscall, Some(Subject), "fsconfig", "res fd cmd key value_bytebuf value_charbuf aux"),
+    (Syscall, Some(Subject), "epoll_create", "res size"),
+    (Syscall, Some(Subject), "epoll_create1", "res flags"),
+    (Syscall, None, "chown", "res path uid gid"),
+    (Syscall, None, "lchown", "res path uid gid"),
+    (Syscall, Some(Subject), "fchown", "res fd uid gid"),
+    (Syscall, Some(Directory), "fchownat", "res dirfd pathname uid gid flags"),
+    (Syscall, None, "umount", "res name"),
+    (Syscall, Some(Subject), "accept4", "fd tuple queuepct queuelen queuemax flags"),
+    (Syscall, None, "umount2", "res name flags"),
+    (Syscall, Some(Subject), "pipe2", "res fd1 fd2 ino flags"),
+    (Syscall, Some(Subject), "inotify_init1", "res flags"),
+    (Syscall, Some(Subject), "eventfd2", "res flags initval"),
+    (Syscall, Some(Subject), "signalfd4", "res flags fd mask"),
+    (Syscall, None, "prctl", "res option arg2_str arg2_int"),
+    (Syscall, Some(Subject), "memfd_create", "fd name flags"),
+    (Syscall, Some(Subject), "pidfd_getfd", "fd pid_fd target_fd flags"),
+    (Syscall, Some(Subject), "pidfd_open", "fd pid flags"),
+    (Syscall, None, "init_module", "res img length uargs"),
+    (Syscall, Some(Subject), "finit_module", "res fd uargs flags"),
+    (Syscall, None, "mknod", "res path mode dev"),
+    (Syscall, Some(Directory), "mknodat", "res dirfd path mode dev"),
+    (Syscall, Some(Directory), "newfstatat", "res dirfd path flags"),
+    (Syscall, None, "process_vm_readv", "res pid data"),
+    (Syscall, None, "process_vm_writev", "res pid data"),
+    (Syscall, None, "delete_module", "res name flags"),
+    (Syscall, None, "setreuid", "res ruid euid"),
+    (Syscall, None, "setregid", "res rgid egid"),
+    (Syscall, None, "keyctl", "res operation arg2 arg3 arg4 arg5"),
+    (Meta, Some(Subject), "asyncevent", "plugin_id name data"),
+    (Meta, Some(Subject), "task",
+     "ppid pgid vpgid sid comm argv exepath flags env cwd fdlimit euid egid cap_permitted cap_effective \
+      cap_inheritable exe_ino_num exe_ino_ctime exe_ino_mtime vm_size vm_rss vm_swap pgft_maj pgft_min \
+      vtgid vpid pidns_init_start_ts cgroups root start_time tty loginuid"),
+    (Meta, Some(Subject), "task_file_pipe", "fd path ino_num"),
+    (Meta, Some(Subject), "task_file_memfd", "fd path ino_num"),
+    (Meta, Some(Subject), "task_file_regular", "fd path flags mnt_id ino_num"),
+    (Meta, Some(Subject), "task_file_directory", "fd path ino_num"),
+    (Meta, Some(Subject), "task_file_socket_inet",
+     "fd sk_type sk_proto local_ip local_port remote_ip remote_port ino_num"),
+    (Meta, Some(Subject), "task_file_socket_inet6",
+     "fd sk_type sk_proto local_ip local_port remote_ip remote_port ino_num"),
+    (Meta, Some(Subject), "task_file_socket_unix", "fd sk_type sk_proto sk_pointer sun_path ino_num"),
+    (Meta, Some(Subject), "task_file_socket_netlink", "fd sk_type sk_proto ino_num"),
+    (Meta, Some(Subject), "task_file_anon_inode", "fd fd_type path ino_num"),
 ];
 
 /// Parameters of the generic event.
-pub const GENERIC: &[&str] = &["ID", "nativeID"];
+pub const GENERIC: [&str; 2] = ["ID", "nativeID"];
 
 static TYPES: LazyLock<Vec<Info>> = LazyLock::new(|| {
-    let own = EVENTS.iter().map(|event| row(event.kind, event.name, event.params));
-    own.chain(NAMES.split_whitespace().map(|name| row(Syscall, name, GENERIC))).collect()
+    let generic = |name| Info {
+        kind: Syscall,
+        name,
+        params: GENERIC.to_vec(),
+        fd: Some(Subject),
+        enter: false,
+        filter: Looks::Nothing,
+    };
+    let captured = EVENTS.iter().filter_map(|event| event.info.rules.as_ref()).map(Info::captured);
+    let all = captured.chain(OTHERS.iter().map(Info::other)).chain(NAMES.split_whitespace().map(generic));
+    let mut known = BTreeSet::new();
+    all.filter(|info| known.insert(info.name)).collect()
 });
 
 static BY_NAME: LazyLock<HashMap<&'static str, EventType, foldhash::fast::RandomState>> =
@@ -537,6 +295,12 @@ pub fn info(event: EventType) -> Option<&'static Info> {
     TYPES.get(usize::from(event.0))
 }
 
+/// Names of the events that this sensor makes: those that the probe captures, and the two of the containers.
+pub fn captured() -> BTreeSet<String> {
+    let of_records = EVENTS.iter().filter_map(|event| event.info.name());
+    of_records.chain(["container", "container_removed"]).map(str::to_owned).collect()
+}
+
 /// The name nearest to a misspelt one.
 pub fn suggest(name: &str) -> Option<&'static str> {
     suggest::nearest(name, TYPES.iter().map(|info| info.name))
@@ -544,6 +308,8 @@ pub fn suggest(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use sensor_ebpf::events::{Category, Direction, ParamType};
+
     use super::*;
 
     #[test]
@@ -588,14 +354,91 @@ mod tests {
         }
     }
 
+    /// Events of one name must agree, for rules see one type.
     #[test]
-    fn every_event_of_the_probe_is_here_with_its_parameters() {
-        for event in sensor_ebpf::events::EVENTS {
-            let Some(name) = event.info.name else { continue };
-            let known = by_name(name).and_then(info).unwrap_or_else(|| panic!("{name} is missing"));
-            for param in event.info.params {
-                assert!(known.params.contains(&param.name), "{name}.{}", param.name);
-            }
+    fn every_event_of_the_probe_is_here_as_it_says() {
+        for view in EVENTS.iter().filter_map(|event| event.info.rules.as_ref()) {
+            let known =
+                by_name(view.name).and_then(info).unwrap_or_else(|| panic!("{} is missing", view.name));
+            assert_eq!(format!("{known:?}"), format!("{:?}", Info::captured(view)));
+        }
+    }
+
+    /// `evt.arg[N]` counts in Falco's order: names, types and order of all parameters, and what else Falco's table says.
+    #[test]
+    fn captured_events_are_those_of_falcos_table() {
+        let Some(table) = crate::rules::upstream_tests::shared("spec/event-params.tsv") else {
+            println!("skipped: captured_events_are_those_of_falcos_table: shared/spec is not here");
+            return;
+        };
+        let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+        for view in EVENTS.iter().filter_map(|event| event.info.rules.as_ref()) {
+            let of_name = || rows.iter().filter(|row| row[1] == view.name);
+            let at = |dir: &str| of_name().any(|row| row[2] == dir);
+            let codes = match (at("enter"), at("exit")) {
+                (true, true) => Codes::EnterAndExit,
+                (false, true) => Codes::Exit,
+                _ => Codes::Tracepoint,
+            };
+            assert_eq!(view.codes, codes, "{}", view.name);
+            let row = of_name().last().unwrap_or_else(|| panic!("{} is no event of Falco's", view.name));
+            let params: Vec<String> =
+                view.params.iter().map(|p| format!("{}:{}", p.name, falco(p.ty))).collect();
+            assert_eq!(params.join("; "), bare(row[6]), "{}", view.name);
+            assert!(
+                row[3].split(' ').any(|category| category == falco_category(view)),
+                "{}: {}",
+                view.name,
+                row[3]
+            );
+            let has_fd = ["CREATES_FD", "USES_FD", "DESTROYS_FD"].iter().any(|flag| row[4].contains(flag));
+            assert_eq!(view.fd.is_some(), has_fd, "{}", view.name);
+        }
+    }
+
+    /// Falco's parameters without what only its printing and its plugins need.
+    fn bare(params: &str) -> String {
+        let one = |param: &str| {
+            let mut parts = param.trim().split(':');
+            let (name, ty) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let print = parts.next().unwrap_or_default();
+            let number = ty.starts_with("PT_UINT");
+            let print = if number { format!(":{print}") } else { String::new() };
+            format!("{name}:{ty}{print}")
+        };
+        params.split(';').map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    fn falco(ty: ParamType) -> String {
+        match ty {
+            ParamType::Fd => "PT_FD".to_owned(),
+            ParamType::Pid => "PT_PID".to_owned(),
+            ParamType::Errno => "PT_ERRNO".to_owned(),
+            ParamType::Uid => "PT_UID".to_owned(),
+            ParamType::Gid => "PT_GID".to_owned(),
+            ParamType::Signal => "PT_SIGTYPE".to_owned(),
+            ParamType::Dec(bits) => format!("PT_UINT{bits}:PF_DEC"),
+            ParamType::Hex(bits) => format!("PT_UINT{bits}:PF_HEX"),
+            ParamType::Oct(bits) => format!("PT_UINT{bits}:PF_OCT"),
+            ParamType::Flags(bits, _) => format!("PT_FLAGS{bits}"),
+            ParamType::Enum(bits, _) => format!("PT_ENUMFLAGS{bits}"),
+            ParamType::Dynamic => "PT_DYN".to_owned(),
+            ParamType::Path(_) => "PT_FSPATH".to_owned(),
+            ParamType::PathAt(_) => "PT_FSRELPATH".to_owned(),
+            ParamType::CharBuf => "PT_CHARBUF".to_owned(),
+            ParamType::Strings => "PT_BYTEBUF".to_owned(),
+            ParamType::SockAddr => "PT_SOCKADDR".to_owned(),
+            ParamType::SockTuple => "PT_SOCKTUPLE".to_owned(),
+            ParamType::AbsTime => "PT_ABSTIME".to_owned(),
+        }
+    }
+
+    fn falco_category(view: &View) -> String {
+        match (view.category, view.io) {
+            (Category::OfDescriptor, None) => "EC_IO_OTHER".to_owned(),
+            (Category::OfDescriptor, Some(Direction::Read)) => "EC_IO_READ".to_owned(),
+            (Category::OfDescriptor, Some(Direction::Write)) => "EC_IO_WRITE".to_owned(),
+            (category, _) => format!("EC_{}", category.name(None).to_uppercase()),
         }
     }
 }

@@ -29,14 +29,13 @@ pub fn stock_cases() -> Vec<Source> {
 mod tests {
     use super::super::options::Options;
     use super::*;
+    use crate::rules::registry::event_types;
     use crate::rules::rule_set::Status;
     use crate::rules::{cases, load};
 
     /// What the probe and the container state make events of.
     fn captured() -> Options {
-        let names = sensor_ebpf::events::EVENTS.iter().filter_map(|event| event.info.name);
-        let names = names.chain(["container", "container_removed"]).map(str::to_owned).collect();
-        Options { captured: Some(names), ..Options::default() }
+        Options { captured: Some(event_types::captured()), ..Options::default() }
     }
 
     #[test]

@@ -33,8 +33,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::process::Exec;
+use sensor_ebpf::events::{self, Change};
 use sensor_ebpf::record::Record;
 
 use cgroup::{Candidate, container_of};
@@ -189,24 +189,20 @@ impl Containers {
         if self.outside.is_none() {
             return;
         }
-        let kind = record.header().kind;
-        if kind == Kind::Exec as u16 {
-            self.announced(record);
-            return;
-        }
-        let Some(body) = record.body::<sensor_ebpf::events::cgroup::Cgroup>() else { return };
-        if kind == Kind::CgroupMkdir as u16 {
-            let path = record.tail(body.path);
-            let path = path.strip_suffix(b"\0").unwrap_or(path);
-            self.made(body.id, &String::from_utf8_lossy(path), false);
-        } else if kind == Kind::CgroupRmdir as u16 {
-            self.removed(body.id);
+        match events::change(record) {
+            Some(Change::Execed(exec)) => self.announced(record, exec),
+            Some(Change::CgroupMade(cgroup)) => {
+                let path = record.tail(cgroup.path);
+                let path = path.strip_suffix(b"\0").unwrap_or(path);
+                self.made(cgroup.id, &String::from_utf8_lossy(path), false);
+            }
+            Some(Change::CgroupRemoved(cgroup)) => self.removed(cgroup.id),
+            Some(Change::Forked(_) | Change::Exited(_) | Change::Credentials(_)) | None => {}
         }
     }
 
     /// Believes root outside of containers alone.
-    fn announced(&mut self, record: &Record) {
-        let Some(exec) = record.body::<Exec>() else { return };
+    fn announced(&mut self, record: &Record, exec: &Exec) {
         if let Some(hint) = Hint::of_exec(record, exec)
             && exec.task.uid == 0
             && matches!(self.of_cgroup(record.header().cgroup), Where::Host)

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use sensor_ebpf::events::Kind;
 use sha2::{Digest as _, Sha256};
 
 use super::*;

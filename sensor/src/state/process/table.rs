@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::events::Kind;
-use sensor_ebpf::events::process::{Exec, Exit, Fork};
-use sensor_ebpf::events::setuid::SetUid;
+use sensor_ebpf::events::process::{Exec, Fork};
+use sensor_ebpf::events::{self, Change, Credentials};
 use sensor_ebpf::record::{Record, Task};
 
 use super::{Image, Process};
@@ -148,28 +147,12 @@ impl Processes {
     /// Takes in a record of the lifecycle lane; others are ignored.
     pub fn apply(&mut self, record: &Record) {
         let header = record.header();
-        match header.kind {
-            k if k == Kind::Fork as u16 => {
-                if let Some(fork) = record.body::<Fork>() {
-                    self.fork(record, fork);
-                }
-            }
-            k if k == Kind::Exec as u16 => {
-                if let Some(exec) = record.body::<Exec>() {
-                    self.exec(record, exec);
-                }
-            }
-            k if k == Kind::Exit as u16 => {
-                if let Some(exit) = record.body::<Exit>() {
-                    self.exit(header.exec_id, header.time, exit.reaper);
-                }
-            }
-            k if k == Kind::Setuid as u16 => {
-                if let Some(set) = record.body::<SetUid>() {
-                    self.setuid(header.exec_id, set);
-                }
-            }
-            _ => {}
+        match events::change(record) {
+            Some(Change::Forked(fork)) => self.fork(record, fork),
+            Some(Change::Execed(exec)) => self.exec(record, exec),
+            Some(Change::Exited(exit)) => self.exit(header.exec_id, header.time, exit.reaper),
+            Some(Change::Credentials(now)) => self.credentials(header.exec_id, now),
+            Some(Change::CgroupMade(_) | Change::CgroupRemoved(_)) | None => {}
         }
         if header.time.saturating_sub(self.swept) > SWEEP_EVERY {
             self.sweep(header.time);
@@ -327,16 +310,13 @@ impl Processes {
         }
     }
 
-    fn setuid(&mut self, exec_id: u64, set: &SetUid) {
-        if set.ret != 0 {
-            return;
-        }
+    fn credentials(&mut self, exec_id: u64, now: Credentials) {
         let Some(slot) = self.slots.get_mut(&exec_id) else { return };
         // Copies the entry if a held event still has the old one.
         let process = Arc::make_mut(&mut slot.process);
-        process.task.uid = set.euid;
-        process.task.cap_permitted = set.cap_permitted;
-        process.task.cap_effective = set.cap_effective;
+        process.task.uid = now.uid;
+        process.task.cap_permitted = now.cap_permitted;
+        process.task.cap_effective = now.cap_effective;
     }
 
     /// Puts a process in, in place of what was known of it. `owner`: it is the first with this image.
