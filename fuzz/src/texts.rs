@@ -109,14 +109,14 @@ pub fn alerts(bytes: &[u8]) {
         2 => Some("identity"),
         _ => None,
     };
-    let taken = hub::intake::decode(body.to_vec(), encoding)
+    let taken = hub::intake::decode(body.to_vec().into(), encoding)
         .and_then(|body| hub::intake::alerts(&body, 1_700_000_000_000_000_000, &CONFIG));
     match taken {
         Ok(mut taken) => {
             for alert in &mut taken.alerts {
                 hub::intake::complete(alert, &CONFIG);
             }
-            drop(taken.error());
+            drop(taken.error(0));
         }
         Err(error) => drop(error.to_string()),
     }

@@ -36,11 +36,8 @@ async fn main() -> anyhow::Result<()> {
     let config =
         UiConfig { listenport: u16::try_from(port)?, password: Some("demo".into()), ..UiConfig::default() };
     let status = std::sync::Arc::new(made_up::MadeUpStatus { started });
-    let serving = ui::serve(&config, log.clone(), status, &dir, async {
-        // Without a signal handler the process ends without cleaning up, as it would have anyway.
-        let _ = tokio::signal::ctrl_c().await;
-    })
-    .await?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let serving = ui::serve(&config, log.clone(), status, &dir, stopped).await?;
     println!("http://{} (user admin, password demo)", serving.address);
     let feed = tokio::spawn(async move {
         let mut n = count;
@@ -53,7 +50,10 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     });
-    serving.task.await??;
+    // Without a signal handler the process ends without cleaning up, as it would have anyway.
+    let _ = tokio::signal::ctrl_c().await;
+    stop.send_replace(true);
+    serving.task.await?;
     feed.abort();
     std::fs::remove_dir_all(&dir)?;
     Ok(())

@@ -1,8 +1,8 @@
 //! falconet: a runtime-security sensor. The modules stand in the order in which an event passes
 //! through them; each may use the ones above it and none below.
 //!
-//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `telemetry` -> `hub`, `outputs`, `ui` ->
-//! `control` -> `config` -> `app` -> `cli`; `yaml` serves rules, their test cases and the configuration,
+//! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `net` -> `telemetry` -> `hub`, `outputs`,
+//! `ui` -> `control` -> `config` -> `app` -> `cli`; `yaml` serves rules, their test cases and the configuration,
 //! `blocking` the alert log and the web app.
 
 pub mod blocking;
@@ -18,6 +18,8 @@ pub mod alert;
 pub mod engine;
 
 pub mod capture;
+
+pub mod net;
 
 pub mod telemetry;
 

@@ -3,8 +3,9 @@
 use falconet::alert::Alert;
 use falconet::ui::{self, UiConfig, UiError};
 use reqwest::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
-use reqwest::{Method, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::made_up::{self, MadeUpStatus, SECOND};
 use crate::server::{PASSWORD, Server, client, log_in, now};
@@ -251,12 +252,53 @@ async fn a_port_in_use_is_a_clear_error() {
     let config = UiConfig { listenport: port, password: Some("x".into()), ..UiConfig::default() };
     let status = std::sync::Arc::new(MadeUpStatus { started: now() });
     let dir = tempfile::tempdir().unwrap();
-    let error = ui::serve(&config, server.log.clone(), status, dir.path(), async {}).await.err().unwrap();
-    assert!(matches!(error, UiError::Listen { .. }));
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let error = ui::serve(&config, server.log.clone(), status, dir.path(), stopped).await.err().unwrap();
+    assert!(matches!(error, UiError::Listen(_)));
     assert!(
-        error.to_string().contains(&format!("127.0.0.1:{port}")) && error.to_string().contains("listenport"),
+        error.to_string().contains(&format!("port {port} on 127.0.0.1"))
+            && error.to_string().contains("ui.listenport"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_request_says_which_host_it_is_for() {
+    let server = Server::with([]).await;
+    for (head, status) in [
+        ("GET / HTTP/1.0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        ("POST /api/v1/session HTTP/1.0\r\ncontent-length: 0\r\n\r\n", "400"),
+        ("GET / HTTP/1.0\r\nhost: evil.example\r\n\r\n", "421"),
+        ("GET http://evil.example/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", "421"),
+        ("GET / HTTP/1.0\r\nhost: localhost\r\n\r\n", "200"),
+    ] {
+        let mut stream =
+            tokio::net::TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{head}: {answer}");
+    }
+    // HTTP/2 says it in its own way.
+    let http2 = Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    assert_eq!(http2.get(&server.url).send().await.unwrap().status(), StatusCode::OK);
+    let port = server.url.rsplit(':').next().unwrap();
+    let evil = Client::builder().no_proxy().http2_prior_knowledge();
+    let evil = evil.resolve("evil.example", ([127, 0, 0, 1], 0).into()).build().unwrap();
+    let answer = evil.get(format!("http://evil.example:{port}/")).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn a_login_too_large_is_told() {
+    let server = Server::with([]).await;
+    let long = "x".repeat(1 << 20);
+    let answer = log_in(&client(), &server.url, "admin", &long).await;
+    assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let error: Value = answer.json().await.unwrap();
+    assert!(error["message"].as_str().unwrap().contains("larger than 16384 bytes"), "{error}");
 }
 
 /// `count` alerts over the last hours.

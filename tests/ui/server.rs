@@ -8,7 +8,7 @@ use falconet::ui::{self, UiConfig};
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::made_up::MadeUpStatus;
@@ -22,8 +22,8 @@ pub struct Server {
     client: Client,
     /// `name=token` of the session.
     pub cookie: String,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<std::io::Result<()>>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
     dir: tempfile::TempDir,
 }
 
@@ -54,20 +54,16 @@ impl Server {
         }
         let config = UiConfig { listenport: 0, password: Some(PASSWORD.into()), ..UiConfig::default() };
         let status = Arc::new(MadeUpStatus { started: now() });
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = ui::serve(&config, log.clone(), status, dir.path(), async {
-            // Stops when told, and when the test is gone.
-            let _ = stopped.await;
-        })
-        .await
-        .unwrap();
+        // Stops when told, and when the test is gone.
+        let (stop, stopped) = watch::channel(false);
+        let serving = ui::serve(&config, log.clone(), status, dir.path(), stopped).await.unwrap();
         assert_eq!(serving.new_password, None);
         let url = format!("http://{}", serving.address);
         let client = client();
         let answer = log_in(&client, &url, "admin", PASSWORD).await;
         assert_eq!(answer.status(), StatusCode::OK);
         let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
-        Self { url, log, client, cookie, stop: Some(stop), task: serving.task, dir }
+        Self { url, log, client, cookie, stop, task: serving.task, dir }
     }
 
     /// A `GET` of this path under `/api/v1`, logged in.
@@ -100,11 +96,10 @@ impl Server {
 
     /// Stops it and waits until the last answer is out; fails when that takes long.
     pub async fn stop(mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
+        self.stop.send_replace(true);
         tokio::time::timeout(std::time::Duration::from_secs(10), &mut self.task)
             .await
             .expect("stops")
-            .unwrap()
             .unwrap();
         self.dir.close().unwrap();
     }

@@ -68,14 +68,15 @@ impl Service {
 
         let ui = if config.ui.enabled {
             let directory = config.alert_log.path.parent().unwrap_or(Path::new("."));
-            let ui = ui::serve(&config.ui, log.clone(), overview, directory, ended(stopped)).await;
+            let ui = ui::serve(&config.ui, log.clone(), overview.clone(), directory, stopped).await;
             let ui = ui.map_err(|error| {
                 let class = match &error {
-                    ui::UiError::Listen { .. } => Class::Unavailable,
+                    ui::UiError::Listen(_) => Class::Unavailable,
                     ui::UiError::Auth(_) => Class::CantCreate,
                 };
                 Failure::new(class, error)
             })?;
+            overview.set_web(ui.http.clone());
             phases.done("web app", format_args!("http://{}", ui.address));
             Some(ui)
         } else {
@@ -111,11 +112,6 @@ impl Service {
         }
         self.log.close().await.map_err(|error| Failure::new(Class::CantCreate, error))
     }
-}
-
-async fn ended(mut stopped: watch::Receiver<bool>) {
-    // The sender's end is as good as its word.
-    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -8,6 +8,7 @@ use crate::alert::json::utc;
 use crate::alert::now;
 use crate::engine::Stats;
 use crate::engine::stats::read;
+use crate::net;
 use crate::outputs::status::Board;
 use crate::probe::Counted;
 use crate::telemetry::status::{Loss, RuleDetail, Rules, SensorStatus, Status, StatusSource, Watching};
@@ -28,6 +29,7 @@ pub struct Overview {
     sensor: OnceLock<Sensor>,
     board: OnceLock<Board>,
     intake: OnceLock<SocketAddr>,
+    web: OnceLock<Arc<net::Counters>>,
 }
 
 impl Overview {
@@ -39,6 +41,7 @@ impl Overview {
             sensor: OnceLock::new(),
             board: OnceLock::new(),
             intake: OnceLock::new(),
+            web: OnceLock::new(),
         }
     }
 
@@ -49,6 +52,10 @@ impl Overview {
 
     pub fn set_board(&self, board: Board) {
         let _ = self.board.set(board);
+    }
+
+    pub fn set_web(&self, counters: Arc<net::Counters>) {
+        let _ = self.web.set(counters);
     }
 
     pub fn set_intake(&self, address: SocketAddr) {
@@ -155,6 +162,9 @@ impl Collect for Overview {
         }
         if let Some(in_use) = &self.rules {
             collect_rules(&in_use.now(), out);
+        }
+        if let Some(web) = self.web.get() {
+            metrics::http::collect("web app", web, out);
         }
         for output in self.board.get().map_or_else(Vec::new, Board::status) {
             metrics::outputs::collect(&output, out);

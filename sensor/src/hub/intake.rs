@@ -4,9 +4,13 @@
 //! web UI, arrays of these, several JSON values in one body; gzip or deflate; with or without `output_fields`.
 //! Falco ignores the status it gets, so a refused alert is gone: what can be read is read.
 
+use std::fmt;
 use std::io::Read;
 
+use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::HubConfig;
@@ -19,8 +23,9 @@ pub const MAX_BODY: usize = 1 << 20;
 pub const USE_POST: &str = "Please send with post http method";
 const INVALID: &str = "Please send a valid request body";
 const JSON_OUTPUT: &str = "in Falco's configuration `json_output: true` is needed";
-/// Most reasons told in one answer.
+/// Most reasons in one answer, and characters of one; a reason can quote what was sent.
 const MAX_REASONS: usize = 5;
+const REASON_LENGTH: usize = 200;
 
 /// Why a body, or a part of it, was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -43,78 +48,182 @@ pub enum Refused {
 #[derive(Debug, Default)]
 pub struct Taken {
     pub alerts: Vec<Alert>,
-    /// One reason for each alert that cannot be taken, with its number when there are several.
-    pub refused: Vec<String>,
+    /// Alerts that cannot be taken.
+    pub refused: u64,
+    /// Why not, for the first few, with their place in the body.
+    reasons: Vec<(u64, String)>,
+    /// Alerts in the body, good and bad.
+    seen: u64,
 }
 
 impl Taken {
-    /// The error to answer with, when something was refused.
-    pub fn error(mut self) -> Option<Refused> {
-        if self.refused.is_empty() {
+    /// The error to answer with, when something was refused and `stored` others were not.
+    pub fn error(self, stored: usize) -> Option<Refused> {
+        if self.refused == 0 {
             return None;
         }
-        let (stored, more) = (self.alerts.len(), self.refused.len().saturating_sub(MAX_REASONS));
-        self.refused.truncate(MAX_REASONS);
+        let several = self.seen > 1;
+        let more = self.refused.saturating_sub(self.reasons.len() as u64);
+        let mut reasons: Vec<String> = self
+            .reasons
+            .into_iter()
+            .map(|(number, reason)| if several { format!("alert {number}: {reason}") } else { reason })
+            .collect();
         if more > 0 {
-            self.refused.push(format!("and {more} more"));
+            reasons.push(format!("and {more} more"));
         }
         if stored > 0 {
-            self.refused.push(format!("the other {stored} are stored"));
+            reasons.push(format!("the other {stored} are stored"));
         }
-        Some(Refused::Alerts(self.refused))
+        Some(Refused::Alerts(reasons))
+    }
+
+    fn add(&mut self, alert: Result<Alert, String>) {
+        self.seen += 1;
+        match alert {
+            Ok(alert) => self.alerts.push(alert),
+            Err(reason) => {
+                self.refused += 1;
+                if self.reasons.len() < MAX_REASONS {
+                    self.reasons.push((self.seen, reason.chars().take(REASON_LENGTH).collect()));
+                }
+            }
+        }
+    }
+
+    /// Forgets what came after the first `seen`, of which `alerts` were good.
+    fn back_to(&mut self, seen: u64, alerts: usize) {
+        self.seen = seen;
+        self.alerts.truncate(alerts);
+        self.refused = seen - alerts as u64;
+        self.reasons.retain(|(number, _)| *number <= seen);
     }
 }
 
+/// Room that a body takes once it is decoded, in KiB.
+pub fn kib(body: &[u8], encoding: Option<&str>) -> u32 {
+    let plain = encoding.is_none_or(|e| e.is_empty() || e.eq_ignore_ascii_case("identity")) && !is_gzip(body);
+    u32::try_from(if plain { body.len() } else { MAX_BODY } / 1024 + 1).unwrap_or(u32::MAX)
+}
+
+fn is_gzip(body: &[u8]) -> bool {
+    body.starts_with(&[0x1f, 0x8b])
+}
+
 /// Undoes `encoding` (of the header `Content-Encoding`) if needed.
-pub fn decode(body: Vec<u8>, encoding: Option<&str>) -> Result<Vec<u8>, Refused> {
+pub fn decode(body: Bytes, encoding: Option<&str>) -> Result<Bytes, Refused> {
     let encoding = encoding.map(|e| e.trim().to_ascii_lowercase()).unwrap_or_default();
     match encoding.as_str() {
-        "gzip" | "x-gzip" => inflate("gzip", MultiGzDecoder::new(body.as_slice())),
-        "deflate" => inflate("deflate", ZlibDecoder::new(body.as_slice())),
+        "gzip" | "x-gzip" => inflate("gzip", MultiGzDecoder::new(&*body)),
+        "deflate" => inflate("deflate", ZlibDecoder::new(&*body)),
         // Some clients compress and do not say so; JSON cannot begin with these bytes.
-        "" | "identity" if body.starts_with(&[0x1f, 0x8b]) => {
-            inflate("gzip", MultiGzDecoder::new(body.as_slice()))
-        }
+        "" | "identity" if is_gzip(&body) => inflate("gzip", MultiGzDecoder::new(&*body)),
         "" | "identity" => Ok(body),
         _ => Err(Refused::UnknownEncoding(encoding.chars().take(40).collect())),
     }
 }
 
 /// Reads all of `decoder`, but not more than a body may be: a few bytes can stand for gigabytes.
-fn inflate(name: &'static str, decoder: impl Read) -> Result<Vec<u8>, Refused> {
+fn inflate(name: &'static str, decoder: impl Read) -> Result<Bytes, Refused> {
     let mut body = Vec::new();
     let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX) + 1;
     decoder.take(limit).read_to_end(&mut body).map_err(|e| Refused::Encoding(name, e))?;
-    if body.len() > MAX_BODY { Err(Refused::TooLarge) } else { Ok(body) }
+    if body.len() > MAX_BODY { Err(Refused::TooLarge) } else { Ok(body.into()) }
 }
 
-/// Reads the alerts in `body`, which arrived at `received` (ns since the epoch).
+/// Reads the alerts in `body`, which arrived at `received` (ns since the epoch). Each becomes an alert, or is refused, before the next
+/// is read: JSON as a tree takes many times the room of its text.
 pub fn alerts(body: &[u8], received: i64, config: &HubConfig) -> Result<Taken, Refused> {
     // As falcosidekick: bytes that are no UTF-8 become U+FFFD. Falco cuts lines at bytes.
     let text = String::from_utf8_lossy(body);
-    let mut values = Vec::new();
-    for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
-        match value {
-            Ok(Value::Array(items)) => values.extend(items),
-            Ok(value) => values.push(value),
+    let mut json = serde_json::Deserializer::from_str(&text);
+    let mut taken = Taken::default();
+    while json.end().is_err() {
+        let (seen, alerts) = (taken.seen, taken.alerts.len());
+        let one = Top { taken: &mut taken, received, config };
+        match one.deserialize(&mut json) {
+            Ok(()) => {}
             // What follows a readable value is ignored, as falcosidekick does.
-            Err(_) if !values.is_empty() => break,
+            Err(_) if seen > 0 => {
+                taken.back_to(seen, alerts);
+                break;
+            }
             Err(error) => return Err(Refused::Json(error)),
         }
     }
-    if values.is_empty() {
-        return Err(Refused::Empty);
+    if taken.seen == 0 { Err(Refused::Empty) } else { Ok(taken) }
+}
+
+/// One value of a body: an alert, or an array of them.
+struct Top<'a> {
+    taken: &'a mut Taken,
+    received: i64,
+    config: &'a HubConfig,
+}
+
+impl Top<'_> {
+    fn take(&mut self, value: Value) {
+        self.taken.add(alert(value, self.received, self.config));
     }
-    let several = values.len() > 1;
-    let mut taken = Taken::default();
-    for (n, value) in values.into_iter().enumerate() {
-        match alert(value, received, config) {
-            Ok(alert) => taken.alerts.push(alert),
-            Err(reason) if several => taken.refused.push(format!("alert {}: {reason}", n + 1)),
-            Err(reason) => taken.refused.push(reason),
+}
+
+impl<'de> DeserializeSeed<'de> for Top<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Top<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an alert, or an array of alerts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        while let Some(value) = items.next_element()? {
+            self.take(value);
         }
+        Ok(())
     }
-    Ok(taken)
+
+    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
+        self.take(Value::deserialize(MapAccessDeserializer::new(map))?);
+        Ok(())
+    }
+
+    // What is no alert is refused in words of its own.
+    fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
+        self.take(value.into());
+        Ok(())
+    }
+
+    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
+        self.take(value.into());
+        Ok(())
+    }
+
+    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
+        self.take(value.into());
+        Ok(())
+    }
+
+    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
+        self.take(value.into());
+        Ok(())
+    }
+
+    fn visit_str<E>(mut self, _: &str) -> Result<(), E> {
+        self.take(Value::String(String::new()));
+        Ok(())
+    }
+
+    fn visit_unit<E>(mut self) -> Result<(), E> {
+        self.take(Value::Null);
+        Ok(())
+    }
 }
 
 fn alert(value: Value, received: i64, config: &HubConfig) -> Result<Alert, String> {
@@ -187,7 +296,7 @@ mod tests {
         ] {
             let taken = read(&body);
             assert_eq!(names(&taken), ["one"], "{body}");
-            assert!(taken.error().is_none());
+            assert!(taken.error(1).is_none());
         }
         assert_eq!(names(&read(&format!("[{ONE},{{\"Event\":{ONE}}}]"))), ["one", "one"]);
         assert_eq!(names(&read(&format!("{ONE}\n{ONE}\n"))), ["one", "one"]);
@@ -201,7 +310,7 @@ mod tests {
     fn good_alerts_are_taken_beside_bad_ones() {
         let taken = read(&format!("[{ONE},{BAD},7]"));
         assert_eq!(names(&taken), ["one"]);
-        let text = taken.error().unwrap().to_string();
+        let text = taken.error(1).unwrap().to_string();
         for says in [
             INVALID,
             "alert 2: unknown priority \"high\"",
@@ -219,6 +328,32 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_readable_value_is_ignored_as_a_whole() {
+        let taken = read(&format!("{ONE} [{ONE},{BAD},{{"));
+        assert_eq!((names(&taken), taken.refused, taken.seen), (vec!["one"], 0, 1));
+        let broken = format!("[{ONE},{BAD},{{");
+        assert!(matches!(alerts(broken.as_bytes(), 5, &HubConfig::default()), Err(Refused::Json(_))));
+    }
+
+    #[test]
+    fn a_body_full_of_rubbish_costs_a_few_reasons() {
+        let rubbish = format!("[{}0]", "0,".repeat(MAX_BODY / 2 - 2));
+        let taken = read(&rubbish);
+        assert_eq!((taken.refused, taken.reasons.len()), (MAX_BODY as u64 / 2 - 1, MAX_REASONS));
+        assert!(taken.error(0).unwrap().to_string().len() < MAX_REASONS * (REASON_LENGTH + 50));
+        // A reason quotes what was sent.
+        let long = ONE.replace("\"notice\"", &format!("\"{}\"", "x".repeat(MAX_BODY / 2)));
+        assert!(read(&long).error(0).unwrap().to_string().len() < REASON_LENGTH + 50);
+    }
+
+    #[test]
+    fn room_is_that_of_the_decoded_body() {
+        let whole = u32::try_from(MAX_BODY / 1024 + 1).unwrap();
+        assert_eq!((kib(b"{}", None), kib(b"{}", Some("identity"))), (1, 1));
+        assert_eq!((kib(&gzip(b"{}"), None), kib(b"{}", Some("deflate"))), (whole, whole));
+    }
+
+    #[test]
     fn custom_fields_and_tags_are_added() {
         let config = HubConfig {
             customfields: [("a".into(), "over".into()), ("cluster".into(), "prod".into())].into(),
@@ -232,10 +367,10 @@ mod tests {
         assert_eq!((alert.source.as_str(), alert.priority), ("internal", Priority::Notice));
     }
 
-    fn gzip(text: &[u8]) -> Vec<u8> {
+    fn gzip(text: &[u8]) -> Bytes {
         let mut encoder = write::GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
+        encoder.finish().unwrap().into()
     }
 
     #[test]
@@ -243,26 +378,26 @@ mod tests {
         let mut zlib = write::ZlibEncoder::new(Vec::new(), Compression::fast());
         zlib.write_all(ONE.as_bytes()).unwrap();
         for (body, encoding) in [
-            (ONE.as_bytes().to_vec(), None),
-            (ONE.as_bytes().to_vec(), Some("identity")),
+            (ONE.into(), None),
+            (ONE.into(), Some("identity")),
             (gzip(ONE.as_bytes()), Some("GZIP")),
             (gzip(ONE.as_bytes()), None),
-            (zlib.finish().unwrap(), Some("deflate")),
+            (zlib.finish().unwrap().into(), Some("deflate")),
         ] {
             assert_eq!(decode(body, encoding).unwrap(), ONE.as_bytes(), "{encoding:?}");
         }
         let bomb = gzip(&vec![b' '; 100 << 20]);
         assert!(matches!(decode(bomb, Some("gzip")), Err(Refused::TooLarge)));
-        assert!(matches!(decode(b"{}".to_vec(), Some("gzip")), Err(Refused::Encoding("gzip", _))));
-        assert!(matches!(decode(b"{}".to_vec(), Some("br")), Err(Refused::UnknownEncoding(_))));
+        assert!(matches!(decode("{}".into(), Some("gzip")), Err(Refused::Encoding("gzip", _))));
+        assert!(matches!(decode("{}".into(), Some("br")), Err(Refused::UnknownEncoding(_))));
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(body: Vec<u8>, encoding in "(gzip|deflate|)") {
-            if let Ok(body) = decode(body, Some(&encoding)) {
+            if let Ok(body) = decode(body.into(), Some(&encoding)) {
                 let taken = alerts(&body, 5, &HubConfig::default());
-                prop_assert!(taken.is_err() || taken.is_ok_and(|t| !t.alerts.is_empty() || !t.refused.is_empty()));
+                prop_assert!(taken.is_err() || taken.is_ok_and(|t| !t.alerts.is_empty() || t.refused > 0));
             }
         }
     }

@@ -38,8 +38,6 @@ pub struct Metrics {
     requests: [AtomicU64; OUTCOMES.len()],
     /// Alerts that were not taken although others of the same request may have been.
     pub refused: AtomicU64,
-    pub connections: AtomicU64,
-    pub open: AtomicU64,
 }
 
 impl Metrics {
@@ -74,11 +72,5 @@ impl Metrics {
             "Received alerts that were not taken because they are no alerts.",
             self.refused.load(Ordering::Relaxed),
         );
-        out.counter(
-            "falconet_hub_connections_total",
-            "Connections accepted.",
-            self.connections.load(Ordering::Relaxed),
-        );
-        out.gauge("falconet_hub_connections", "Connections open now.", self.open.load(Ordering::Relaxed));
     }
 }

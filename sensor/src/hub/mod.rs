@@ -5,33 +5,32 @@
 //! - Falco sends one alert at a time, waits for the answer, and ignores its status: whatever is refused is lost. So load is
 //!   never shed by status; when the log's queue is full, the answer waits. 503 only when the log cannot be written.
 //!
-//! A connection may take a minute to send a request and half a minute for a body, then it is closed; at 512 connections
-//! new ones wait. See [`server`].
+//! Nobody has to log in here, so memory has a bound whoever sends: that of the server ([`crate::net`]), of bodies ([`body`]), of
+//! alerts that wait to be stored ([`AT_WORK`]) and of metrics under way ([`SCRAPES`]).
 
+mod body;
 pub mod config;
 pub mod intake;
 mod metrics;
-mod server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use futures_util::StreamExt as _;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::alert::log::{AlertLog, LogError};
 use crate::alert::trial::test_alert;
 use crate::alert::{Alert, now};
+use crate::net::body::BodyError;
+use crate::net::{self, Limits, ListenError};
 use crate::telemetry::{Collect, Exposition, metrics as collectors};
 
 pub use config::HubConfig;
@@ -39,19 +38,10 @@ pub use config::HubConfig;
 use intake::{MAX_BODY, Refused};
 use metrics::{Metrics, Outcome};
 
-/// How long a body may take.
-const BODY_TIME: Duration = Duration::from_secs(30);
-
-/// The hub cannot listen.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    #[error(
-        "port {port} on {address} is in use by another process; stop it (is falcosidekick running?) or set `listenport`"
-    )]
-    InUse { address: String, port: u16 },
-    #[error("cannot listen on port {port} of {address}: {source}; check `listenaddress` and `listenport`")]
-    Bind { address: String, port: u16, source: std::io::Error },
-}
+/// KiB of bodies whose alerts are made or wait to be stored; alerts are several times as large as their text.
+const AT_WORK: u32 = 4 << 10;
+/// Answers with metrics that are under way.
+const SCRAPES: usize = 8;
 
 /// The hub at work.
 #[derive(Debug)]
@@ -64,9 +54,14 @@ pub struct Running {
 
 struct Hub {
     config: HubConfig,
+    limits: Limits,
     log: AlertLog,
     collectors: Vec<Arc<dyn Collect>>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
+    http: Arc<net::Counters>,
+    large: Semaphore,
+    at_work: Semaphore,
+    scrapes: Arc<Semaphore>,
 }
 
 /// Listens and serves until `shutdown` turns true (or its sender is gone). Listens already when it returns.
@@ -75,39 +70,25 @@ pub async fn serve(
     log: AlertLog,
     collectors: Vec<Arc<dyn Collect>>,
     shutdown: watch::Receiver<bool>,
-) -> Result<Running, HubError> {
-    let listener = listen(config).await?;
-    let address = listener.local_addr().map_err(|source| bind_error(config, source))?;
-    let metrics = Arc::new(Metrics::default());
-    let hub = Hub { config: config.clone(), log, collectors, metrics: Arc::clone(&metrics) };
-    let task = tokio::spawn(server::run(listener, router(hub), metrics, shutdown));
+) -> Result<Running, ListenError> {
+    let (host, port) = (config.listenaddress.as_str(), config.listenport);
+    let (listener, address) = net::listen(host, port, ("listenaddress", "listenport")).await?;
+    let limits = Limits { body_bytes: MAX_BODY, ..Limits::default() };
+    let http = Arc::<net::Counters>::default();
+    let hub = Hub {
+        config: config.clone(),
+        limits: limits.clone(),
+        log,
+        collectors,
+        metrics: Metrics::default(),
+        http: http.clone(),
+        large: Semaphore::new(body::LARGE),
+        at_work: Semaphore::new(AT_WORK as usize),
+        scrapes: Arc::new(Semaphore::new(SCRAPES)),
+    };
+    let task = tokio::spawn(net::serve(listener, router(hub), limits, http, shutdown));
     tracing::info!(%address, "the hub takes alerts");
     Ok(Running { address, task })
-}
-
-async fn listen(config: &HubConfig) -> Result<TcpListener, HubError> {
-    let (address, port) = (config.listenaddress.as_str(), config.listenport);
-    if address.is_empty() {
-        // Both families where there is IPv6.
-        return match TcpListener::bind(("::", port)).await {
-            Err(e) if e.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind(("0.0.0.0", port)).await,
-            bound => bound,
-        }
-        .map_err(|source| bind_error(config, source));
-    }
-    TcpListener::bind((address, port)).await.map_err(|source| bind_error(config, source))
-}
-
-fn bind_error(config: &HubConfig, source: std::io::Error) -> HubError {
-    let port = config.listenport;
-    let address = match config.listenaddress.as_str() {
-        "" => "all addresses".to_owned(),
-        address => address.to_owned(),
-    };
-    match source.kind() {
-        std::io::ErrorKind::AddrInUse => HubError::InUse { address, port },
-        _ => HubError::Bind { address, port, source },
-    }
 }
 
 fn router(hub: Hub) -> Router {
@@ -140,14 +121,18 @@ async fn test(State(hub): State<Arc<Hub>>) -> Response {
 }
 
 async fn scrape(State(hub): State<Arc<Hub>>) -> Response {
+    // Never closed.
+    let permit = Arc::clone(&hub.scrapes).acquire_owned().await.ok();
     let mut out = Exposition::default();
     hub.metrics.collect(&mut out);
+    collectors::http::collect("intake", &hub.http, &mut out);
     collectors::log::collect(&hub.log, &mut out);
     collectors::process::collect(&mut out);
     for collector in &hub.collectors {
         collector.collect(&mut out);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out.text()).into_response()
+    let body = Body::new(body::Pieces::new(out.text(), permit));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
 }
 
 impl Hub {
@@ -160,25 +145,16 @@ impl Hub {
             return (Outcome::Method, refuse(StatusCode::BAD_REQUEST, &text));
         }
         let (parts, body) = request.into_parts();
-        let body = match tokio::time::timeout(BODY_TIME, read(body)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(Unread::TooLarge)) => {
-                let text = Refused::TooLarge.to_string();
-                return (Outcome::TooLarge, refuse(StatusCode::PAYLOAD_TOO_LARGE, &text));
-            }
-            Ok(Err(Unread::Broken(error))) => {
-                let text = format!("the body is incomplete: {error}");
-                return (Outcome::Incomplete, refuse(StatusCode::BAD_REQUEST, &text));
-            }
-            Err(_) => {
-                let text = "the body did not come within 30 seconds";
-                return (Outcome::Incomplete, refuse(StatusCode::REQUEST_TIMEOUT, text));
-            }
+        let body = match body::read(body, &self.large, self.limits.body_time).await {
+            Ok(body) => body,
+            Err(error) => return unread(&error),
         };
         let encoding = parts.headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
-        let received = now();
-        let taken =
-            intake::decode(body, encoding).and_then(|body| intake::alerts(&body, received, &self.config));
+        // Never closed, and never more than there is.
+        let permit = self.at_work.acquire_many(intake::kib(&body.bytes, encoding).min(AT_WORK)).await.ok();
+        let taken = intake::decode(body.bytes, encoding)
+            .and_then(|bytes| intake::alerts(&bytes, now(), &self.config));
+        drop(body.place);
         let mut taken = match taken {
             Ok(taken) => taken,
             Err(refused) => {
@@ -193,16 +169,19 @@ impl Hub {
                 return (outcome, refuse(status, &refused.to_string()));
             }
         };
-        let refused = u64::try_from(taken.refused.len()).unwrap_or(0);
-        self.metrics.refused.fetch_add(refused, Ordering::Relaxed);
-        if !taken.alerts.is_empty() {
+        self.metrics.refused.fetch_add(taken.refused, Ordering::Relaxed);
+        let good = taken.alerts.len();
+        if good > 0 {
             let stored = self.store(std::mem::take(&mut taken.alerts)).await;
-            if stored.0 != Outcome::Accepted || refused == 0 {
+            if stored.0 != Outcome::Accepted {
                 return stored;
             }
         }
-        let text = taken.error().map(|error| error.to_string()).unwrap_or_default();
-        (Outcome::Invalid, refuse(StatusCode::BAD_REQUEST, &text))
+        drop(permit);
+        match taken.error(good) {
+            Some(error) => (Outcome::Invalid, refuse(StatusCode::BAD_REQUEST, &error.to_string())),
+            None => (Outcome::Accepted, StatusCode::OK.into_response()),
+        }
     }
 
     /// Makes alerts durable, then answers.
@@ -212,6 +191,15 @@ impl Hub {
             Err(error) => (Outcome::Log, unavailable(&error)),
         }
     }
+}
+
+/// The answer to a body that did not come as it should.
+fn unread(error: &BodyError) -> (Outcome, Response) {
+    let (outcome, text) = match error {
+        BodyError::TooLarge { .. } => (Outcome::TooLarge, Refused::TooLarge.to_string()),
+        BodyError::TooSlow { .. } | BodyError::Broken(_) => (Outcome::Incomplete, error.to_string()),
+    };
+    (outcome, refuse(error.status(), &text))
 }
 
 fn unavailable(error: &LogError) -> Response {
@@ -228,29 +216,6 @@ fn refuse(status: StatusCode, text: &str) -> Response {
     const NOSNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), NOSNIFF], format!("{text}\n"))
         .into_response()
-}
-
-/// Why a body could not be read.
-enum Unread {
-    TooLarge,
-    Broken(axum::Error),
-}
-
-/// Reads a body up to the limit. One that announces too much is refused before it is sent (`Expect: 100-continue`).
-async fn read(body: Body) -> Result<Vec<u8>, Unread> {
-    if body.size_hint().lower() > u64::try_from(MAX_BODY).unwrap_or(u64::MAX) {
-        return Err(Unread::TooLarge);
-    }
-    let mut bytes = Vec::new();
-    let mut parts = body.into_data_stream();
-    while let Some(part) = parts.next().await {
-        let part = part.map_err(Unread::Broken)?;
-        if bytes.len() + part.len() > MAX_BODY {
-            return Err(Unread::TooLarge);
-        }
-        bytes.extend_from_slice(&part);
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

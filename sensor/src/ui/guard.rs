@@ -1,7 +1,7 @@
 //! What stands before every request: the headers of every answer, the check of `Host` and `Origin`, the login.
 //!
-//! - **Rebinding**: while the server listens on loopback only, a `Host` that is no loopback name is refused, so a
-//!   foreign page cannot reach it through a DNS name that it points here.
+//! - **Rebinding**: while the server listens on loopback only, a `Host` that is no loopback name is refused, and a request without
+//!   one; so a foreign page cannot reach it through a DNS name that it points here.
 //! - **Forgery**: a request that changes something must come from this very origin (`Origin`, `Sec-Fetch-Site`); the
 //!   cookie is `SameSite=Strict` besides.
 //! - **Injection**: the Content-Security-Policy allows nothing but the app's own files.
@@ -20,8 +20,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::App;
-use super::api::ApiError;
 use super::auth::Refused;
+use super::error::ApiError;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -127,7 +127,14 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 fn foreign(app: &App, request: &Request) -> Option<ApiError> {
     // HTTP/2 carries the name in the URI.
     let host = request.uri().authority().map(axum::http::uri::Authority::as_str);
-    let host = host.or_else(|| header(request.headers(), &HOST))?;
+    let host = host.or_else(|| header(request.headers(), &HOST));
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    // HTTP/1.0 can do without a name, and then neither check below says anything.
+    let Some(host) = host else {
+        return (app.loopback || !reads).then(|| {
+            ApiError::new(StatusCode::BAD_REQUEST, "the request does not say which `Host` it is for")
+        });
+    };
     if app.loopback
         && !is_local(host)
         && !app.allowed_hosts.iter().any(|a| a.eq_ignore_ascii_case(name(host)))
@@ -137,7 +144,7 @@ fn foreign(app: &App, request: &Request) -> Option<ApiError> {
             "this server answers to loopback names only; list the name in `ui.allowedhosts` to allow it",
         ));
     }
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+    if reads {
         return None;
     }
     let site = header(request.headers(), &HeaderName::from_static("sec-fetch-site"));

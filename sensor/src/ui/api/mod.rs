@@ -4,7 +4,6 @@
 mod alerts;
 mod condition;
 mod counts;
-mod error;
 mod facts;
 mod fields;
 mod live;
@@ -20,12 +19,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use error::ApiError;
+pub use super::error::ApiError;
 
-use super::{App, guard};
-
-/// The largest request body: a login is small, and nothing else has one.
-const MAX_BODY: usize = 16 << 10;
+use super::{App, error, guard};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -73,7 +69,8 @@ pub(in crate::ui) fn router(app: &App) -> Router {
             "/api/{*rest}",
             axum::routing::any(async || ApiError::not_found("no such address in this API")),
         )
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        // The server has a limit of its own.
+        .layer(DefaultBodyLimit::disable())
         .with_state(app.clone())
 }
 

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::alert::log::LogError;
 use crate::alert::query::QueryError;
+use crate::net::body::BodyError;
 
 /// Why a request was refused.
 #[derive(Debug, Serialize, ToSchema)]
@@ -93,7 +94,10 @@ impl From<QueryRejection> for ApiError {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), rejection.body_text())
+        match BodyError::behind(&rejection) {
+            Some(error) => Self::new(error.status(), error.to_string()),
+            None => Self::new(rejection.status(), rejection.body_text()),
+        }
     }
 }
 
