@@ -3,8 +3,9 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use support::http::HttpServer;
@@ -22,17 +23,22 @@ fn intake(falconet: &Falconet) -> String {
 
 /// Posts as Falco does; the status line.
 fn post(address: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    try_post(address, path, body).unwrap()
+}
+
+/// The same where the hub may be gone.
+fn try_post(address: &str, path: &str, body: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: falcosecurity/falco\r\nContent-Type: application/json\r\n\
          Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.lines().next().unwrap_or_default().to_owned()
+    stream.read_to_string(&mut answer)?;
+    answer.lines().next().map(ToOwned::to_owned).ok_or_else(|| ErrorKind::UnexpectedEof.into())
 }
 
 #[test]
@@ -49,6 +55,57 @@ fn falcos_alerts_are_forwarded() {
     let line = hub.wait_for("the alert", |line| line.contains("Container Spawned"));
     assert_eq!(line, ALERT);
     assert!(hub.interrupt().success());
+}
+
+/// SIGTERM while a destination does not answer and a client posts on and on.
+#[test]
+fn alerts_are_taken_until_the_very_end() {
+    let state = tempfile::tempdir().unwrap();
+    // Takes requests, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("webhook.address=http://{}/", silent.local_addr().unwrap());
+    let mut hub = Falconet::with_state("hub", state.path(), &[&address]);
+    let intake = intake(&hub);
+    let web = hub.wait_for_log("web app", |line| line.trim_start().starts_with("web app"));
+    let web = web.split("http://").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+
+    let mut taken = 0;
+    let mut post_one = || {
+        let body = ALERT.replace("name=web", &format!("name=web{taken}"));
+        let answer = try_post(&intake, "/", &body)?;
+        assert!(answer.contains("200"), "{answer}");
+        taken += 1;
+        Ok::<_, std::io::Error>(())
+    };
+    post_one().unwrap();
+    // The request that holds the output up at the end.
+    let _held = silent.accept().unwrap();
+    hub.signal(libc::SIGTERM);
+    // The web app goes first: from here on the process is ending.
+    while TcpStream::connect(&web).is_ok() {
+        post_one().unwrap();
+    }
+    // The output still waits for its answer, and the intake takes alerts.
+    for _ in 0..10 {
+        post_one().unwrap();
+    }
+    while post_one().is_ok() {}
+    assert!(hub.wait().success());
+    let said = hub.log().join("\n");
+    assert!(said.contains(&format!("alerts: {taken} taken in, {taken} kept")), "{taken} taken; {said}");
+
+    // All of it is there after a restart.
+    let webhook = HttpServer::start();
+    let address = format!("webhook.address={}", webhook.url("/"));
+    let hub = Falconet::with_state("hub", state.path(), &[&address]);
+    hub.wait_for_log("ready", |line| line.starts_with("ready"));
+    let delivered = webhook.wait_for(taken, |r| r.method == "POST");
+    let messages: BTreeSet<String> =
+        delivered.iter().map(|r| r.json()["output"].as_str().unwrap().to_owned()).collect();
+    for n in 0..taken {
+        let wanted = format!("(name=web{n})");
+        assert!(messages.iter().any(|message| message.ends_with(&wanted)), "no {wanted}");
+    }
 }
 
 #[test]

@@ -31,10 +31,10 @@ pub fn run(file: Option<&Path>, options: &[String]) -> Result<(), Failure> {
     ))?;
     phases.ready(service.entrance(&config));
     runtime.block_on(stopped);
-    runtime.block_on(service.stop())?;
+    let ended = runtime.block_on(service.stop());
     let stats = log.stats();
     eprintln!("alerts: {} taken in, {} kept", stats.appended, stats.entries);
-    Ok(())
+    ended
 }
 
 /// The state file of a user who is not root: below `$XDG_STATE_HOME` or `~/.local/state`.

@@ -126,7 +126,7 @@ pub fn run(args: Settings) -> Result<(), Failure> {
     drop(reloader.stop());
     let judged = engine.stop();
     let total = counted.total();
-    runtime.block_on(service.stop())?;
+    let ended = runtime.block_on(service.stop());
     eprintln!(
         "events: {} seen, {} filtered, {} lost; alerts: {} raised, {} lost",
         total.seen,
@@ -136,6 +136,7 @@ pub fn run(args: Settings) -> Result<(), Failure> {
         stats::read(&stats.alerts_lost),
     );
     judged.map_err(|e| Failure::new(Class::Unavailable, anyhow!("the event thread ended: {e}")))?;
+    ended?;
     if failed {
         return Err(Failure::new(Class::Unavailable, anyhow!("a thread of the sensor ended by itself")));
     }

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
+use anyhow::anyhow;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -19,8 +19,6 @@ use crate::{hub, ui};
 
 /// Threads for queries of the alert log (5 at once), password hashing (1) and looking up names. Each keeps some memory.
 const BLOCKING_THREADS: usize = 12;
-/// Longest wait for the last answers of the servers at the end.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// Everything behind the alert.
 pub struct Service {
@@ -28,7 +26,10 @@ pub struct Service {
     outputs: Running,
     hub: hub::Running,
     ui: Option<ui::Serving>,
+    /// Ends outputs and web app.
     stop: watch::Sender<bool>,
+    /// Ends the intake, later.
+    stop_intake: watch::Sender<bool>,
 }
 
 /// Opens the alert log, the first thing that can fail for want of a writable directory.
@@ -55,12 +56,13 @@ impl Service {
         phases: &mut Phases,
     ) -> Result<Self, Failure> {
         let (stop, stopped) = watch::channel(false);
+        let (stop_intake, intake_stopped) = watch::channel(false);
         let outputs = outputs::start(&config.outputs, log.clone(), stopped.clone())
             .map_err(|error| Failure::new(Class::Config, error))?;
         overview.set_board(outputs.board());
         phases.done("outputs", list(outputs.status().iter().map(|o| o.name.as_str())));
 
-        let hub = hub::serve(&config.hub, log.clone(), collectors, stopped.clone())
+        let hub = hub::serve(&config.hub, log.clone(), collectors, intake_stopped)
             .await
             .map_err(|error| Failure::new(Class::Unavailable, error))?;
         overview.set_intake(hub.address);
@@ -82,7 +84,7 @@ impl Service {
         } else {
             None
         };
-        Ok(Self { log, outputs, hub, ui, stop })
+        Ok(Self { log, outputs, hub, ui, stop, stop_intake })
     }
 
     /// How a person gets in: the address, and the password if it was made just now.
@@ -95,23 +97,30 @@ impl Service {
         format!("http://{}  {login}", ui.address)
     }
 
-    /// Delivers what still goes out, then closes the servers and the log. What does not go out now stays in the log.
+    /// Ends outputs and web app, then the intake, then the log: whatever comes in meanwhile is answered and stored. What does not
+    /// go out now stays in the log. Every part is ended, whatever happens to the others; the error tells of all that failed.
     pub async fn stop(self) -> Result<(), Failure> {
-        self.log.flush().await.map_err(|error| Failure::new(Class::CantCreate, error))?;
+        let mut failed = Vec::new();
+        let mut note = |error: Option<anyhow::Error>| failed.extend(error);
+        // What was raised until now is the last that goes out.
+        note(self.log.flush().await.err().map(Into::into));
         self.stop.send_replace(true);
         self.outputs.join().await;
-        let servers = async {
-            // A server that failed at its end has nothing more to lose.
-            let _ = self.hub.task.await;
-            if let Some(ui) = self.ui {
-                let _ = ui.task.await;
-            }
-        };
-        if tokio::time::timeout(GRACE, servers).await.is_err() {
-            tracing::warn!("a client still held a connection at the end");
+        if let Some(ui) = self.ui {
+            note(ui.task.await.err().map(|error| anyhow!(error).context("the web app ended unexpectedly")));
         }
-        self.log.close().await.map_err(|error| Failure::new(Class::CantCreate, error))
+        self.stop_intake.send_replace(true);
+        note(self.hub.task.await.err().map(|error| anyhow!(error).context("the intake ended unexpectedly")));
+        note(self.log.close().await.err().map(Into::into));
+        all(failed).map_err(|error| Failure::new(Class::CantCreate, error))
     }
+}
+
+/// The errors as one; the same one is not told twice.
+fn all(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    let mut texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+    texts.dedup();
+    if texts.is_empty() { Ok(()) } else { Err(anyhow!(texts.join("; "))) }
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -157,4 +166,54 @@ pub fn hostname() -> String {
         .ok()
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_errors_are_told_once() {
+        assert!(all(Vec::new()).is_ok());
+        let errors = vec![anyhow!("closed"), anyhow!("closed"), anyhow!("ended").context("intake")];
+        assert_eq!(all(errors).unwrap_err().to_string(), "closed; intake: ended");
+    }
+
+    /// A service of its own, with its log in a directory of its own.
+    async fn service(directory: &Path) -> Service {
+        let options = [
+            format!("alert_log.path={}", directory.join("alerts.db").display()),
+            "listenport=0".into(),
+            "ui.listenport=0".into(),
+        ];
+        let file = directory.join("falconet.yaml");
+        std::fs::write(&file, "").unwrap();
+        let config = Config::load(Some(&file), &options).unwrap();
+        let mut phases = Phases::begin();
+        let log = open_log(&config, &mut phases).unwrap();
+        let overview = Arc::new(Overview::new("here".into(), None));
+        Service::start(&config, log, overview, Vec::new(), &mut phases).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_part_ends_although_the_log_has_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let service = service(directory.path()).await;
+        let addresses = [service.hub.address, service.ui.as_ref().unwrap().address];
+        service.log.clone().close().await.unwrap();
+        let error = service.stop().await.unwrap_err().to_string();
+        assert_eq!(error, "the alert log is closed");
+        for address in addresses {
+            assert!(tokio::net::TcpStream::connect(address).await.is_err(), "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ended_by_itself_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let service = service(directory.path()).await;
+        service.hub.task.abort();
+        let error = service.stop().await.unwrap_err().to_string();
+        assert!(error.starts_with("the intake ended unexpectedly: "), "{error}");
+    }
 }

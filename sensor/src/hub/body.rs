@@ -17,17 +17,17 @@ use crate::net::body::BodyError;
 /// A body of so many bytes is read at once. Falco's are smaller.
 const SMALL: usize = 64 << 10;
 /// Larger bodies that are read at a time; more wait.
-pub(super) const LARGE: usize = 32;
+pub const LARGE: usize = 32;
 
 /// A body in memory.
-pub(super) struct Read<'a> {
+pub struct Read<'a> {
     pub bytes: Bytes,
     /// A large body's place; free when it is dropped.
     pub place: Option<SemaphorePermit<'a>>,
 }
 
 /// Reads `body`, within the limits of the server. A large one waits at most `patience` for one of `places`.
-pub(super) async fn read(body: Body, places: &Semaphore, patience: Duration) -> Result<Read<'_>, BodyError> {
+pub async fn read(body: Body, places: &Semaphore, patience: Duration) -> Result<Read<'_>, BodyError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut parts = body.into_data_stream();
     let mut place = None;
@@ -61,7 +61,7 @@ pub(super) async fn read(body: Body, places: &Semaphore, patience: Duration) -> 
 }
 
 /// A long answer that keeps its permit until the client has taken all but the last piece.
-pub(super) struct Pieces {
+pub struct Pieces {
     text: Bytes,
     _permit: Option<OwnedSemaphorePermit>,
 }

@@ -15,9 +15,9 @@ use crate::telemetry::StatusSource;
 const MAX_STREAMS: usize = 64;
 
 #[derive(Clone)]
-pub(super) struct App(Arc<Inner>);
+pub struct App(Arc<Inner>);
 
-pub(super) struct Inner {
+pub struct Inner {
     pub log: AlertLog,
     pub status: Arc<dyn StatusSource>,
     pub auth: Auth,

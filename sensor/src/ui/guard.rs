@@ -99,7 +99,7 @@ impl axum::response::IntoResponse for Refused {
 }
 
 /// The token of the session cookie, if the request has one.
-pub(super) fn session_token<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
+pub fn session_token<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
     cookie(headers, &app.cookie)
 }
 

@@ -1,3 +1,5 @@
+//! Numbers as Prometheus scrapes them.
+
 use super::*;
 use crate::engine::Stats;
 use crate::probe::EventCounters;

@@ -57,7 +57,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// All routes of the API.
-pub(in crate::ui) fn router(app: &App) -> Router {
+pub(crate) fn router(app: &App) -> Router {
     let (open, guarded) = routes();
     let guarded: Router<App> = guarded.into();
     let open: Router<App> = open.into();
