@@ -11,6 +11,7 @@ use falconet::rules::registry::fields::{FIELDS, Flags};
 use falconet::rules::{self, Options, RuleSet, Source};
 use sensor_ebpf::events::EVENTS;
 use sensor_ebpf::record::{Header as RecordHeader, Record};
+use zerocopy::IntoBytes as _;
 
 /// A rule for every event that asks for every field that can be had.
 static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
@@ -107,9 +108,8 @@ pub fn events(bytes: &[u8]) {
             bytes[..chunk.len()].copy_from_slice(chunk);
             *word = u64::from_ne_bytes(bytes);
         }
-        // SAFETY: `room` owns 64 KiB of initialised bytes, more than two bytes can count.
-        let view = unsafe { std::slice::from_raw_parts(room.as_ptr().cast::<u8>(), len) };
-        if let Some(record) = Record::parse(view) {
+        // 64 KiB are more than two bytes can count.
+        if let Some(record) = room.as_bytes().get(..len).and_then(Record::parse) {
             player.frame(&Frame::Record(record));
         }
         player.take();

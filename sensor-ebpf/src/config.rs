@@ -2,6 +2,8 @@
 //!
 //! The map behind it is frozen, so the verifier sees constants and drops the branches that cannot be taken.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 /// Offset of something that the running kernel's BTF does not have.
 pub const MISSING: u32 = u32::MAX;
 
@@ -20,7 +22,7 @@ macro_rules! offsets {
     ($($name:ident = $($path:literal)|+ $(, optional: $costs:literal)?;)+) => {
         /// Byte offsets in structures of the running kernel, or [`MISSING`]. All `u32`, in the order of [`OFFSETS`].
         #[repr(C)]
-        #[derive(Debug, Clone, Copy)]
+        #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
         pub struct Offsets { $(pub $name: u32),+ }
 
         /// Where each field of [`Offsets`] comes from.
@@ -183,9 +185,9 @@ pub const PREFIXES: &[(&str, u32, usize)] = &[
 /// Number of bulk lanes that exist in the object; user space uses 1, 2 or 4 of them.
 pub const BULK_LANES: u32 = 4;
 
-/// Everything that the programs read and never write.
+/// Everything that the programs read and never write; user space sets its bytes.
 #[repr(C)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, IntoBytes, Immutable)]
 pub struct Config {
     pub offsets: Offsets,
     /// Index in `css_set.subsys` of the cgroup v1 controller whose hierarchy names containers; -1: the unified hierarchy.
@@ -209,15 +211,7 @@ impl Config {
         lane_mask: 0,
         watermark: 0,
     };
-
-    /// The bytes to set the global `CONFIG` to.
-    pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: `Config` is `repr(C)`, made of `u32`/`i32` alone, so it has no padding, and any byte is valid.
-        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of::<Self>()) }
-    }
 }
-
-const _: () = assert!(size_of::<Config>() == (OFFSETS.len() + 5) * 4);
 
 /// Longest raw path argument and resolved path, as the kernel's `PATH_MAX`.
 pub const PATH_MAX: usize = 4096;
@@ -227,7 +221,7 @@ pub const ENV_MAX: usize = 4095;
 
 /// Counters of one event type, per CPU.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
 pub struct Counters {
     /// Records made and handed to a lane.
     pub seen: u64,
@@ -241,7 +235,7 @@ pub struct Counters {
 
 /// Syscalls through another interface than the native one, per CPU: no handler sees them.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
 pub struct ForeignCalls {
     /// 32-bit calls: of 32-bit programs, and by `int 0x80`.
     pub compat: u64,

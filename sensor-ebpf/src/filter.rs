@@ -6,6 +6,8 @@
 //! Rules change while events happen, and user space cannot exchange a filter in one step. So each has a version, odd while the
 //! filter is being written; an event that met two versions, or an odd one, passes.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 use crate::pod;
 
 /// Bytes of a path that are looked at.
@@ -19,7 +21,7 @@ pub const WRITE: u32 = 2;
 
 /// One way in which an open can matter to a rule. All parts must hold.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Alternative {
     /// The first bytes of the resolved path, NUL-padded, under `mask`, are `value`.
     pub mask: [u64; 2],
@@ -34,7 +36,7 @@ pod!(Alternative { mask: [u64; 2], value: [u64; 2], access: u32, success: u32 })
 
 /// What may pass, of one event type.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 pub struct Filter {
     /// Odd while the rest is being written, another even one after each change.
     pub version: u64,

@@ -6,6 +6,7 @@
 //! * [`config`]: globals and maps that user space fills before load.
 //! * `kernel`: readers shared by the handlers; compiled for the BPF target only.
 #![no_std]
+#![deny(unsafe_code)]
 #![expect(clippy::inline_always, reason = "BPF programs cannot pass structs to functions: all must be one")]
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ pub mod filter;
 pub mod record;
 
 #[cfg(target_arch = "bpf")]
+#[expect(unsafe_code, reason = "helpers, maps and kernel memory; the verifier checks it once more")]
 pub mod kernel;

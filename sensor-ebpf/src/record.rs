@@ -3,11 +3,10 @@
 //! Records are aligned to 8, have no implicit padding and are complete on their own: a reader needs
 //! no earlier record to understand one. Reading is checked and borrows; hostile or cut bytes give `None`.
 
-/// Marks types that may be read from any bit pattern.
-///
-/// # Safety
-/// The type is `repr(C)`, has no padding, no invalid bit patterns, no pointers, and an alignment of at most 8.
-pub unsafe trait Pod: Copy + 'static {
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Types that may be read from any bytes and written as bytes: no padding, no invalid bits, no pointers.
+pub trait Pod: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + 'static {
     /// Fingerprint of the names and types of its fields: records that were kept (in a capture) can only be read by who has the
     /// same.
     const LAYOUT: u64;
@@ -32,29 +31,11 @@ pub const fn mix_layout(hash: u64, layout: u64) -> u64 {
 /// What a fingerprint begins with (FNV's offset basis).
 pub const LAYOUT_SEED: u64 = 0xcbf2_9ce4_8422_2325;
 
-/// The bytes of a value.
-pub fn bytes_of<T: Pod>(value: &T) -> &[u8] {
-    // SAFETY: `Pod` types have no padding, so all their bytes are initialised.
-    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
-}
-
-/// A value from the first bytes, which need not be aligned.
-pub fn copy_of<T: Pod>(bytes: &[u8]) -> Option<T> {
-    let bytes = bytes.get(..size_of::<T>())?;
-    // SAFETY: that many initialised bytes are there, and `T: Pod` accepts any bits.
-    Some(unsafe { core::ptr::read_unaligned(bytes.as_ptr().cast()) })
-}
-
-/// Declares a `repr(C)` type as [`Pod`] after checking that its size is the sum of its fields.
+/// Implements [`Pod`] for a type that derives what it takes, with the fingerprint of the fields named.
 #[macro_export]
 macro_rules! pod {
     ($type:ident { $($field:ident : $ty:ty),+ $(,)? }) => {
-        const _: () = assert!(
-            core::mem::size_of::<$type>() == 0 $(+ core::mem::size_of::<$ty>())+,
-            concat!(stringify!($type), " has padding")
-        );
-        // SAFETY: the assertion above rules out padding, and every field is itself `Pod`.
-        unsafe impl $crate::record::Pod for $type where $($ty: $crate::record::Pod),+ {
+        impl $crate::record::Pod for $type {
             const LAYOUT: u64 = {
                 let mut hash = $crate::record::mix($crate::record::LAYOUT_SEED, stringify!($type));
                 $(
@@ -67,13 +48,15 @@ macro_rules! pod {
     };
 }
 
-/// Declares a record body: the struct, its layout check and its [`Pod`] impl in one place.
+/// Declares a record body: the struct and its [`Pod`] impl in one place. One with padding does not compile.
 #[macro_export]
 macro_rules! record {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident : $ty:ty),+ $(,)? }) => {
         $(#[$meta])*
         #[repr(C)]
-        #[derive(Debug, Clone, Copy)]
+        #[derive(
+            Debug, Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout,
+        )]
         pub struct $name { $($(#[$fmeta])* pub $field: $ty),+ }
         $crate::pod!($name { $($field: $ty),+ });
     };
@@ -81,8 +64,7 @@ macro_rules! record {
 
 macro_rules! pod_primitives {
     ($($ty:ty),*) => { $(
-        // SAFETY: an integer or an array of integers: no padding, every bit pattern valid.
-        unsafe impl Pod for $ty {
+        impl Pod for $ty {
             const LAYOUT: u64 = mix(LAYOUT_SEED, stringify!($ty));
         }
     )* };
@@ -291,11 +273,5 @@ impl<'a> Record<'a> {
 
 /// A `T` at `off`, if it is all there and aligned.
 fn view<T: Pod>(bytes: &[u8], off: usize) -> Option<&T> {
-    let part = bytes.get(off..off.checked_add(size_of::<T>())?)?;
-    let ptr = part.as_ptr().cast::<T>();
-    if !ptr.is_aligned() {
-        return None;
-    }
-    // SAFETY: `part` has exactly `size_of::<T>()` initialised bytes, is aligned for `T`, and `T: Pod` accepts any bits.
-    Some(unsafe { &*ptr })
+    T::ref_from_bytes(bytes.get(off..off.checked_add(size_of::<T>())?)?).ok()
 }

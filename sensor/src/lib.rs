@@ -4,6 +4,10 @@
 //! `probe` -> `state` -> `rules` -> `alert` -> `engine` -> `capture` -> `net` -> `telemetry` -> `hub`, `outputs`,
 //! `ui` -> `control` -> `config` -> `app` -> `cli`; `yaml` serves rules, their test cases and the configuration,
 //! `blocking` the alert log and the web app.
+//!
+//! Unsafe code is denied. What needs it says why: `probe`, the values kept while an event is judged, and `app` when it gives
+//! memory back.
+#![deny(unsafe_code)]
 
 pub mod blocking;
 pub mod yaml;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sensor_ebpf::events::EVENTS;
 use sensor_ebpf::record::{self, Exe, Pod as _, Record, Task};
 use serde::{Deserialize, Serialize};
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::state::containers::cgroup::Candidate;
 use crate::state::{Container, Image, Listing, Process};
@@ -244,8 +245,8 @@ pub fn process_bytes(process: &Process, environment: bool) -> Vec<u8> {
     for number in [process.exec_id, process.cgroup, process.cloned, process.execed, process.tgid.into()] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.extend_from_slice(record::bytes_of(&process.task));
-    out.extend_from_slice(record::bytes_of(&image.exe));
+    out.extend_from_slice(process.task.as_bytes());
+    out.extend_from_slice(image.exe.as_bytes());
     let env: &[u8] = if environment { &image.env } else { &[] };
     for text in [&image.exepath, &image.filename, &image.args, env, &image.cwd] {
         let len = u32::try_from(text.len()).unwrap_or(0);
@@ -264,10 +265,9 @@ pub fn process(mut bytes: &[u8]) -> Option<Process> {
     };
     let (exec_id, cgroup, cloned, execed) = (number()?, number()?, number()?, number()?);
     let tgid = u32::try_from(number()?).ok()?;
-    let task: Task = record::copy_of(bytes)?;
-    bytes = bytes.get(size_of::<Task>()..)?;
-    let exe: Exe = record::copy_of(bytes)?;
-    bytes = bytes.get(size_of::<Exe>()..)?;
+    let (task, rest) = Task::read_from_prefix(bytes).ok()?;
+    let (exe, rest) = Exe::read_from_prefix(rest).ok()?;
+    bytes = rest;
     let mut text = || {
         let (len, rest) = bytes.split_first_chunk()?;
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;

@@ -9,6 +9,7 @@ use std::thread;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use sensor_ebpf::record::Record;
 use serde::de::DeserializeOwned;
+use zerocopy::IntoBytes as _;
 
 use super::format::{
     BLOCK_HEAD, BLOCK_MAGIC, BLOCK_MAX, CaptureError, FRAME_HEAD, FRAME_MAX, Frame, HEADER_MAX, Header,
@@ -162,14 +163,11 @@ impl Block {
     fn resize(&mut self, len: usize) -> &mut [u8] {
         self.words.resize(len.div_ceil(8), 0);
         self.len = len;
-        let words = self.words.as_mut_ptr().cast();
-        // SAFETY: `words` owns at least `len` initialised bytes, any of which may be anything.
-        unsafe { std::slice::from_raw_parts_mut(words, len) }
+        self.words.as_mut_bytes().split_at_mut(len).0
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: as in `resize`.
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.len) }
+        self.words.as_bytes().get(..self.len).unwrap_or_default()
     }
 
     /// The frames in order.

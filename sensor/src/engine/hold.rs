@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::record::Record;
+use zerocopy::IntoBytes as _;
 
 use crate::state::{ContainerKey, Process};
 
@@ -24,9 +25,7 @@ pub struct Held {
 impl Held {
     /// The record again.
     pub fn record(&self) -> Option<Record<'_>> {
-        let (words, len) = (self.words.as_ptr().cast::<u8>(), size_of_val(&*self.words));
-        // SAFETY: `words` owns `len` initialised bytes, and any alignment is enough for bytes.
-        Record::parse(unsafe { std::slice::from_raw_parts(words, len) })
+        Record::parse(self.words.as_bytes())
     }
 
     fn bytes(&self) -> usize {

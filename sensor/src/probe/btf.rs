@@ -66,9 +66,8 @@ impl KernelTypes {
                 None => missing.push(spec),
             }
         }
-        // SAFETY: `Offsets` is `repr(C)` and consists of `OFFSETS.len()` `u32`s (the macro that declares both asserts it).
-        let offsets = unsafe { std::mem::transmute::<[u32; OFFSETS.len()], Offsets>(values) };
-        Found { offsets, missing }
+        // Both are declared by one macro, in one order.
+        Found { offsets: zerocopy::transmute!(values), missing }
     }
 
     /// The first of [`LAYOUTS`] that this kernel breaks, in words.

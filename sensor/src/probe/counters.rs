@@ -8,15 +8,9 @@ use aya::maps::{MapData, MapError, PerCpuArray};
 use sensor_ebpf::config::{Counters, ForeignCalls};
 use sensor_ebpf::events::{EVENTS, Event};
 
-/// The kernel's numbers fit aya's idea of plain data.
-#[derive(Debug, Clone, Copy)]
-#[repr(transparent)]
-struct Raw<T>(T);
-
-// SAFETY: `Counters` is `repr(C)` and consists of `u64`s.
-unsafe impl aya::Pod for Raw<Counters> {}
-// SAFETY: `ForeignCalls` is `repr(C)` and consists of integers without padding between them.
-unsafe impl aya::Pod for Raw<ForeignCalls> {}
+/// [`Counters`] and [`ForeignCalls`] as aya gives them.
+type RawCounters = [u64; size_of::<Counters>() / 8];
+type RawForeign = [u64; size_of::<ForeignCalls>() / 8];
 
 /// Totals of one event type since load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,8 +71,8 @@ impl Totals {
 
 /// Reader of the counters; may be shared with the metrics end.
 pub struct Counted {
-    map: PerCpuArray<MapData, Raw<Counters>>,
-    foreign: PerCpuArray<MapData, Raw<ForeignCalls>>,
+    map: PerCpuArray<MapData, RawCounters>,
+    foreign: PerCpuArray<MapData, RawForeign>,
     /// In the order of the registry.
     totals: Vec<Totals>,
     failures: AtomicU64,
@@ -109,8 +103,8 @@ impl Counted {
 
     fn sum(&self, event: &Event) -> Option<EventCounters> {
         let values = self.good(self.map.get(&u32::from(event.kind as u16), 0))?;
-        Some(values.iter().fold(EventCounters::default(), |mut sum, Raw(one)| {
-            let Counters { seen, filtered, lost_full, lost_build } = *one;
+        Some(values.iter().fold(EventCounters::default(), |mut sum, one: &RawCounters| {
+            let Counters { seen, filtered, lost_full, lost_build } = zerocopy::transmute!(*one);
             sum.add(&EventCounters { seen, filtered, lost_full, lost_build });
             sum
         }))
@@ -119,7 +113,7 @@ impl Counted {
     /// Calls through another interface than the native one, by CPU; `None` when they cannot be read.
     pub fn foreign(&self) -> Option<Vec<ForeignCalls>> {
         let values = self.good(self.foreign.get(&0, 0))?;
-        Some(values.iter().map(|Raw(calls)| *calls).collect())
+        Some(values.iter().map(|calls: &RawForeign| zerocopy::transmute!(*calls)).collect())
     }
 
     /// Reads that failed.

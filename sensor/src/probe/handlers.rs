@@ -50,13 +50,8 @@ impl Wanted {
     }
 }
 
-/// The kernel's filters fit aya's idea of plain data.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct RawFilter(Filter);
-
-// SAFETY: `Filter` is `repr(C)` and consists of integers without padding between them.
-unsafe impl aya::Pod for RawFilter {}
+/// A [`Filter`] as aya takes it.
+type RawFilter = [u64; size_of::<Filter>() / 8];
 
 /// Name of the dispatcher program and of its tracepoint.
 pub const DISPATCHER: &str = "sys_exit";
@@ -192,7 +187,8 @@ impl Handlers {
         for step in
             [Filter { version: old.version + 1, ..old }, Filter { version: old.version + 1, ..new }, new]
         {
-            self.filters.set(u32::from(kind), RawFilter(step), 0).map_err(map("FILTERS"))?;
+            let raw: RawFilter = zerocopy::transmute!(step);
+            self.filters.set(u32::from(kind), raw, 0).map_err(map("FILTERS"))?;
         }
         self.filtered.insert(kind, new);
         Ok(())

@@ -9,6 +9,7 @@ use aya::maps::{Array, Map};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use sensor_ebpf::config::{BULK_LANES, Config};
 use sensor_ebpf::events::Event;
+use zerocopy::IntoBytes as _;
 
 use super::btf::{KERNEL_BTF, KernelTypes};
 use super::counters::Counted;

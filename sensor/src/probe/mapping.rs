@@ -1,4 +1,5 @@
 //! The memory of a kernel ring buffer, mapped into this process.
+#![expect(unsafe_code, reason = "the memory is shared with the kernel")]
 
 use std::ffi::c_void;
 use std::io;

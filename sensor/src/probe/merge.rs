@@ -131,7 +131,8 @@ mod tests {
     use std::sync::Arc;
 
     use sensor_ebpf::events::Kind;
-    use sensor_ebpf::record::{Header, bytes_of};
+    use sensor_ebpf::record::Header;
+    use zerocopy::IntoBytes as _;
 
     use super::super::simulated::{Producer, Simulated, ring};
     use super::*;
@@ -146,7 +147,7 @@ mod tests {
     fn header(time: u64, tgid: u32, kind: Kind) -> Vec<u8> {
         let len = u32::try_from(size_of::<Header>()).unwrap();
         let kind = kind as u16;
-        bytes_of(&Header { time, exec_id: 0, cgroup: 0, tgid, tid: tgid, len, kind, flags: 0 }).to_vec()
+        Header { time, exec_id: 0, cgroup: 0, tgid, tid: tgid, len, kind, flags: 0 }.as_bytes().to_vec()
     }
 
     fn times(merge: &mut Merge<Arc<Simulated>>) -> Vec<u64> {

@@ -4,6 +4,7 @@ pub mod btf;
 pub mod counters;
 mod error;
 pub mod handlers;
+pub mod kernfs;
 pub mod lanes;
 pub mod load;
 mod mapping;

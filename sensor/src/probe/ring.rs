@@ -3,6 +3,7 @@
 //! Unlike aya's, it lets the caller look at the next record before taking it (lanes are merged by time) and publishes the
 //! consumer position once per batch instead of once per record. The memory comes by a trait: the kernel's
 //! ([`super::mapping`]), or a test's, which plays the kernel's part.
+#![expect(unsafe_code, reason = "records are borrowed from memory that is shared with the kernel")]
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 

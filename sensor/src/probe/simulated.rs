@@ -1,4 +1,5 @@
 //! A ring in this process's own memory, whose producer the test plays as `kernel/bpf/ringbuf.c` does.
+#![expect(unsafe_code, reason = "memory that two threads share by a protocol, as the kernel's is")]
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;

@@ -7,10 +7,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use crate::probe::kernfs::open_by_id;
 
 /// v1 controllers in the order in which they are taken. systemd leaves `freezer` alone, and runc cannot do without it.
 const CONTROLLERS: &[&str] = &["freezer", "devices", "pids", "memory", "cpuset", "blkio", "cpu", "cpuacct"];
@@ -119,7 +121,7 @@ impl Layout {
     /// Path of a cgroup that exists now. Needs `CAP_DAC_READ_SEARCH`.
     pub fn path_of(&self, id: u64) -> Option<String> {
         let root = File::open(&self.mount).ok()?;
-        let directory = open_by_id(&root, id).ok()?;
+        let directory = open_by_id(root.as_fd(), id).ok()?;
         let link = fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).ok()?;
         let bytes = link.as_os_str().as_bytes();
         if bytes.ends_with(b" (deleted)") {
@@ -209,28 +211,6 @@ pub(super) fn unescape(text: &str) -> String {
         rest = if octal.is_some() { &tail[3..] } else { tail };
     }
     OsStr::from_bytes(&bytes).to_string_lossy().into_owned()
-}
-
-/// Opens the directory with that kernfs id in the file system of `root`.
-fn open_by_id(root: &File, id: u64) -> io::Result<OwnedFd> {
-    /// `struct file_handle` with the payload of `FILEID_KERNFS`.
-    #[repr(C)]
-    struct Handle {
-        bytes: u32,
-        kind: i32,
-        id: u64,
-    }
-    const FILEID_KERNFS: i32 = 0xfe;
-    let mut handle = Handle { bytes: 8, kind: FILEID_KERNFS, id };
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    // SAFETY: `handle` is laid out as the kernel's `struct file_handle` with 8 bytes of payload, as its first member says,
-    // and outlives the call; `root` is an open descriptor.
-    let fd = unsafe { libc::open_by_handle_at(root.as_raw_fd(), (&raw mut handle).cast(), flags) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just returned this descriptor, and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

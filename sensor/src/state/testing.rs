@@ -4,7 +4,8 @@ use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::cgroup::Cgroup;
 use sensor_ebpf::events::process::{Exec, Exit, Fork};
 use sensor_ebpf::events::setuid::SetUid;
-use sensor_ebpf::record::{Header, Pod, Record, Tail, Task, bytes_of, exec_id};
+use sensor_ebpf::record::{Header, Pod, Record, Tail, Task, exec_id};
+use zerocopy::IntoBytes as _;
 
 use super::process::{Image, Process};
 
@@ -13,13 +14,8 @@ pub struct Made(Vec<u64>);
 
 impl Made {
     pub fn record(&self) -> Record<'_> {
-        Record::parse(bytes_of_all(&self.0)).unwrap()
+        Record::parse(self.0.as_bytes()).unwrap()
     }
-}
-
-fn bytes_of_all(words: &[u64]) -> &[u8] {
-    // SAFETY: integers have no padding, and the length is that of the same memory.
-    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
 /// A record with a body of `T` and the strings behind it; `body` gets their places.
@@ -40,7 +36,7 @@ pub fn record<T: Pod>(
         .collect();
     header.kind = kind as u16;
     header.len = u32::try_from(off.next_multiple_of(8)).unwrap();
-    let mut bytes = [bytes_of(&header), bytes_of(&body(&places))].concat();
+    let mut bytes = [header.as_bytes(), body(&places).as_bytes()].concat();
     bytes.extend(tails.concat());
     bytes.resize(off.next_multiple_of(8), 0);
     Made(bytes.chunks_exact(8).map(|c| u64::from_ne_bytes(c.try_into().unwrap())).collect())

@@ -4,12 +4,21 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use clap::ValueEnum as _;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::read;
+use rustix::net::{AddressFamily, SocketType, connect};
+use rustix::process::getppid;
 
 /// One kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Work {
-    /// fork, execve of /bin/true, wait.
+    /// A process that executes /bin/true, and a wait for its end.
     Exec,
     /// openat of a file, close.
     Open,
@@ -23,130 +32,80 @@ pub enum Work {
     Read,
 }
 
-/// Does `n` pieces of work in all, shared by `workers` processes; the time they took together.
+/// Does `n` pieces of work in all, shared by `workers` processes; the time that the slowest of them took.
 pub fn run(work: Work, n: u64, workers: u64) -> io::Result<Duration> {
     let each = n / workers.max(1);
-    let start = Instant::now();
+    if workers <= 1 {
+        let start = Instant::now();
+        repeat(work, each)?;
+        return Ok(start.elapsed());
+    }
     let mut children = Vec::new();
     for _ in 0..workers {
-        // SAFETY: this program has one thread here; the child only makes system calls and ends by `_exit`.
-        match unsafe { libc::fork() } {
-            -1 => return Err(io::Error::last_os_error()),
-            0 => {
-                let ok = repeat(work, each).is_ok();
-                // SAFETY: ends the child without running what the parent still owns.
-                unsafe { libc::_exit(i32::from(!ok)) }
-            }
-            pid => children.push(pid),
-        }
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([
+            "bench",
+            "--load",
+            work.to_possible_value().map_or(String::new(), |v| v.get_name().into()).as_str(),
+        ]);
+        command.args(["--count", each.to_string().as_str()]);
+        children.push(command.stdout(Stdio::piped()).spawn()?);
     }
-    let mut failed = false;
-    for pid in children {
-        failed |= wait(pid)? != 0;
+    let mut slowest = Duration::ZERO;
+    for child in children {
+        let output = child.wait_with_output()?;
+        let took = std::str::from_utf8(&output.stdout).ok().and_then(|text| text.trim().parse().ok());
+        let took =
+            took.filter(|_| output.status.success()).ok_or_else(|| io::Error::other("a worker failed"))?;
+        slowest = slowest.max(Duration::from_nanos(took));
     }
-    if failed {
-        return Err(io::Error::other("a worker failed"));
-    }
-    Ok(start.elapsed())
+    Ok(slowest)
 }
 
 fn repeat(work: Work, n: u64) -> io::Result<()> {
     match work {
         Work::Exec => (0..n).try_for_each(|_| exec_true()),
-        Work::Open => {
-            let file = c"/etc/passwd";
-            (0..n).try_for_each(|_| {
-                // SAFETY: the path is NUL-terminated.
-                close(check(unsafe { libc::openat(libc::AT_FDCWD, file.as_ptr(), libc::O_RDONLY) })?)
-            })
-        }
+        Work::Open => (0..n).try_for_each(|_| open(c"/etc/passwd").map(drop)),
         Work::Udp => {
-            let fd = socket(libc::SOCK_DGRAM)?;
-            (0..n).try_for_each(|_| connect(fd).and_then(|r| check(r).map(drop)))
+            let socket = socket(SocketType::DGRAM)?;
+            (0..n).try_for_each(|_| Ok(connect(&socket, &DISCARD)?))
         }
-        Work::Tcp => (0..n).try_for_each(|_| {
-            let fd = socket(libc::SOCK_STREAM)?;
-            if connect(fd)? == 0 {
-                return Err(io::Error::other("something listens on port 9"));
-            }
-            close(fd)
+        Work::Tcp => (0..n).try_for_each(|_| match connect(&socket(SocketType::STREAM)?, &DISCARD) {
+            Ok(()) => Err(io::Error::other("something listens on port 9")),
+            Err(_) => Ok(()),
         }),
         Work::Getppid => {
             for _ in 0..n {
-                // SAFETY: no preconditions.
-                unsafe { libc::syscall(libc::SYS_getppid) };
+                std::hint::black_box(getppid());
             }
             Ok(())
         }
         Work::Read => {
-            let file = c"/dev/zero";
-            // SAFETY: the path is NUL-terminated.
-            let fd = check(unsafe { libc::open(file.as_ptr(), libc::O_RDONLY) })?;
-            let mut byte = 0u8;
-            for _ in 0..n {
-                // SAFETY: one byte of room for one byte.
-                if unsafe { libc::read(fd, (&raw mut byte).cast(), 1) } != 1 {
-                    return Err(io::Error::last_os_error());
-                }
-            }
-            Ok(())
+            let (file, mut byte) = (open(c"/dev/zero")?, [0u8]);
+            (0..n).try_for_each(|_| match read(&file, &mut byte)? {
+                1 => Ok(()),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            })
         }
     }
 }
 
+/// The discard port of the loopback address.
+const DISCARD: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
+
+fn open(path: &CStr) -> io::Result<OwnedFd> {
+    Ok(openat(CWD, path, OFlags::RDONLY, Mode::empty())?)
+}
+
+fn socket(kind: SocketType) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket(AddressFamily::INET, kind, None)?)
+}
+
 fn exec_true() -> io::Result<()> {
-    let path: &CStr = c"/bin/true";
-    let argv = [path.as_ptr(), std::ptr::null()];
-    let env = [std::ptr::null()];
-    // SAFETY: as in `run`; the arrays are NULL-terminated and outlive the call.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        // SAFETY: as above.
-        0 => unsafe {
-            libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr());
-            libc::_exit(127)
-        },
-        pid => match wait(pid)? {
-            0 => Ok(()),
-            _ => Err(io::Error::other("/bin/true failed")),
-        },
+    match Command::new("/bin/true").status()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other("/bin/true failed")),
     }
-}
-
-fn wait(pid: libc::pid_t) -> io::Result<i32> {
-    let mut status = 0;
-    // SAFETY: waits for a child of this process.
-    if unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(status)
-}
-
-fn socket(kind: i32) -> io::Result<i32> {
-    // SAFETY: no preconditions.
-    check(unsafe { libc::socket(libc::AF_INET, kind, 0) })
-}
-
-/// connect to the discard port of the loopback address.
-fn connect(fd: i32) -> io::Result<i32> {
-    let address = libc::sockaddr_in {
-        sin_family: libc::sa_family_t::try_from(libc::AF_INET).map_err(io::Error::other)?,
-        sin_port: 9u16.to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from(std::net::Ipv4Addr::LOCALHOST).to_be() },
-        sin_zero: [0; 8],
-    };
-    let len = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
-    // SAFETY: the address is valid for its length.
-    Ok(unsafe { libc::connect(fd, (&raw const address).cast(), len) })
-}
-
-fn close(fd: i32) -> io::Result<()> {
-    // SAFETY: closes a descriptor that this function's caller opened.
-    check(unsafe { libc::close(fd) }).map(drop)
-}
-
-fn check(result: i32) -> io::Result<i32> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Longest wait for the sensor to be ready, and for it to have judged what was seen.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -134,10 +135,8 @@ impl Sensor {
     }
 
     fn interrupt(&self) {
-        if let Ok(pid) = libc::pid_t::try_from(self.child.id()) {
-            // SAFETY: signals the child, which has not been waited for.
-            unsafe { libc::kill(pid, libc::SIGINT) };
-        }
+        // One that has ended needs no signal.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
     }
 
     /// Time on a CPU of all threads, from `/proc/PID/task/TID/schedstat`, which counts nanoseconds.

@@ -590,6 +590,7 @@ mod tests {
             for value in &values {
                 let c = |bytes: &[u8]| std::ffi::CString::new(bytes).unwrap();
                 let (of, text) = (c(&pattern), c(value));
+                #[expect(unsafe_code, reason = "the C library's own is what is compared with")]
                 // SAFETY: two strings that end in NUL and live until the call returns.
                 let theirs = unsafe { libc::fnmatch(of.as_ptr(), text.as_ptr(), 0) } == 0;
                 // A range that runs backwards is no pattern for us, and matches nothing for them.

@@ -315,8 +315,11 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
         if !keep {
             return event.get(field);
         }
+        #[expect(unsafe_code, reason = "see Values")]
         // SAFETY: the stamp is this event's alone, and `self` borrows the event until it is done.
-        unsafe { self.scratch.values.get(source, self.scratch.stamp, || event.get(field)) }
+        unsafe {
+            self.scratch.values.get(source, self.scratch.stamp, || event.get(field))
+        }
     }
 
     fn test(&mut self, number: u32) -> bool {

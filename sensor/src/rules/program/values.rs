@@ -1,5 +1,9 @@
 //! Values of fields that several look-ups need, extracted once per event. They live in memory that is used again for every
 //! event, hence without the event's lifetime; [`Values::get`] gives it back to them.
+//!
+//! Safe code could keep a `Vec<Option<Option<Value<'e>>>>` and hand its memory from event to event by an in-place `collect`. Beside
+//! that, this saves some 110 of 270 ns for an event whose fields are read 18 times (eight fields kept, release build).
+#![expect(unsafe_code, reason = "values outlive the borrow in which they were read; the gain is above")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

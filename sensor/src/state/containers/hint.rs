@@ -56,6 +56,7 @@ pub(super) fn argument(arguments: &[String], names: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use sensor_ebpf::record::{Header, Tail};
+    use zerocopy::IntoBytes as _;
 
     use super::*;
 
@@ -70,9 +71,7 @@ mod tests {
         }
         // `Header::len` is at byte 32.
         words[4] = (fixed + bytes.len()) as u64;
-        // SAFETY: `words` owns that many initialised bytes.
-        let raw = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), 8 * words.len()) };
-        let record = Record::parse(raw).unwrap();
+        let record = Record::parse(words.as_bytes()).unwrap();
         let mut exec = *record.body::<Exec>().unwrap();
         let tail = |at: usize, len: usize| Tail {
             off: u16::try_from(at).unwrap(),
