@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -16,8 +17,16 @@ use support::sensor::Falconet;
 /// Ends with `code`, and standard error has all of `says`.
 fn fails(mut falconet: Falconet, code: i32, says: &[&str]) {
     let status = falconet.wait();
-    let log = falconet.log().join("\n");
+    let lines = falconet.log();
+    let log = lines.join("\n");
     assert_eq!(status.code(), Some(code), "{log}");
+    assert!(!log.contains('\x1b'), "colour where no person looks:\n{log}");
+    let error = lines.iter().find(|line| line.starts_with("falconet: error: "));
+    let error = error.unwrap_or_else(|| panic!("no error in:\n{log}"));
+    let mut told = BTreeSet::new();
+    for part in error.split(": ") {
+        assert!(told.insert(part), "{part:?} is told twice: {error}");
+    }
     for text in says {
         assert!(log.contains(text), "no {text:?} in:\n{log}");
     }
@@ -78,6 +87,21 @@ fn configuration_mistakes_are_told_with_line_and_suggestion() {
     fails(Falconet::with_state("hub", &state, &["nonsense"]), 78, &["key=value"]);
     fails(Falconet::with_state("hub", &state, &["webhook.address=no url"]), 78, &["webhook.address"]);
     fails(Falconet::start(["hub", "-c", "/nonexistent.yaml"]), 78, &["/nonexistent.yaml"]);
+}
+
+#[test]
+fn log_lines_have_no_colour_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let state = format!("alert_log.path={}", dir.path().join("alerts.db").display());
+    let port = format!("ui.listenport={}", taken.local_addr().unwrap().port());
+    let output = Command::new(env!("CARGO_BIN_EXE_falconet"))
+        .args(["hub", "-o", &state, "-o", "listenport=0", "-o", &port])
+        .env("RUST_LOG", "info")
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains(" INFO ") && !log.contains('\x1b'), "{log}");
 }
 
 #[test]

@@ -69,13 +69,19 @@ pub fn utc(nanoseconds: i64) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum ParseAlertError {
     #[error("not a JSON object of an alert: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
     #[error("the key `{0}` is missing or empty")]
     Missing(&'static str),
     #[error(transparent)]
     Priority(#[from] crate::rules::ParsePriorityError),
     #[error("`time` is no RFC 3339 time: {0}")]
     Time(jiff::Error),
+}
+
+impl From<serde_json::Error> for ParseAlertError {
+    fn from(cause: serde_json::Error) -> Self {
+        Self::Json(cause)
+    }
 }
 
 /// An alert as foreign sensors send it. Keys are matched without case; unknown ones are ignored.

@@ -49,8 +49,8 @@ pub mod kind {
 /// Why a capture cannot be read, or not further.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    #[error("cannot read the capture at byte {offset}: {source}")]
-    Read { offset: u64, source: io::Error },
+    #[error("cannot read the capture at byte {offset}: {cause}")]
+    Read { offset: u64, cause: io::Error },
     #[error("this is no capture: it does not begin with {:?}", String::from_utf8_lossy(&MAGIC[..7]))]
     NoCapture,
     #[error(

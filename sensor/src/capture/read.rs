@@ -263,7 +263,7 @@ fn fill(input: &mut impl Read, buffer: &mut [u8], offset: u64) -> Result<usize, 
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(CaptureError::Read { offset, source }),
+            Err(cause) => return Err(CaptureError::Read { offset, cause }),
         }
     }
     Ok(filled)
@@ -272,7 +272,7 @@ fn fill(input: &mut impl Read, buffer: &mut [u8], offset: u64) -> Result<usize, 
 /// `len` bytes into `buffer`, which grows only as far as there are some.
 fn take(input: &mut impl Read, len: u32, buffer: &mut Vec<u8>, offset: u64) -> Result<(), CaptureError> {
     let got = input.take(len.into()).read_to_end(buffer);
-    match got.map_err(|source| CaptureError::Read { offset, source })? {
+    match got.map_err(|cause| CaptureError::Read { offset, cause })? {
         got if got == len as usize => Ok(()),
         _ => Err(CaptureError::Truncated { offset }),
     }

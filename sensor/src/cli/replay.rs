@@ -79,8 +79,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let unreadable =
         |error: CaptureError| Failure::new(Class::NoInput, anyhow!("{}: {error}", args.file.display()));
-    let file =
-        File::open(&args.file).map_err(|source| unreadable(CaptureError::Read { offset: 0, source }))?;
+    let file = File::open(&args.file).map_err(|cause| unreadable(CaptureError::Read { offset: 0, cause }))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
     let first = load(&config, &args.rules, reader.header())?;
     let text = TextOptions { iso_8601: config.sensor.time_format_iso_8601 };

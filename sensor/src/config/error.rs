@@ -15,10 +15,10 @@ use crate::yaml::Place;
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read {}: {source}", .path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("{}:{source}", .path.display())]
-    Yaml { path: PathBuf, source: YamlError },
+    #[error("cannot read {}: {cause}", .path.display())]
+    Read { path: PathBuf, cause: std::io::Error },
+    #[error("{}:{mistake}", .path.display())]
+    Yaml { path: PathBuf, mistake: YamlError },
     #[error(transparent)]
     Override(#[from] OverrideError),
     #[error("{origin}: {key}: {message}")]

@@ -172,8 +172,8 @@ impl Config {
             None => Document::parse("").unwrap_or_default(),
             Some(path) => {
                 let text = fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-                Document::parse(&text).map_err(|source| ConfigError::Yaml { path: path.clone(), source })?
+                    .map_err(|cause| ConfigError::Read { path: path.clone(), cause })?;
+                Document::parse(&text).map_err(|mistake| ConfigError::Yaml { path: path.clone(), mistake })?
             }
         };
         for option in options {

@@ -13,10 +13,16 @@ use super::Request;
 pub enum ClientError {
     #[error("the control socket is turned off (`control_socket`)")]
     Off,
-    #[error("no sensor answers on {places}: {source}. Does `falconet run` run, and are you its user?")]
-    Connect { places: String, source: io::Error },
+    #[error("no sensor answers on {places}: {cause}. Does `falconet run` run, and are you its user?")]
+    Connect { places: String, cause: io::Error },
     #[error("the sensor ended the conversation: {0}")]
-    Broken(#[from] io::Error),
+    Broken(io::Error),
+}
+
+impl From<io::Error> for ClientError {
+    fn from(cause: io::Error) -> Self {
+        Self::Broken(cause)
+    }
 }
 
 /// A connection to the sensor.
@@ -34,9 +40,9 @@ impl Client {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let Some(source) = failed else { return Err(ClientError::Off) };
+        let Some(cause) = failed else { return Err(ClientError::Off) };
         let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        Err(ClientError::Connect { places: places.join(" or "), source })
+        Err(ClientError::Connect { places: places.join(" or "), cause })
     }
 
     /// Sends the request; its answers, as they come.

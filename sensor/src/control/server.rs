@@ -52,8 +52,8 @@ pub struct Watched {
 pub enum ControlError {
     #[error("another sensor answers on the control socket {}; set `control_socket`", .0.display())]
     InUse(PathBuf),
-    #[error("cannot make the control socket {}: {source}; set `control_socket`", .path.display())]
-    Bind { path: PathBuf, source: io::Error },
+    #[error("cannot make the control socket {}: {cause}; set `control_socket`", .path.display())]
+    Bind { path: PathBuf, cause: io::Error },
 }
 
 /// The socket at work. Dropping it removes the socket.
@@ -100,9 +100,9 @@ fn bind(path: &Path) -> Result<UnixListener, ControlError> {
         fs::rename(&made, path)?;
         Ok(listener)
     };
-    bind().map_err(|source| {
+    bind().map_err(|cause| {
         let _ = fs::remove_file(&made);
-        ControlError::Bind { path: path.to_owned(), source }
+        ControlError::Bind { path: path.to_owned(), cause }
     })
 }
 

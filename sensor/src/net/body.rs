@@ -30,8 +30,8 @@ pub enum BodyError {
     TooLarge { limit: usize },
     #[error("the body did not come within {} seconds", limit.as_secs())]
     TooSlow { limit: Duration },
-    #[error("the body is incomplete")]
-    Broken(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    #[error("the body is incomplete: {0}")]
+    Broken(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl BodyError {

@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 pub enum ListenError {
     #[error("port {port} on {address} is in use by another process; stop it or set `{key}`")]
     InUse { address: String, port: u16, key: &'static str },
-    #[error("cannot listen on port {port} of {address} (see `{key}`)")]
-    Bind { address: String, port: u16, key: &'static str, source: io::Error },
+    #[error("cannot listen on port {port} of {address}: {cause}; see `{key}`")]
+    Bind { address: String, port: u16, key: &'static str, cause: io::Error },
 }
 
 /// Listens on `port` (0: any free one) of `address`, all addresses if that is empty; where that is. An error names the configuration's `key` for the
@@ -32,13 +32,13 @@ pub async fn listen(
     } else {
         TcpListener::bind((address, port)).await
     };
-    bound.and_then(|listener| listener.local_addr().map(|local| (listener, local))).map_err(|source| {
+    bound.and_then(|listener| listener.local_addr().map(|local| (listener, local))).map_err(|cause| {
         let address = if address.is_empty() { "all addresses" } else { address }.to_owned();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse { address, port, key: keys.1 },
             // Ports below 1024 are for root.
-            io::ErrorKind::PermissionDenied => ListenError::Bind { address, port, key: keys.1, source },
-            _ => ListenError::Bind { address, port, key: keys.0, source },
+            io::ErrorKind::PermissionDenied => ListenError::Bind { address, port, key: keys.1, cause },
+            _ => ListenError::Bind { address, port, key: keys.0, cause },
         }
     })
 }

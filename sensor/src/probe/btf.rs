@@ -16,10 +16,10 @@ pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
     #[error(
-        "no kernel type information at {path}: {source}. The sensor needs a kernel built with CONFIG_DEBUG_INFO_BTF=y \
+        "no kernel type information at {path}: {cause}. The sensor needs a kernel built with CONFIG_DEBUG_INFO_BTF=y \
          (all distribution kernels since 5.8; check `zgrep BTF /boot/config-$(uname -r)`), or the `hub` command, which needs none"
     )]
-    Absent { path: PathBuf, source: btf_rs::Error },
+    Absent { path: PathBuf, cause: btf_rs::Error },
 }
 
 /// What the running kernel's BTF says.
@@ -50,8 +50,7 @@ impl Found {
 impl KernelTypes {
     /// Reads the BTF at `path` (usually [`KERNEL_BTF`]).
     pub fn open(path: &Path) -> Result<Self, BtfError> {
-        let btf =
-            Btf::from_file(path).map_err(|source| BtfError::Absent { path: path.to_owned(), source })?;
+        let btf = Btf::from_file(path).map_err(|cause| BtfError::Absent { path: path.to_owned(), cause })?;
         Ok(Self { btf })
     }
 

@@ -25,19 +25,39 @@ pub enum ProbeError {
     )]
     Layout(String),
     #[error(
-        "the kernel refused eBPF ({source}): run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
+        "the kernel refused eBPF ({cause}): run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
     )]
-    Permission { source: io::Error },
-    #[error("the kernel refused the program `{program}`: {source}. Verifier log: {}; its end:\n{tail}", .log.display())]
-    Verifier { program: String, source: io::Error, log: PathBuf, tail: String },
-    #[error("cannot load the eBPF object: {0}")]
-    Object(#[from] EbpfError),
-    #[error("cannot load or attach the program `{program}`: {source}")]
-    Program { program: String, source: ProgramError },
+    Permission { cause: io::Error },
+    #[error("the kernel refused the program `{program}`: {cause}. Verifier log: {}; its end:\n{tail}", .log.display())]
+    Verifier { program: String, cause: io::Error, log: PathBuf, tail: String },
+    #[error("cannot load the eBPF object: {}", causes(.0))]
+    Object(EbpfError),
+    #[error("cannot load or attach the program `{program}`: {}", causes(.cause))]
+    Program { program: String, cause: ProgramError },
     #[error("the eBPF object has no {what} `{name}`; it does not fit this binary: build both again")]
     Mismatch { what: &'static str, name: String },
-    #[error("cannot set up the map `{name}`: {source}")]
-    Map { name: &'static str, source: io::Error },
+    #[error("cannot set up the map `{name}`: {cause}")]
+    Map { name: &'static str, cause: io::Error },
+}
+
+impl From<EbpfError> for ProbeError {
+    fn from(cause: EbpfError) -> Self {
+        Self::Object(cause)
+    }
+}
+
+/// An error of a library with what is behind it, each once: some of their messages tell the next one too.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Takes a map out of the object.
@@ -47,5 +67,5 @@ pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, ProbeErro
 
 /// Says which map it was.
 pub(super) fn map(name: &'static str) -> impl Fn(MapError) -> ProbeError {
-    move |error| ProbeError::Map { name, source: io::Error::other(error) }
+    move |error| ProbeError::Map { name, cause: io::Error::other(causes(&error)) }
 }

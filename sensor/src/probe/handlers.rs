@@ -154,9 +154,9 @@ impl Handlers {
                 self.load_program(event.program, DISPATCHER, &btf)?;
                 let fd = program(&mut self.ebpf, event.program)?
                     .fd()
-                    .map_err(|source| ProbeError::Program { program: event.program.into(), source })?
+                    .map_err(|cause| ProbeError::Program { program: event.program.into(), cause })?
                     .try_clone()
-                    .map_err(|source| ProbeError::Map { name: "PROGRAMS", source })?;
+                    .map_err(|cause| ProbeError::Map { name: "PROGRAMS", cause })?;
                 self.programs.set(u32::from(event.kind as u16), &fd, 0).map_err(map("PROGRAMS"))?;
                 continue;
             };
@@ -199,7 +199,7 @@ impl Handlers {
         program(&mut self.ebpf, name)?
             .attach()
             .map(drop)
-            .map_err(|source| ProbeError::Program { program: name.into(), source })
+            .map_err(|cause| ProbeError::Program { program: name.into(), cause })
     }
 
     fn load_program(&mut self, name: &str, hook: &str, btf: &Btf) -> Result<(), ProbeError> {
@@ -210,16 +210,16 @@ impl Handlers {
             Err(ProgramError::LoadError { io_error, verifier_log }) => {
                 let text = verifier_log.to_string();
                 if text.trim().is_empty() && io_error.kind() == io::ErrorKind::PermissionDenied {
-                    return Err(ProbeError::Permission { source: io_error });
+                    return Err(ProbeError::Permission { cause: io_error });
                 }
                 let log = self.log_dir.join(format!("verifier-{name}.log"));
                 // The tail below tells the reason also where the file cannot be written.
                 let _ = fs::write(&log, &text);
                 let lines: Vec<&str> = text.lines().collect();
                 let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
-                Err(ProbeError::Verifier { program: name.into(), source: io_error, log, tail })
+                Err(ProbeError::Verifier { program: name.into(), cause: io_error, log, tail })
             }
-            Err(source) => Err(ProbeError::Program { program: name.into(), source }),
+            Err(cause) => Err(ProbeError::Program { program: name.into(), cause }),
         }
     }
 }
@@ -227,7 +227,7 @@ impl Handlers {
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProbeError> {
     let program =
         ebpf.program_mut(name).ok_or_else(|| ProbeError::Mismatch { what: "program", name: name.into() })?;
-    program.try_into().map_err(|source| ProbeError::Program { program: name.into(), source })
+    program.try_into().map_err(|cause| ProbeError::Program { program: name.into(), cause })
 }
 
 #[cfg(test)]

@@ -150,8 +150,8 @@ fn ring(ebpf: &Ebpf, name: &'static str, size: usize) -> Result<Ring<Mapped>, Pr
     let Some(Map::RingBuf(data)) = ebpf.map(name) else {
         return Err(ProbeError::Mismatch { what: "ring buffer", name: name.into() });
     };
-    let fd = data.fd().as_fd().try_clone_to_owned().map_err(|source| ProbeError::Map { name, source })?;
-    Mapped::new(fd, size).map(Ring::new).map_err(|source| ProbeError::Map { name, source })
+    let fd = data.fd().as_fd().try_clone_to_owned().map_err(|cause| ProbeError::Map { name, cause })?;
+    Mapped::new(fd, size).map(Ring::new).map_err(|cause| ProbeError::Map { name, cause })
 }
 
 /// Tells a missing privilege from everything else that can go wrong with the object.
@@ -162,7 +162,7 @@ fn permission_or(otherwise: fn(EbpfError) -> ProbeError) -> impl Fn(EbpfError) -
             if let Some(io) = e.downcast_ref::<io::Error>()
                 && let Some(code) = io.raw_os_error().filter(|c| matches!(*c, libc::EPERM | libc::EACCES))
             {
-                return ProbeError::Permission { source: io::Error::from_raw_os_error(code) };
+                return ProbeError::Permission { cause: io::Error::from_raw_os_error(code) };
             }
             source = e.source();
         }

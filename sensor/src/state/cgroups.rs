@@ -23,8 +23,8 @@ const MAX_CGROUPS: usize = 100_000;
 /// Why no hierarchy was found.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    #[error("cannot read {}: {source}; is /proc mounted, and of the host?", .path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {cause}; is /proc mounted, and of the host?", .path.display())]
+    Read { path: PathBuf, cause: io::Error },
     #[error(
         "no cgroup file system is mounted (looked in {}): containers cannot be told apart; mount one at /sys/fs/cgroup",
         .0.display()
@@ -53,7 +53,7 @@ impl Layout {
             (text, init, proc_root.join("1/root"))
         } else {
             let text =
-                fs::read_to_string(&own).map_err(|source| LayoutError::Read { path: own.clone(), source })?;
+                fs::read_to_string(&own).map_err(|cause| LayoutError::Read { path: own.clone(), cause })?;
             (text, own, PathBuf::from("/"))
         };
         let cgroups = fs::read_to_string(proc_root.join("cgroups")).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod dependencies;
+mod errors;
 mod house;
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +31,7 @@ pub fn task(args: &Args) -> Result<()> {
     };
     record("house rules", &mut house::check);
     record("arrows between modules", &mut arrows::check);
+    record("causes of errors", &mut errors::check);
     record("rustfmt", &mut rustfmt);
     if !args.quick {
         let mut setup = Setup::new(args.install);

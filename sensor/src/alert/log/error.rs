@@ -9,8 +9,8 @@ use rusqlite::ErrorCode;
 /// The alert log failed. Cloned to everyone who waits for the same commit.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
-    #[error("cannot use the directory of the alert log {}: {source}; make it writable or set `alert_log.path`", path.display())]
-    Directory { path: PathBuf, source: Arc<io::Error> },
+    #[error("cannot use the directory of the alert log {}: {cause}; make it writable or set `alert_log.path`", path.display())]
+    Directory { path: PathBuf, cause: Arc<io::Error> },
     #[error(
         "the alert log {} is in use by {holder}; stop that process or set another `alert_log.path`",
         path.display()
@@ -38,8 +38,8 @@ pub enum LogError {
     Range(&'static str),
     #[error("the alert log is closed")]
     Closed,
-    #[error("the alert log {}: {source}", path.display())]
-    Database { path: PathBuf, source: Arc<rusqlite::Error> },
+    #[error("the alert log {}: {cause}", path.display())]
+    Database { path: PathBuf, cause: Arc<rusqlite::Error> },
 }
 
 impl LogError {
@@ -57,7 +57,7 @@ impl LogError {
                 | ErrorCode::SystemIoFailure,
             ) => Self::Unwritable { path, reason },
             Some(ErrorCode::OperationInterrupted) => Self::TooSlow,
-            _ => Self::Database { path, source: Arc::new(error) },
+            _ => Self::Database { path, cause: Arc::new(error) },
         }
     }
 }

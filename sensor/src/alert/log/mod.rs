@@ -142,7 +142,7 @@ impl AlertLog {
         std::thread::Builder::new()
             .name("alert-log".into())
             .spawn(move || writer.run())
-            .map_err(|source| LogError::Directory { path: path.clone(), source: Arc::new(source) })?;
+            .map_err(|cause| LogError::Directory { path: path.clone(), cause: Arc::new(cause) })?;
         Ok(Self {
             shared: Arc::new(Shared {
                 max_size: config.max_size,

@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, LogError> {
         _ => Path::new("."),
     };
     let unusable =
-        |source: std::io::Error| LogError::Directory { path: path.to_owned(), source: Arc::new(source) };
+        |cause: std::io::Error| LogError::Directory { path: path.to_owned(), cause: Arc::new(cause) };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
     let lock = lock(path)?;
     // SQLite gives its other files the mode of this one.
@@ -174,7 +174,7 @@ fn lock(path: &Path) -> Result<File, LogError> {
     name.push(".lock");
     let name = PathBuf::from(name);
     let unusable =
-        |source: std::io::Error| LogError::Directory { path: path.to_owned(), source: Arc::new(source) };
+        |cause: std::io::Error| LogError::Directory { path: path.to_owned(), cause: Arc::new(cause) };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -210,7 +210,7 @@ fn suite(path: &Path, options: &[String], coverage: &mut Coverage) -> Suite {
 
 fn prepare(path: &Path, options: &[String]) -> anyhow::Result<Ready> {
     let source = files::source(path).map_err(|error| match error {
-        FilesError::Read { source, .. } => anyhow!("cannot read {}: {source}", path.display()),
+        FilesError::Read { cause, .. } => anyhow!("cannot read {}: {cause}", path.display()),
         other => other.into(),
     })?;
     let file = cases::parse(&source)?;

@@ -17,8 +17,8 @@ const MAX: u64 = 16 << 20;
 /// A rule file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    #[error("cannot read the rules file {}: {source}", .path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot read the rules file {}: {cause}", .path.display())]
+    Read { path: PathBuf, cause: io::Error },
     #[error("the rules file {} is larger than {} MiB", .path.display(), MAX >> 20)]
     Large { path: PathBuf },
     #[error("the rules file {} is no regular file", .path.display())]
@@ -77,7 +77,7 @@ fn list(paths: &[PathBuf]) -> String {
 
 /// The files that `path` stands for.
 pub fn expand(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
-    let fail = |source| FilesError::Read { path: path.to_owned(), source };
+    let fail = |cause| FilesError::Read { path: path.to_owned(), cause };
     if !fs::metadata(path).map_err(fail)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -109,7 +109,7 @@ pub fn is_cases(path: &Path) -> bool {
 
 /// Reads one file.
 pub fn source(path: &Path) -> Result<Source, FilesError> {
-    let fail = |source| FilesError::Read { path: path.to_owned(), source };
+    let fail = |cause| FilesError::Read { path: path.to_owned(), cause };
     // Opening a pipe would wait for its other end.
     if !fs::metadata(path).map_err(fail)?.is_file() {
         return Err(FilesError::Special { path: path.to_owned() });
