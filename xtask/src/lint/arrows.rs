@@ -325,6 +325,9 @@ fn for_tests(attributes: &[syn::Attribute]) -> bool {
 }
 
 impl<'ast> Visit<'ast> for Reader {
+    /// `pub(super)` says who may look in, not what is used.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
     fn visit_file(&mut self, file: &'ast syn::File) {
         // Imports may stand before the modules that they begin with.
         for item in &file.items {
@@ -450,6 +453,13 @@ mod tests {
             let found = findings(&[root, x, ("falconet::x::a", a), b]);
             assert!(found.len() == 1 && found[0].contains("x: a circle of a, b:"), "{a}: {found:?}");
         }
+    }
+
+    #[test]
+    fn who_may_look_in_is_not_who_is_used() {
+        let x = ("falconet::x", "mod a; use a::A;");
+        let a = ("falconet::x::a", "pub(super) struct A; pub(in crate::x) fn a() {}");
+        assert_eq!(findings(&[("falconet", "mod x;"), x, a]), Vec::<String>::new());
     }
 
     #[test]
