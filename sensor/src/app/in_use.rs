@@ -46,6 +46,7 @@ pub struct Refused {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub matched: u64,
+    pub left_out: u64,
     pub evaluated: u64,
     pub sampled_ns: u64,
 }
@@ -55,6 +56,7 @@ impl Counts {
         let counters = rule.counters();
         Self {
             matched: counters.matched(),
+            left_out: counters.left_out(),
             evaluated: counters.evaluated(),
             sampled_ns: counters.sampled_ns(),
         }
@@ -63,6 +65,7 @@ impl Counts {
     fn plus(self, more: Self) -> Self {
         Self {
             matched: self.matched + more.matched,
+            left_out: self.left_out + more.left_out,
             evaluated: self.evaluated + more.evaluated,
             sampled_ns: self.sampled_ns + more.sampled_ns,
         }
@@ -181,6 +184,7 @@ impl Now {
             status,
             reason: reason.map(str::to_owned),
             matched: counts.matched,
+            left_out: counts.left_out,
             evaluated: counts.evaluated,
             ns_per_event: counts.ns_per_event(),
         }

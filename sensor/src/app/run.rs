@@ -21,7 +21,7 @@ use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
 use crate::rules::registry::domains::DOMAINS;
 use crate::rules::{RuleSet, Source};
-use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
+use crate::state::{Containers, Layout, ProcFs, Processes, Users, processes};
 
 /// Where the host's `/proc` is.
 pub const PROC: &str = "/proc";
@@ -201,22 +201,27 @@ fn judge(
 ) -> Result<Judge, Failure> {
     let layout = Arc::new(layout);
     let proc = Path::new(PROC);
-    let mut processes = Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
+    let unavailable = |e: std::io::Error| Failure::new(Class::Unavailable, e);
+    let procfs = ProcFs::new(proc, Some(layout.clone()));
+    let mut processes = Processes::new(processes::Options::default(), procfs).map_err(unavailable)?;
     let seeded = processes.seed();
     let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
         .map_err(|e| Failure::new(Class::Unavailable, e))?;
     containers.seed();
     phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
-    Ok(Judge::new(
+    let mut judge = Judge::new(
         processes,
-        Users::new(proc),
+        Users::new(proc).map_err(unavailable)?,
         containers,
         rules,
         hostname,
         TextOptions { iso_8601: config.sensor.time_format_iso_8601 },
         Box::new(move |alert| log.offer(alert)),
         stats,
-    ))
+    );
+    judge.limit(config.sensor.storms);
+    judge.seed_names();
+    Ok(judge)
 }
 
 fn start_engine(lanes: Lanes, judge: Judge, probe: &Probe, stats: Arc<Stats>) -> Result<Running, Failure> {

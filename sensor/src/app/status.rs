@@ -109,6 +109,9 @@ fn collect_rules(now: &Now, out: &mut Exposition) {
             "Events on which the rule fired.",
         )
         .sample(&labels, counts.matched);
+        let help = "Events on which the rule fired that raised no alert because there were too many.";
+        out.family("falconet_rule_left_out_total", Kind::Counter, help)
+            .sample(&[("rule_name", &rule.name)], counts.left_out);
         let labels = [("rule_name", rule.name.as_str())];
         let help = "Events of the types that the rule looks at.";
         out.family("falconet_rule_evaluated_total", Kind::Counter, help).sample(&labels, counts.evaluated);

@@ -3,7 +3,8 @@
 //! * [`format`](mod@format): the header, the frames, their limits. `docs/capture-format.md` describes the file for others.
 //! * [`write`](mod@write): frames into compressed blocks and onto disk, by a thread of its own.
 //! * [`read`]: the way back, for any bytes: what is cut or wrong is an error with its place, never a panic.
-//! * [`recorder`]: beside the state that the sensor keeps anyway, it notes everything that came from outside.
+//! * [`recorder`]: beside the state that the sensor keeps anyway, it notes everything that came from outside; [`line`](mod@line): what
+//!   is asked meanwhile stands in the file where it was asked.
 //! * [`player`]: gives it all to a judge.
 //! * [`compare`]: two rule sets on one capture, side by side.
 //! * [`cases`]: a captured event as a test case for rules.
@@ -15,6 +16,7 @@
 pub mod cases;
 pub mod compare;
 pub mod format;
+mod line;
 pub mod player;
 pub mod read;
 pub mod recorder;

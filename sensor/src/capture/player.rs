@@ -12,7 +12,7 @@ use crate::engine::raise::TextOptions;
 use crate::engine::stats::read;
 use crate::engine::{Judge, Stats};
 use crate::rules::RuleSet;
-use crate::state::{ContainerEvent, ContainerKey, Containers, Processes, Users, process};
+use crate::state::{ContainerEvent, ContainerKey, Containers, Processes, Users, processes};
 
 /// A judge that is fed with frames.
 pub struct Player {
@@ -76,7 +76,7 @@ impl Player {
         let boot = i64::try_from(header.boot).unwrap_or(0);
         let offset = header.started.saturating_sub(boot).max(0);
         let mut judge = Judge::new(
-            Processes::sealed(process::Options::default()),
+            Processes::sealed(processes::Options::default()),
             Users::sealed(header.host_mntns),
             Containers::sealed(),
             rules,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt as _};
@@ -10,11 +11,14 @@ use sensor_ebpf::events::{self, Change, Event};
 use sensor_ebpf::record::{Record, Tail};
 
 use super::format::{CgroupFrame, ClockFrame, ContainerFrame, End, Happened, Lost, kind, process_bytes};
+use super::line::{Asked, Line};
 use super::write::{Weight, Writer};
 use crate::engine::clock::{self, Clock};
 use crate::engine::judge::apply;
 use crate::probe::EventCounters;
-use crate::state::{Container, ContainerEvent, ContainerKey, Containers, Process, Processes, Users, Where};
+use crate::state::{
+    Container, ContainerEvent, ContainerKey, Containers, Found, Process, Processes, Users, Where,
+};
 
 /// Cgroups that are remembered as noted; beyond it all are noted again.
 const TOLD_MAX: usize = 200_000;
@@ -45,15 +49,14 @@ pub struct Summary {
 pub struct Recorder {
     processes: Processes,
     users: Users,
-    pub containers: Containers,
-    writer: Writer,
+    containers: Containers,
+    line: Line,
     options: Options,
     /// Cgroups that were noted.
     told: HashSet<u64>,
     /// Who waits for a container: their names are looked up when it is ready, as the sensor does.
     waiting: Vec<(ContainerKey, Arc<Process>, u64)>,
     lost: Lost,
-    records: u64,
 }
 
 impl Recorder {
@@ -69,18 +72,17 @@ impl Recorder {
             processes,
             users,
             containers,
-            writer,
+            line: Line::new(writer),
             options,
             told: HashSet::new(),
             waiting: Vec::new(),
             lost: Lost::default(),
-            records: 0,
         };
         recorder.clock();
         let environment = recorder.options.environment;
         for process in recorder.processes.iter() {
             let bytes = process_bytes(process, environment);
-            recorder.writer.frame(kind::PROCESS, &bytes, Weight::State);
+            recorder.line.frame(kind::PROCESS, &bytes, Weight::State);
         }
         let cgroups: Vec<u64> = recorder.containers.cgroups().collect();
         for cgroup in cgroups {
@@ -95,7 +97,7 @@ impl Recorder {
         let Some(event) = Event::of_kind(header.kind) else { return };
         let change = events::change(record);
         if let Some(Change::Forked(fork)) = change {
-            self.process(fork.task.parent_exec_id, fork.task.ppid);
+            self.find(fork.task.parent_exec_id, fork.task.ppid, header.time);
         }
         // As in the judge: the end of a process is looked at while it is still there.
         let ends = matches!(change, Some(Change::Exited(_)));
@@ -112,12 +114,16 @@ impl Recorder {
         if ends {
             apply(&mut self.processes, &mut self.containers, record);
         }
+        if let Some(asked) = self.line.overdue() {
+            self.give_up(asked);
+            self.poll();
+        }
     }
 
     /// Notes what a verdict on the record may need. False when it is not of a container that is wanted.
     fn surroundings(&mut self, record: &Record<'_>) -> bool {
         let header = record.header();
-        let process = self.process(header.exec_id, header.tgid);
+        let process = self.find(header.exec_id, header.tgid, header.time);
         let (pending, in_container, wanted) = match self.containers.of_cgroup(header.cgroup) {
             Where::Host => (None, false, self.options.containers.is_empty()),
             Where::Container(container) => (None, true, is_wanted(&self.options.containers, container)),
@@ -126,10 +132,11 @@ impl Recorder {
         if in_container {
             self.cgroup(header.cgroup);
         }
-        let process = process.unwrap_or_else(|| Arc::new(Process::unknown(header.exec_id, header.tgid)));
-        match pending {
-            None => self.names(&process, header.time),
-            Some(key) => {
+        match (process, pending) {
+            // Its names are asked for when it is known.
+            (None, _) => {}
+            (Some(process), None) => self.names(&process, header.time),
+            (Some(process), Some(key)) => {
                 let known =
                     self.waiting.iter().any(|(k, p, _)| *k == key && p.task.mntns == process.task.mntns);
                 if !known && self.waiting.len() < WAITING_MAX {
@@ -140,15 +147,15 @@ impl Recorder {
         wanted
     }
 
-    /// The process, looked up in `/proc` and noted if it was not known.
-    fn process(&mut self, exec_id: u64, tgid: u32) -> Option<Arc<Process>> {
-        if let Some(process) = self.processes.get(exec_id) {
-            return Some(process.clone());
+    /// The process; `None` while `/proc` is asked for it, and the line waits.
+    fn find(&mut self, exec_id: u64, tgid: u32, time: u64) -> Option<Arc<Process>> {
+        match self.processes.find(exec_id, tgid, time) {
+            Found::Known(process) | Found::Unknown(process) => Some(process),
+            Found::Pending { key, process } => {
+                self.line.ask(Asked::Process(key));
+                process
+            }
         }
-        let process = self.processes.heal(exec_id, tgid)?;
-        let bytes = process_bytes(&process, self.options.environment);
-        self.writer.frame(kind::PROCESS, &bytes, Weight::State);
-        Some(process)
     }
 
     /// Notes what a cgroup belongs to.
@@ -160,12 +167,12 @@ impl Recorder {
         let container = belongs.key.0;
         let frame = CgroupFrame { cgroup, container, candidate: belongs.candidate.clone() };
         let metadata = belongs.container.map(|c| Box::new(Container::clone(c)));
-        self.writer.json(kind::CGROUP, &frame);
+        self.line.json(kind::CGROUP, &frame);
         if metadata.is_some() {
             // Known before its event comes.
             let time = clock::boot();
             let frame = ContainerFrame { container, happened: Happened::Updated, time, metadata };
-            self.writer.json(kind::CONTAINER, &frame);
+            self.line.json(kind::CONTAINER, &frame);
         }
         if self.told.len() >= TOLD_MAX {
             self.told.clear();
@@ -173,13 +180,16 @@ impl Recorder {
         self.told.insert(cgroup);
     }
 
-    /// Notes names that are others than before.
+    /// Has the line wait for the names that a process goes by, if they are not known yet.
     fn names(&mut self, process: &Process, time: u64) {
-        for mntns in self.users.prepare(process, time).into_iter().flatten() {
-            if let Some(listing) = self.users.listing(mntns) {
-                self.writer.json(kind::NAMES, &listing);
-            }
+        if let Some(asked) = self.ask_names(process, time) {
+            self.line.ask(asked);
         }
+    }
+
+    fn ask_names(&mut self, process: &Process, time: u64) -> Option<Asked> {
+        let others = self.processes.neighbours(process, time);
+        self.users.prepare(process, others, time).map(Asked::Names)
     }
 
     fn keep(&mut self, record: &Record<'_>, event: &Event) {
@@ -190,13 +200,16 @@ impl Recorder {
             blank(bytes.to_mut(), exec.env);
         }
         let weight = if event.info.feeds_state() { Weight::State } else { Weight::Event };
-        if self.writer.frame(kind::RECORD, &bytes, weight) {
-            self.records += 1;
-        }
+        self.line.frame(kind::RECORD, &bytes, weight);
     }
 
-    /// Takes in what became known of containers. Call it as often as a judge's `poll`.
+    /// Takes in what became known. Call it as often as a judge's `poll`.
     pub fn poll(&mut self) {
+        for settled in self.processes.poll() {
+            let next = settled.told.as_ref().and_then(|process| self.ask_names(process, clock::boot()));
+            let bytes = settled.told.map(|process| process_bytes(&process, self.options.environment));
+            self.line.answer(Asked::Process(settled.key), bytes.map(|bytes| (kind::PROCESS, bytes)), next);
+        }
         for event in self.containers.poll() {
             let (key, happened, metadata) = match event {
                 ContainerEvent::Ready(key, container) => {
@@ -217,37 +230,62 @@ impl Recorder {
                 time: clock::boot(),
                 metadata: metadata.map(|c| Box::new(Container::clone(&c))),
             };
-            self.writer.json(kind::CONTAINER, &frame);
+            self.line.json(kind::CONTAINER, &frame);
+        }
+        for settled in self.users.poll() {
+            let listing = if settled.changed { self.users.listing(settled.mntns) } else { None };
+            let bytes = listing.and_then(|listing| serde_json::to_vec(&listing).ok());
+            self.line.answer(Asked::Names(settled.mntns), bytes.map(|bytes| (kind::NAMES, bytes)), None);
+        }
+    }
+
+    /// Descriptors that are readable when [`Recorder::poll`] has something to do.
+    pub fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        let (processes, containers) = (self.processes.wake_fd(), self.containers.wake_fd());
+        processes.into_iter().chain(containers).chain(self.users.wake_fds()).collect()
+    }
+
+    fn give_up(&mut self, asked: Asked) {
+        match asked {
+            Asked::Process(key) => self.processes.give_up(key),
+            Asked::Names(mntns) => self.users.give_up(mntns),
         }
     }
 
     /// Once a second: where the clock stands, what was lost, and everything so far on its way to the disk.
     pub fn tick(&mut self, counters: EventCounters) {
         self.clock();
-        let lost = Lost { time: clock::boot(), kernel: counters.lost(), recorder: self.writer.lost() };
+        let lost = Lost { time: clock::boot(), kernel: counters.lost(), recorder: self.line.lost() };
         if (lost.kernel, lost.recorder) != (self.lost.kernel, self.lost.recorder) {
             self.lost = lost;
-            self.writer.json(kind::LOST, &lost);
+            self.line.json(kind::LOST, &lost);
         }
-        self.writer.flush();
+        self.line.flush();
     }
 
     fn clock(&mut self) {
         let frame = ClockFrame { time: clock::boot(), offset: Clock::sample().offset() };
-        self.writer.json(kind::CLOCK, &frame);
+        self.line.json(kind::CLOCK, &frame);
     }
 
     /// True when the file has its full size, or cannot be written.
     pub fn ended(&self) -> bool {
-        self.writer.ended()
+        self.line.ended()
     }
 
     /// The end: writes the rest.
     pub fn finish(mut self) -> io::Result<Summary> {
-        let records = self.records;
-        self.writer.json(kind::END, &End { time: clock::boot(), records });
-        let lost = self.writer.lost();
-        Ok(Summary { records, lost, bytes: self.writer.finish()? })
+        // A process that is told may lead to the question for its names.
+        for _ in 0..2 {
+            for asked in self.line.asked() {
+                self.give_up(asked);
+            }
+            self.poll();
+        }
+        let records = self.line.records();
+        self.line.json(kind::END, &End { time: clock::boot(), records });
+        let lost = self.line.lost();
+        Ok(Summary { records, lost, bytes: self.line.finish()? })
     }
 }
 

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::engine::clock::{self, Clock};
 use crate::probe::{Counted, EventCounters, Lanes, OBJECT, Options, Probe, Wanted};
 use crate::rules::registry::event_types::captured;
-use crate::state::{Containers, Layout, ProcFs, Processes, Users, process};
+use crate::state::{Containers, Layout, ProcFs, Processes, Users, processes};
 
 /// Records taken before containers are looked at again.
 const BATCH: usize = 4096;
@@ -145,13 +145,15 @@ fn record(
     tell_probe(&probe, phases);
     let layout = Arc::new(layout);
     let proc = Path::new(PROC);
-    let mut processes = Processes::new(process::Options::default(), ProcFs::new(proc, Some(layout.clone())));
+    let procfs = ProcFs::new(proc, Some(layout.clone()));
+    let mut processes =
+        Processes::new(processes::Options::default(), procfs).map_err(|e| unavailable(e.into()))?;
     let seeded = processes.seed();
     let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
         .map_err(|e| unavailable(e.into()))?;
     containers.seed();
     phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
-    let users = Users::new(proc);
+    let users = Users::new(proc).map_err(|e| unavailable(e.into()))?;
     let header = header(args, &probe, users.host_mntns());
     let failed = |error: io::Error| {
         Failure::new(Class::CantCreate, anyhow!("cannot write {}: {error}", args.output.display()))
@@ -248,7 +250,7 @@ fn drive(
             return recorder.finish();
         }
         if taken == 0 {
-            lanes.wait(SLEEP, recorder.containers.wake_fd().as_slice())?;
+            lanes.wait(SLEEP, &recorder.wake_fds())?;
         } else if taken < BATCH {
             thread::sleep(GATHER);
         }

@@ -20,6 +20,7 @@ use document::Document;
 pub use error::ConfigError;
 
 use crate::alert::log::LogConfig;
+use crate::engine::storm;
 use crate::hub::HubConfig;
 use crate::outputs::OutputsConfig;
 use crate::outputs::registry::Destinations;
@@ -83,6 +84,8 @@ pub struct SensorConfig {
     pub container_engines: EnginesConfig,
     /// The eBPF programs drop events that no rule can match. The alerts are the same without; it only costs more.
     pub kernel_filter: bool,
+    /// How often a rule may raise an alert before it is a storm, see [`crate::engine::storm`].
+    pub storms: storm::Options,
     /// Kernel ring buffers, in MiB: the larger, the longer a burst that is outlived.
     pub buffer_mib: BufferSize,
 }
@@ -120,6 +123,7 @@ impl Default for SensorConfig {
             control_socket: None,
             container_engines: EnginesConfig::default(),
             kernel_filter: true,
+            storms: storm::Options::default(),
             buffer_mib: BufferSize(8),
         }
     }
@@ -339,6 +343,7 @@ mod tests {
             ("alert_log:\n  max_age: soon", "falconet.yaml:2:3: alert_log.max_age: "),
             ("priority: high", "falconet.yaml:1:1: priority: unknown priority \"high\""),
             ("buffer_mib: 0", "not between 1 and 512"),
+            ("storms: {rates: 1}", "falconet.yaml:1:10: storms.rates: unknown key; did you mean `rate`?"),
             ("rule_matching: fist", "unknown value; did you mean `first`?"),
             (
                 "rules_files: [a]\nrules_file: [b]",

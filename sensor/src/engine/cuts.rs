@@ -143,7 +143,7 @@ mod tests {
     use sensor_ebpf::record::{CUT_ENV, Header};
 
     use super::*;
-    use crate::state::process::Options;
+    use crate::state::processes::Options;
     use crate::state::testing::{self, Made};
 
     fn record(flags: u16) -> Made {

@@ -96,7 +96,7 @@ impl Foreign {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::process::Options;
+    use crate::state::processes::Options;
 
     #[test]
     fn unseen_calls_are_said_once_in_a_while_with_who_made_one() {

@@ -1,6 +1,7 @@
-//! Events that wait for the metadata of their container. Everybody else's go on.
+//! Events that wait for an answer: about their process, their container, the names of their users. Everybody else's go on.
 //!
-//! Bounded: when there is no more room, the container with the most waiting is named, and the caller ends its wait.
+//! What changes meanwhile does not reach them: a held event has the process as it was. Bounded: when there is no more room, the
+//! answer that most events wait for is named, and the caller ends its wait.
 
 use std::sync::Arc;
 
@@ -8,18 +9,50 @@ use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::record::Record;
 use zerocopy::IntoBytes as _;
 
-use crate::state::{ContainerKey, Process};
+use crate::state::{Container, ContainerKey, Process};
 
 /// Most bytes of records that wait.
 const MAX_BYTES: usize = 16 << 20;
 
-/// A copy of a record, and the process as it was then.
+/// What an event waits for. In this order, so that an event waits for each of them once at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Waits {
+    /// What `/proc` tells of the process with this exec id.
+    Process(u64),
+    /// The metadata of a container.
+    Container(ContainerKey),
+    /// The names of users and groups in this mount namespace.
+    Names(u32),
+}
+
+/// What is settled of an event.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The process as it was then.
+    pub process: Option<Arc<Process>>,
+    /// Where it runs; inside, `None` is the host.
+    pub place: Option<Option<Arc<Container>>>,
+    /// Names were waited for.
+    pub names: bool,
+    pub missing: Missing,
+}
+
+/// What nobody told, or not in time. An alert says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// All or part of what the process is.
+    pub process: bool,
+    /// The names of its users and groups.
+    pub names: bool,
+}
+
+/// A copy of a record, and what is known so far.
 pub struct Held {
     /// Words, so that the record is aligned.
     words: Box<[u64]>,
-    pub process: Arc<Process>,
     /// `evt.num`.
     pub number: u64,
+    pub facts: Facts,
 }
 
 impl Held {
@@ -36,23 +69,17 @@ impl Held {
 /// All waiting events.
 #[derive(Default)]
 pub struct Hold {
-    by_container: HashMap<ContainerKey, Vec<Held>>,
+    waiting: HashMap<Waits, Vec<Held>>,
     bytes: usize,
 }
 
 impl Hold {
     pub fn new() -> Self {
-        Self { by_container: HashMap::new(), bytes: 0 }
+        Self { waiting: HashMap::new(), bytes: 0 }
     }
 
-    /// Keeps an event back. `Some`: there is no more room, and the wait of that container must end now.
-    pub fn push(
-        &mut self,
-        key: ContainerKey,
-        record: &Record<'_>,
-        process: Arc<Process>,
-        number: u64,
-    ) -> Option<ContainerKey> {
+    /// Keeps an event back. `Some`: there is no more room, and that wait must end now.
+    pub fn push(&mut self, waits: Waits, record: &Record<'_>, number: u64, facts: Facts) -> Option<Waits> {
         let words = record
             .bytes()
             .chunks(8)
@@ -64,20 +91,25 @@ impl Hold {
                 u64::from_ne_bytes(word)
             })
             .collect();
-        let held = Held { words, process, number };
+        let held = Held { words, number, facts };
         self.bytes += held.bytes();
-        self.by_container.entry(key).or_default().push(held);
+        self.waiting.entry(waits).or_default().push(held);
         if self.bytes <= MAX_BYTES {
             return None;
         }
-        self.by_container.iter().max_by_key(|(_, held)| held.len()).map(|(key, _)| *key)
+        self.waiting.iter().max_by_key(|(_, held)| held.len()).map(|(waits, _)| *waits)
     }
 
-    /// What waited for this container, oldest first.
-    pub fn release(&mut self, key: ContainerKey) -> Vec<Held> {
-        let held = self.by_container.remove(&key).unwrap_or_default();
+    /// What waited for this, oldest first.
+    pub fn release(&mut self, waits: Waits) -> Vec<Held> {
+        let held = self.waiting.remove(&waits).unwrap_or_default();
         self.bytes -= held.iter().map(Held::bytes).sum::<usize>();
         held
+    }
+
+    /// What is waited for.
+    pub fn waits(&self) -> Vec<Waits> {
+        self.waiting.keys().copied().collect()
     }
 }
 
@@ -92,11 +124,13 @@ mod tests {
         words
     }
 
-    fn push(hold: &mut Hold, key: u64, words: &[u64]) -> Option<ContainerKey> {
-        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
-        let aligned = Held { words: words.into(), process: Arc::new(Process::unknown(1, 1)), number: 0 };
-        assert_eq!(bytes.len(), size_of_val(words));
-        hold.push(ContainerKey(key), &aligned.record().unwrap(), aligned.process.clone(), 7)
+    fn push(hold: &mut Hold, key: u64, words: &[u64]) -> Option<Waits> {
+        let aligned = Held { words: words.into(), number: 0, facts: Facts::default() };
+        hold.push(container(key), &aligned.record().unwrap(), 7, aligned.facts.clone())
+    }
+
+    fn container(key: u64) -> Waits {
+        Waits::Container(ContainerKey(key))
     }
 
     #[test]
@@ -104,14 +138,14 @@ mod tests {
         let mut hold = Hold::new();
         assert!(push(&mut hold, 1, &record(48)).is_none());
         assert!(push(&mut hold, 2, &record(61)).is_none());
-        let held = hold.release(ContainerKey(2));
+        let held = hold.release(container(2));
         assert_eq!(held.len(), 1);
         assert_eq!(held[0].record().unwrap().header().len, 61);
         assert_eq!(held[0].number, 7);
-        assert!(hold.release(ContainerKey(2)).is_empty());
-        assert!(!hold.by_container.is_empty());
-        hold.release(ContainerKey(1));
-        assert_eq!(hold.bytes, 0);
+        assert!(hold.release(container(2)).is_empty());
+        assert_eq!(hold.waits(), [container(1)]);
+        hold.release(container(1));
+        assert_eq!((hold.bytes, hold.waits().len()), (0, 0));
     }
 
     #[test]
@@ -119,6 +153,6 @@ mod tests {
         let mut hold = Hold::new();
         push(&mut hold, 1, &record(64));
         let full = (0..2000).find_map(|_| push(&mut hold, 2, &record(16_000)));
-        assert_eq!(full, Some(ContainerKey(2)));
+        assert_eq!(full, Some(container(2)));
     }
 }

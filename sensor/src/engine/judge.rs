@@ -1,21 +1,26 @@
-//! What happens to each record, in order: state, container, rules, alert.
+//! What happens to each record, in order: state, process, container, names, rules, alert.
+//!
+//! The process, the metadata of its container and the names of its users may have to be asked for. The event then waits in
+//! [`Hold`], and goes on from where it was when the answer is there, or with what is known when there is none in time.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use sensor_ebpf::events::{self, Change, EVENTS, Event, View};
+use sensor_ebpf::events::{self, Change, EVENTS, Event, ParamType, View};
 use sensor_ebpf::record::Record;
 
 use super::clock::Clock;
-use super::hold::{Held, Hold};
+use super::hold::{Facts, Held, Hold, Missing, Waits};
 use super::live::{Known, Live, What};
 use super::raise::{self, TextOptions};
 use super::sights::{Watch, Watching};
 use super::stats::{self, Stats, Tables};
+use super::storm::{self, Storms};
 use crate::alert::Alert;
 use crate::rules::registry::event_types;
-use crate::rules::{EventType, RuleSet, Scratch};
-use crate::state::{Container, ContainerEvent, Containers, Process, Processes, Users, Where};
+use crate::rules::{EventType, Field, RuleSet, Scratch};
+use crate::state::{Container, ContainerEvent, Containers, Found, Process, Processes, Users, Where};
 
 /// Where alerts go: the alert log, or a test's list. False when it had no room.
 pub type Sink = Box<dyn FnMut(Alert) -> bool + Send>;
@@ -28,6 +33,20 @@ pub type Observer = Box<dyn FnMut(&Live<'_>) + Send>;
 struct Interest {
     view: &'static View,
     ty: EventType,
+    /// Some rule shows or asks for names of users and groups.
+    names: bool,
+}
+
+/// An event that is ready to be judged.
+struct Subject<'a> {
+    what: What<'a>,
+    ty: EventType,
+    name: &'static str,
+    /// `CLOCK_BOOTTIME` ns.
+    boot: u64,
+    container: Option<&'a Container>,
+    number: u64,
+    missing: Missing,
 }
 
 /// The two events that no record carries.
@@ -47,6 +66,9 @@ pub struct Judge {
     interests: Vec<Option<Interest>>,
     meta: Meta,
     hold: Hold,
+    /// More waits than there is room for: [`Judge::poll`] is due.
+    full: bool,
+    storms: Storms,
     /// Replay sets it to the time of the capture.
     pub clock: Clock,
     bump: Bump,
@@ -71,7 +93,7 @@ pub fn apply(processes: &mut Processes, containers: &mut Containers, record: &Re
 }
 
 impl Judge {
-    /// A judge with its (seeded) state.
+    /// A judge with its (seeded) state. It raises every alert: see [`Judge::limit`].
     #[expect(
         clippy::too_many_arguments,
         reason = "the parts of a judge, each named at the one place that makes one"
@@ -96,6 +118,8 @@ impl Judge {
             meta,
             rules,
             hold: Hold::new(),
+            full: false,
+            storms: Storms::default(),
             clock: Clock::sample(),
             bump: Bump::new(),
             number: 0,
@@ -106,6 +130,18 @@ impl Judge {
             observer: None,
             watched: Vec::new(),
             stats,
+        }
+    }
+
+    /// Leaves out alerts of a storm from now on. Not for a replay: it is to show everything on which the rules fire.
+    pub fn limit(&mut self, options: storm::Options) {
+        self.storms = Storms::new(options);
+    }
+
+    /// Reads the host's users and groups if a rule wants names, and waits for it: before events are judged.
+    pub fn seed_names(&mut self) {
+        if self.interests.iter().flatten().any(|interest| interest.names) {
+            self.users.seed(self.clock.now());
         }
     }
 
@@ -153,53 +189,80 @@ impl Judge {
 
     fn event(&mut self, record: &Record<'_>, interest: Interest) {
         self.number += 1;
+        self.settle(record, interest, self.number, Facts::default());
+        if self.full {
+            self.poll();
+        }
+    }
+
+    /// Judges the event, or has it wait for what is not known yet.
+    fn settle(&mut self, record: &Record<'_>, interest: Interest, number: u64, mut facts: Facts) {
         let header = record.header();
-        let process = self.processes.get_or_heal(header.exec_id, header.tgid);
-        let container = match self.containers.of_cgroup(header.cgroup) {
-            Where::Host => None,
-            Where::Container(container) => Some(container.clone()),
-            Where::Pending(key) => {
-                stats::count(&self.stats.held);
-                if let Some(full) = self.hold.push(key, record, process, self.number) {
-                    stats::count(&self.stats.hold_full);
-                    self.containers.give_up(full);
-                    self.poll();
+        let process = match facts.process.take() {
+            Some(process) => process,
+            None => match self.processes.find(header.exec_id, header.tgid, header.time) {
+                Found::Known(process) => process,
+                Found::Unknown(process) => {
+                    facts.missing.process = true;
+                    process
                 }
-                return;
-            }
+                Found::Pending { key, process } => {
+                    facts.process = process;
+                    return self.keep(Waits::Process(key), record, number, facts);
+                }
+            },
         };
-        self.judge(record, interest, &process, container.as_deref(), self.number);
-    }
-
-    fn judge(
-        &mut self,
-        record: &Record<'_>,
-        interest: Interest,
-        process: &Arc<Process>,
-        container: Option<&Container>,
-        number: u64,
-    ) {
-        let boot = record.header().time;
-        self.users.prepare(process, boot);
-        self.evaluate(
-            What::Syscall { record: *record, view: interest.view, process },
-            interest.ty,
-            interest.view.name,
-            boot,
-            container,
+        let place = match facts.place.take() {
+            Some(place) => place,
+            None => match self.containers.of_cgroup(header.cgroup) {
+                Where::Host => None,
+                Where::Container(container) => Some(container.clone()),
+                Where::Pending(key) => {
+                    facts.process = Some(process);
+                    return self.keep(Waits::Container(key), record, number, facts);
+                }
+            },
+        };
+        if interest.names {
+            let others = self.processes.neighbours(&process, header.time);
+            if !facts.names
+                && let Some(mntns) = self.users.prepare(&process, others, header.time)
+            {
+                let facts = Facts { process: Some(process), place: Some(place), names: true, ..facts };
+                return self.keep(Waits::Names(mntns), record, number, facts);
+            }
+            facts.missing.names = !self.users.knows(&process);
+        }
+        self.evaluate(Subject {
+            what: What::Syscall { record: *record, view: interest.view, process: &process },
+            ty: interest.ty,
+            name: interest.view.name,
+            boot: header.time,
+            container: place.as_deref(),
             number,
-        );
+            missing: facts.missing,
+        });
     }
 
-    fn evaluate(
-        &mut self,
-        what: What<'_>,
-        ty: EventType,
-        name: &'static str,
-        boot: u64,
-        container: Option<&Container>,
-        number: u64,
-    ) {
+    fn keep(&mut self, waits: Waits, record: &Record<'_>, number: u64, facts: Facts) {
+        stats::count(self.stats.held(waits));
+        if let Some(full) = self.hold.push(waits, record, number, facts) {
+            stats::count(&self.stats.hold_full);
+            self.give_up(full);
+            self.full = true;
+        }
+    }
+
+    /// Ends a wait; the next poll releases what waited.
+    fn give_up(&mut self, waits: Waits) {
+        match waits {
+            Waits::Process(key) => self.processes.give_up(key),
+            Waits::Container(key) => self.containers.give_up(key),
+            Waits::Names(mntns) => self.users.give_up(mntns),
+        }
+    }
+
+    fn evaluate(&mut self, subject: Subject<'_>) {
         stats::count(&self.stats.judged);
         let known = Known {
             processes: &self.processes,
@@ -207,13 +270,19 @@ impl Judge {
             clock: &self.clock,
             hostname: &self.hostname,
         };
+        let Subject { what, ty, name, boot, container, number, missing } = subject;
         let time = self.clock.wall(boot);
         self.last = time;
         let live = Live { what, ty, name, time, boot, number, container, known: &known, bump: &self.bump };
         let (sink, stats, text, rules) = (&mut self.sink, &self.stats, self.text, &self.rules);
+        let storms = &mut self.storms;
         rules.evaluate(&mut self.scratch, &live, |rule| {
+            if !storms.admits(rule, &live) {
+                stats::count(&stats.alerts_left_out);
+                return;
+            }
             stats::count(&stats.alerts);
-            if !sink(raise::alert(rules, rule, &live, text)) {
+            if !sink(raise::alert(rules, rule, &live, missing, text)) {
                 stats::count(&stats.alerts_lost);
             }
         });
@@ -226,38 +295,108 @@ impl Judge {
         self.bump.reset();
     }
 
-    /// Takes in what became known of containers and judges what waited for it. Call it often: it is cheap when nothing did.
+    /// Takes in what became known and judges what waited for it. Call it often: it is cheap when nothing did.
     pub fn poll(&mut self) {
-        for event in self.containers.poll() {
-            match event {
-                ContainerEvent::Ready(key, container) => {
-                    if let Some(container) = &container {
-                        self.meta_event(self.meta.added, "container", container);
-                    }
-                    for held in self.hold.release(key) {
-                        self.release(&held, container.as_deref());
-                    }
+        loop {
+            self.full = false;
+            for settled in self.processes.poll() {
+                for mut held in self.hold.release(Waits::Process(settled.key)) {
+                    self.identify(&mut held, settled.told.as_ref());
+                    self.resume(held);
                 }
-                ContainerEvent::Updated(..) => {}
-                ContainerEvent::Removed(_, container) => {
-                    self.meta_event(self.meta.removed, "container_removed", &container);
+            }
+            for event in self.containers.poll() {
+                self.container(event);
+            }
+            for settled in self.users.poll() {
+                for held in self.hold.release(Waits::Names(settled.mntns)) {
+                    self.resume(held);
                 }
+            }
+            // Those that go on may have to wait for something else. Each time round the largest wait is over.
+            if !self.full {
+                return;
             }
         }
     }
 
-    fn release(&mut self, held: &Held, container: Option<&Container>) {
+    /// Fills in the process of an event that waited for it.
+    fn identify(&self, held: &mut Held, told: Option<&Arc<Process>>) {
+        let (None, Some(record)) = (&held.facts.process, held.record()) else { return };
+        let header = record.header();
+        let found = match told {
+            Some(process) => Found::Known(process.clone()),
+            // A record may have told meanwhile.
+            None => self.processes.known(header.exec_id, header.tgid),
+        };
+        if let Found::Known(process) | Found::Unknown(process) = &found {
+            held.facts.process = Some(process.clone());
+        }
+        held.facts.missing.process = !matches!(found, Found::Known(_));
+    }
+
+    fn container(&mut self, event: ContainerEvent) {
+        match event {
+            ContainerEvent::Ready(key, container) => {
+                if let Some(container) = &container {
+                    self.meta_event(self.meta.added, "container", container);
+                }
+                for mut held in self.hold.release(Waits::Container(key)) {
+                    held.facts.place = Some(container.clone());
+                    self.resume(held);
+                }
+            }
+            ContainerEvent::Updated(..) => {}
+            ContainerEvent::Removed(_, container) => {
+                self.meta_event(self.meta.removed, "container_removed", &container);
+            }
+        }
+    }
+
+    /// Goes on with an event that waited.
+    fn resume(&mut self, mut held: Held) {
+        let facts = std::mem::take(&mut held.facts);
         let Some(record) = held.record() else { return };
         if let Some(Some(interest)) = self.interests.get(usize::from(record.header().kind)).copied() {
-            self.judge(&record, interest, &held.process, container, held.number);
+            self.settle(&record, interest, held.number, facts);
         }
     }
 
     fn meta_event(&mut self, ty: Option<EventType>, name: &'static str, container: &Container) {
         self.number += 1;
         if let Some(ty) = ty {
-            self.evaluate(What::Meta, ty, name, self.clock.now(), Some(container), self.number);
+            self.evaluate(Subject {
+                what: What::Meta,
+                ty,
+                name,
+                boot: self.clock.now(),
+                container: Some(container),
+                number: self.number,
+                missing: Missing::default(),
+            });
         }
+    }
+
+    /// The end: what waits goes out with what is known, and what a storm left out is told.
+    pub fn finish(&mut self) {
+        // An event that stops waiting may begin to wait for the next thing, of which there are three.
+        for _ in 0..3 {
+            for waits in self.hold.waits() {
+                self.give_up(waits);
+            }
+            self.poll();
+        }
+        let now = self.clock.now();
+        if let Some(report) = self.storms.rest(now) {
+            self.tell(|_, hostname| Some(report.alert(hostname)));
+        }
+        self.tick();
+    }
+
+    /// Descriptors that are readable when [`Judge::poll`] has something to do.
+    pub fn wake_fds(&self) -> Vec<BorrowedFd<'_>> {
+        let (processes, containers) = (self.processes.wake_fd(), self.containers.wake_fd());
+        processes.into_iter().chain(containers).chain(self.users.wake_fds()).collect()
     }
 
     /// Raises an alert of the sensor's own, if there is one.
@@ -275,7 +414,14 @@ impl Judge {
         use std::sync::atomic::Ordering::Relaxed;
         self.clock = Clock::sample();
         self.stats.last_event.store(u64::try_from(self.last).unwrap_or(0), Relaxed);
-        self.stats.note(Tables { processes: self.processes.stats(), containers: self.containers.stats() });
+        self.stats.note(Tables {
+            processes: self.processes.stats(),
+            containers: self.containers.stats(),
+            users: self.users.stats(),
+        });
+        if let Some(report) = self.storms.report(self.clock.now()) {
+            self.tell(|_, hostname| Some(report.alert(hostname)));
+        }
         if self.watched.iter().any(Watching::is_over) {
             self.watched.retain(|watching| !watching.is_over());
             (self.interests, self.meta) = interests(&self.rules, &self.watched);
@@ -290,10 +436,22 @@ fn interests(rules: &RuleSet, watched: &[Watching]) -> (Vec<Option<Interest>>, M
     wanted.extend(types.filter_map(|event| event_types::info(*event)).map(|info| info.name));
     let interest = |event: &'static Event| {
         let view = event.info.rules.as_ref().filter(|view| wanted.contains(view.name))?;
-        Some(Interest { view, ty: event_types::by_name(view.name)? })
+        let ty = event_types::by_name(view.name)?;
+        Some(Interest { view, ty, names: wants_names(rules, ty, view) })
     };
     // Kind 0 is no event.
     let interests = std::iter::once(None).chain(EVENTS.iter().map(interest)).collect();
     let meta = |name| wanted.contains(name).then(|| event_types::by_name(name)).flatten();
     (interests, Meta { added: meta("container"), removed: meta("container_removed") })
+}
+
+/// Whether some rule shows or asks for a name from `passwd` or `group` when it sees such an event.
+fn wants_names(rules: &RuleSet, ty: EventType, view: &View) -> bool {
+    const NAMES: [Field; 5] =
+        [Field::UserName, Field::UserHomedir, Field::UserShell, Field::UserLoginname, Field::GroupName];
+    // Arguments are shown with what their ids mean.
+    const ARGUMENTS: [Field; 3] = [Field::EvtArg, Field::EvtArgs, Field::EvtInfo];
+    let reads = |fields: &[Field]| fields.iter().any(|field| rules.reads(ty, *field));
+    let ids = view.params.iter().any(|param| matches!(param.ty, ParamType::Uid | ParamType::Gid));
+    reads(&NAMES) || (ids && reads(&ARGUMENTS))
 }

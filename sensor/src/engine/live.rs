@@ -10,7 +10,7 @@ use super::args::Names;
 use super::clock::Clock;
 use super::extract;
 use crate::rules::{Event, EventType, FieldArg, FieldRef, Value};
-use crate::state::{Container, Process, Processes, Users};
+use crate::state::{Container, MAX_ANCESTORS, Process, Processes, Users};
 
 /// What every event of a sensor shares.
 pub struct Known<'a> {
@@ -49,9 +49,6 @@ pub struct Live<'a> {
     /// Room for computed strings; emptied after each event.
     pub bump: &'a Bump,
 }
-
-/// Most ancestors that are looked at.
-pub const MAX_ANCESTORS: usize = 64;
 
 impl<'a> Live<'a> {
     pub fn process(&self) -> Option<&'a Arc<Process>> {

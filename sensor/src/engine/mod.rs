@@ -2,8 +2,8 @@
 //!
 //! * [`judge`]: what happens to each record, in order.
 //! * [`live`]: an event with its state, as rules read it; [`extract`] has the fields, class by class.
-//! * [`hold`]: events of a container wait for its metadata.
-//! * [`raise`]: the alert of a rule that matched.
+//! * [`hold`]: events wait for what is asked about their process, container and users.
+//! * [`storm`]: a rule that fires too often is cut short; [`raise`]: the alert of a rule that matched.
 //! * [`internal`]: alerts about the sensor itself; [`drops`]: losses are told.
 //! * [`sights`]: somebody watches a rule.
 //! * [`run`]: the thread that drains the lanes; [`orders`]: what others ask of it.
@@ -20,6 +20,8 @@ pub mod foreign;
 pub mod hold;
 pub mod internal;
 pub mod judge;
+#[cfg(test)]
+mod judge_tests;
 pub mod live;
 pub mod names;
 pub mod orders;
@@ -29,6 +31,7 @@ pub mod raise;
 pub mod run;
 pub mod sights;
 pub mod stats;
+pub mod storm;
 
 pub use judge::Judge;
 pub use orders::Orders;

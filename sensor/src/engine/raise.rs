@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::args;
 use super::extract::process::cmdline;
+use super::hold::Missing;
 use super::live::{Live, What};
 use crate::alert::{Alert, now};
 use crate::rules::output::json;
@@ -19,8 +20,14 @@ pub struct TextOptions {
     pub iso_8601: bool,
 }
 
-/// The alert of `rule`, one of `rules`, about `event`.
-pub fn alert(rules: &RuleSet, rule: &Rule, event: &Live<'_>, options: TextOptions) -> Alert {
+/// The alert of `rule`, one of `rules`, about `event`. `missing`: what could not be found out about it.
+pub fn alert(
+    rules: &RuleSet,
+    rule: &Rule,
+    event: &Live<'_>,
+    missing: Missing,
+    options: TextOptions,
+) -> Alert {
     let time_field = if options.iso_8601 { Field::EvtTimeIso8601 } else { Field::EvtTime };
     let time = FieldRef { field: time_field, arg: FieldArg::None };
     let mut output = match event.get(&time) {
@@ -52,7 +59,7 @@ pub fn alert(rules: &RuleSet, rule: &Rule, event: &Live<'_>, options: TextOption
         output,
         output_fields: fields,
         tags: rule.tags.clone(),
-        context: Some(context(rules, rule, event)),
+        context: Some(context(rules, rule, event, missing)),
     }
 }
 
@@ -70,8 +77,14 @@ fn text(bytes: &[u8]) -> Json {
 }
 
 /// What the sensor knows beyond the rule's output, for the person who looks at the alert.
-fn context(rules: &RuleSet, rule: &Rule, event: &Live<'_>) -> Json {
+fn context(rules: &RuleSet, rule: &Rule, event: &Live<'_>, missing: Missing) -> Json {
     let mut context = Map::new();
+    if missing != Missing::default() {
+        let Missing { process, names } = missing;
+        let parts = [("process", process), ("names", names)];
+        let parts: Vec<&str> = parts.iter().filter(|(_, missing)| *missing).map(|(part, _)| *part).collect();
+        context.insert("incomplete".into(), object!(parts));
+    }
     let mut what = Map::new();
     what.insert("type".into(), object!(event.name));
     what.insert("number".into(), object!(event.number));

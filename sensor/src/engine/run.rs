@@ -14,9 +14,9 @@ use super::orders::Orders;
 use super::stats::Stats;
 use crate::probe::{Counted, Lanes};
 
-/// Records taken before containers are looked at again.
+/// Records taken before answers are looked at again.
 const BATCH: usize = 4096;
-/// Longest sleep: the waits of containers and the clock are looked at at least this often.
+/// Longest sleep: the deadlines of what waits and the clock are looked at at least this often.
 const SLEEP: Duration = Duration::from_millis(100);
 /// After a drain the thread lets records gather this long before it asks again: a wake-up costs more than a record.
 const GATHER: Duration = Duration::from_millis(5);
@@ -73,11 +73,10 @@ impl Engine {
             if taken == 0 {
                 // What was there when the stop came has been judged.
                 if stop.load(Ordering::Relaxed) {
-                    self.judge.tick();
+                    self.judge.finish();
                     return Ok(());
                 }
-                let wake = self.judge.containers.wake_fd();
-                self.lanes.wait(SLEEP, wake.as_slice())?;
+                self.lanes.wait(SLEEP, &self.judge.wake_fds())?;
             } else if taken < BATCH {
                 std::thread::sleep(GATHER);
             }

@@ -14,6 +14,7 @@ use crate::rules::language::output::{self, Template};
 use crate::rules::language::pattern::Budget;
 use crate::rules::program::counters::{Counters, Judged};
 use crate::rules::program::prefilter::Prefilter;
+use crate::rules::program::reads::Reads;
 use crate::rules::program::{compile, evaluate};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
@@ -139,6 +140,12 @@ impl Checked {
         for (_, cond) in &conditions {
             prefilter.add(cond);
         }
+        let mut reads = Reads::default();
+        for rule in self.rules.iter().filter(|rule| rule.status.fires()) {
+            let added = rule.extra.iter().flat_map(|(_, extra)| extra.fields());
+            let outputs = rule.output.fields().map(|(_, field)| field).chain(added);
+            reads.add(rule.counters.types(), &rule.kept.cond, outputs);
+        }
         let program = compile::program(&conditions);
         let Self { rules, judged, sources } = self;
         RuleSet {
@@ -146,6 +153,7 @@ impl Checked {
             rules,
             program,
             prefilter,
+            reads,
             matching,
             requirements,
             sources,

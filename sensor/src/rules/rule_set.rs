@@ -10,9 +10,11 @@ use crate::rules::program::compile::{self, Program};
 use crate::rules::program::counters::{Counters, Judged};
 use crate::rules::program::evaluate::Scratch;
 use crate::rules::program::prefilter::Prefilter;
+use crate::rules::program::reads::Reads;
 use crate::rules::registry::domains::Domain;
 use crate::rules::registry::event::{Event, EventType};
 use crate::rules::registry::event_types;
+use crate::rules::registry::fields::Field;
 use crate::rules::registry::priority::Priority;
 use crate::rules::report::source::{Origin, Place};
 use crate::rules::source::definitions::Sources;
@@ -87,6 +89,7 @@ pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     pub(super) program: Program,
     pub(super) prefilter: Prefilter,
+    pub(super) reads: Reads,
     pub(super) matching: Matching,
     pub(super) requirements: Requirements,
     pub(super) sources: Sources,
@@ -117,6 +120,11 @@ impl RuleSet {
     /// What an open must have for any rule to match it.
     pub fn prefilter(&self) -> &Prefilter {
         &self.prefilter
+    }
+
+    /// True when a rule that can fire on events of the type reads the field: in its condition or for its output.
+    pub fn reads(&self, event: EventType, field: Field) -> bool {
+        self.reads.has(event, field)
     }
 
     /// True when some rule can fire on events of the type.

@@ -61,6 +61,8 @@ pub struct RuleRow {
     pub reason: Option<String>,
     /// Events on which it fired, since the start.
     pub matched: u64,
+    /// Of these, the ones that raised no alert because there were too many, see the configuration's `storms`.
+    pub left_out: u64,
     /// Events of the types that it looks at, since the start.
     pub evaluated: u64,
     /// What it costs per event of those types, estimated from samples; `null` as long as there are too few.

@@ -78,15 +78,20 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
                 failed.get("reason").map_or_else(String::new, text)
             )?;
         }
-        writeln!(out, "{:>12} {:>14} {:>9}  {:<14} RULE", "MATCHED", "EVALUATED", "NS/EVENT", "STATUS")?;
+        writeln!(
+            out,
+            "{:>12} {:>12} {:>14} {:>9}  {:<14} RULE",
+            "MATCHED", "LEFT OUT", "EVALUATED", "NS/EVENT", "STATUS"
+        )?;
         for rule in reply["rules"].as_array().into_iter().flatten() {
             let ns = rule["ns_per_event"].as_f64().map_or_else(|| "-".to_owned(), |ns| format!("{ns:.1}"));
             let reason =
                 rule["reason"].as_str().map_or_else(String::new, |why| format!(": {}", escaped(why)));
             writeln!(
                 out,
-                "{:>12} {:>14} {ns:>9}  {:<14} {}{reason}",
+                "{:>12} {:>12} {:>14} {ns:>9}  {:<14} {}{reason}",
                 rule["matched"],
+                rule["left_out"],
                 rule["evaluated"],
                 text(&rule["status"]),
                 text(&rule["name"]),

@@ -295,6 +295,15 @@ pub enum Extra {
 }
 
 impl Extra {
+    /// The fields that it shows.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldRef> {
+        let (field, template) = match self {
+            Self::Field(field) => (Some(field), None),
+            Self::Format(template) => (None, Some(template)),
+        };
+        field.into_iter().chain(template.into_iter().flat_map(Template::fields).map(|(_, field)| field))
+    }
+
     /// The JSON value for an event.
     pub fn json<E: Event>(&self, event: &E) -> serde_json::Value {
         match self {

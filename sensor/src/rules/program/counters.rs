@@ -41,6 +41,7 @@ pub struct Counters {
     types: Box<[EventType]>,
     judged: Arc<Judged>,
     matched: AtomicU64,
+    left_out: AtomicU64,
     samples: AtomicU64,
     sampled_ns: AtomicU64,
 }
@@ -48,7 +49,7 @@ pub struct Counters {
 impl Counters {
     pub fn new(types: Box<[EventType]>, judged: Arc<Judged>) -> Self {
         let zero = || AtomicU64::new(0);
-        Self { types, judged, matched: zero(), samples: zero(), sampled_ns: zero() }
+        Self { types, judged, matched: zero(), left_out: zero(), samples: zero(), sampled_ns: zero() }
     }
 
     /// Events that were judged by the rule: those of the types on which it can fire, however soon it was ruled out.
@@ -61,6 +62,16 @@ impl Counters {
     /// Events on which the rule fired.
     pub fn matched(&self) -> u64 {
         self.matched.load(Ordering::Relaxed)
+    }
+
+    /// Of the events on which the rule fired, those that raised no alert because there were too many.
+    pub fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// The event types on which the rule can fire.
+    pub(in crate::rules) fn types(&self) -> &[EventType] {
+        &self.types
     }
 
     /// One event of [`SAMPLED`] is timed: how many of these came to the rule's own part of the work. An event on which a
@@ -76,6 +87,11 @@ impl Counters {
 
     pub(in crate::rules) fn fired(&self) {
         add(&self.matched, 1);
+    }
+
+    /// The rule fired, but no alert is raised. For the thread that judges alone.
+    pub fn leave_out(&self) {
+        add(&self.left_out, 1);
     }
 
     pub(in crate::rules) fn sample(&self, ns: u64) {

@@ -8,4 +8,5 @@ pub mod graph;
 pub mod lookup;
 pub mod plan;
 pub mod prefilter;
+pub mod reads;
 pub mod values;

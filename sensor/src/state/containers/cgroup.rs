@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::EnginesConfig;
-use super::container::Runtime;
+use super::runtime::Runtime;
 
 /// A container named by a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -7,42 +7,11 @@ use serde_json::{Value, json};
 
 use super::cgroup::Candidate;
 use super::image::ImageName;
+use super::runtime::Runtime;
 
-/// The program that runs a container. The numbers are those of `type` in Falco's `container` events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Runtime {
-    Docker = 0,
-    Lxc = 1,
-    LibvirtLxc = 2,
-    #[default]
-    Cri = 6,
-    Containerd = 7,
-    CriO = 8,
-    Bpm = 9,
-    Podman = 11,
-}
-
-impl Runtime {
-    /// `container.type`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Lxc => "lxc",
-            Self::LibvirtLxc => "libvirt-lxc",
-            Self::Cri => "cri",
-            Self::Containerd => "containerd",
-            Self::CriO => "cri-o",
-            Self::Bpm => "bpm",
-            Self::Podman => "podman",
-        }
-    }
-
-    /// Whether there is anyone to ask; otherwise the path of the cgroup is all there is.
-    pub(super) fn has_metadata(self) -> bool {
-        !matches!(self, Self::Lxc | Self::LibvirtLxc | Self::Bpm)
-    }
-}
+/// Names a container as long as its cgroup exists; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerKey(pub u64);
 
 /// One mount, as `container.mount.*` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

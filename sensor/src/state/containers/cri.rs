@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::container::{Container, Mount, Pod, Runtime};
+use super::container::{Container, Mount, Pod};
 use super::grpc::{Connection, Refusal};
 use super::image::ImageName;
+use super::runtime::Runtime;
 
 const CONTAINER_STATUS: &str = "/runtime.v1.RuntimeService/ContainerStatus";
 const SANDBOX_STATUS: &str = "/runtime.v1.RuntimeService/PodSandboxStatus";

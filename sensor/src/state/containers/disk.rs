@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 
 use super::cgroup::{Candidate, container_of};
 use super::config::EnginesConfig;
-use super::container::{Container, Runtime};
+use super::container::Container;
 use super::docker;
 use super::hint::{Hint, Keeper, argument};
 use super::oci::Spec;
 use super::podman;
+use super::runtime::Runtime;
 
 /// Most bytes of a file that is read.
 const FILE_MAX: u64 = 4 << 20;

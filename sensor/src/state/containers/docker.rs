@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use super::container::{Container, Mount, PortMapping, Runtime};
+use super::container::{Container, Mount, PortMapping};
 use super::image::ImageName;
+use super::runtime::Runtime;
 
 /// Longest answer, and longest wait for it.
 const ANSWER_MAX: u64 = 4 << 20;

@@ -21,6 +21,7 @@ mod oci;
 mod podman;
 #[cfg(test)]
 mod real_tests;
+pub mod runtime;
 mod sealed;
 #[cfg(test)]
 mod tests;
@@ -42,14 +43,13 @@ pub use config::EnginesConfig;
 use hint::Hint;
 use worker::{Answer, Worker};
 
-pub use container::{Container, Mount, Pod, PortMapping, Runtime};
+pub use container::{Container, ContainerKey, Mount, Pod, PortMapping};
 pub use image::ImageName;
+pub use runtime::Runtime;
+pub use worker::ContainersError;
 
+use super::bucket::{Bucket, Rate};
 use super::cgroups::Layout;
-
-/// Names a container as long as its cgroup exists; never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ContainerKey(pub u64);
 
 /// Where a process runs.
 #[derive(Debug, Clone, Copy)]
@@ -85,21 +85,18 @@ pub struct Stats {
     pub cgroups_resolved: u64,
     /// Cgroups not kept because the table was full.
     pub cgroups_dropped: u64,
-}
-
-/// Why there is no container state.
-#[derive(Debug, thiserror::Error)]
-pub enum ContainersError {
-    #[error("cannot start the thread that reads container metadata: {0}")]
-    Thread(std::io::Error),
-    #[error("cannot make an eventfd: {0}")]
-    EventFd(std::io::Error),
+    /// Cgroups of events that were not looked up because there were too many in a second: taken for the host's.
+    pub cgroups_not_asked: u64,
 }
 
 /// How long a removed container is still found, for records that come late.
 const KEEP_REMOVED: Duration = Duration::from_secs(30);
+/// How often what was removed is looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(7);
 /// Cgroups that are known at most; containers are fewer.
 const MAX_CGROUPS: usize = 200_000;
+/// Cgroups that are looked up by their id: in a second, and at once.
+const RESOLVED: Rate = Rate::new(1000, 5000);
 
 /// What a cgroup is.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +138,9 @@ pub struct Containers {
     /// Until when each container that was asked about may be pending; the oldest first.
     deadlines: VecDeque<(Instant, ContainerKey)>,
     events: Vec<ContainerEvent>,
+    started: Instant,
     purged: Instant,
+    resolved: Bucket,
     stats: Stats,
 }
 
@@ -172,7 +171,9 @@ impl Containers {
             last_key: 0,
             deadlines: VecDeque::new(),
             events: Vec::new(),
+            started: Instant::now(),
             purged: Instant::now(),
+            resolved: Bucket::new(RESOLVED, 0),
             stats: Stats::default(),
         }
     }
@@ -203,8 +204,8 @@ impl Containers {
 
     /// Believes root outside of containers alone.
     fn announced(&mut self, record: &Record, exec: &Exec) {
-        if let Some(hint) = Hint::of_exec(record, exec)
-            && exec.task.uid == 0
+        if exec.task.uid == 0
+            && let Some(hint) = Hint::of_exec(record, exec)
             && matches!(self.of_cgroup(record.header().cgroup), Where::Host)
             && let Some(outside) = &self.outside
         {
@@ -239,9 +240,7 @@ impl Containers {
                 self.give_up(key);
             }
         }
-        if now.duration_since(self.purged) > KEEP_REMOVED / 4 {
-            self.purge(now);
-        }
+        self.purge(now);
         std::mem::take(&mut self.events)
     }
 
@@ -263,8 +262,14 @@ impl Containers {
         Stats { containers: self.entries.len(), pending, cgroups: self.cgroups.len(), ..self.stats }
     }
 
-    /// A cgroup that no record told of.
+    /// A cgroup that no record told of. The kernel has it in memory, and nobody else is asked: this takes microseconds.
     fn resolve(&mut self, id: u64) -> Option<ContainerKey> {
+        self.outside.as_ref()?;
+        let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if !self.resolved.take(RESOLVED, now) {
+            self.stats.cgroups_not_asked += 1;
+            return None;
+        }
         match self.outside.as_ref()?.layout.path_of(id) {
             Some(path) => {
                 self.stats.cgroups_resolved += 1;
@@ -405,8 +410,11 @@ impl Containers {
         }
     }
 
-    /// Forgets what was removed long ago.
+    /// Forgets what was removed long ago, now and then: it looks at everything.
     fn purge(&mut self, now: Instant) {
+        if now.duration_since(self.purged) < PURGE_EVERY {
+            return;
+        }
         self.purged = now;
         let old = |removed: Option<Instant>| removed.is_some_and(|r| now.duration_since(r) > KEEP_REMOVED);
         self.cgroups.retain(|_, c| !old(c.removed));

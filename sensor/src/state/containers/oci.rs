@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::container::{Container, Mount, Pod, Runtime, short_id};
+use super::container::{Container, Mount, Pod, short_id};
 use super::image::ImageName;
+use super::runtime::Runtime;
 
 /// The parts of an OCI runtime specification that are of interest; all of them may be missing.
 #[derive(Debug, Default, Deserialize)]

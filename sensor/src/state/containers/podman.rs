@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use super::container::{Container, Runtime};
+use super::container::Container;
 use super::image::ImageName;
+use super::runtime::Runtime;
 
 /// One entry of `containers.json` of containers/storage.
 #[derive(Deserialize)]

@@ -268,7 +268,8 @@ fn the_kernel_tells_of_a_container_that_lives_for_a_moment() {
         Containers::new(EnginesConfig::default(), layout.clone(), Path::new("/proc")).unwrap();
     containers.seed();
     let procfs = crate::state::ProcFs::new("/proc", Some(layout));
-    let mut processes = crate::state::Processes::new(crate::state::process::Options::default(), procfs);
+    let options = crate::state::processes::Options::default();
+    let mut processes = crate::state::Processes::new(options, procfs).unwrap();
     processes.seed();
 
     let name = containerd.name.as_str();

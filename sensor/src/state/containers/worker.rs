@@ -4,22 +4,32 @@
 //! asked. What is not there yet is tried again; what never comes costs the hold time of that container's events and no more.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::cgroup::Candidate;
 use super::config::EnginesConfig;
-use super::container::{Container, Runtime};
+use super::container::{Container, ContainerKey};
 use super::disk::{Host, Owner, expand};
 use super::grpc::{Connection, Refusal};
 use super::hint::{Hint, Keeper};
-use super::{ContainerKey, ContainersError, containerd, cri, docker};
+use super::runtime::Runtime;
+use super::{containerd, cri, docker};
+use crate::state::wake::Wake;
+
+/// Why there is no container state.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainersError {
+    #[error("cannot start the thread that reads container metadata: {0}")]
+    Thread(std::io::Error),
+    #[error("cannot make an eventfd: {0}")]
+    EventFd(std::io::Error),
+}
 
 /// Requests that wait at most.
 const QUEUE: usize = 1024;
@@ -43,14 +53,12 @@ pub(super) struct Answer {
 pub(super) struct Worker {
     requests: mpsc::Sender<Request>,
     answers: Receiver<Answer>,
-    wake: Arc<OwnedFd>,
+    wake: Wake,
 }
 
 impl Worker {
     pub fn start(engines: &EnginesConfig, proc_root: &Path) -> Result<Self, ContainersError> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|e| ContainersError::EventFd(e.into()))?;
-        let wake = Arc::new(wake);
+        let wake = Wake::new().map_err(ContainersError::EventFd)?;
         let (requests, incoming) = mpsc::channel(QUEUE);
         let (outgoing, answers) = channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -79,27 +87,26 @@ impl Worker {
 
     /// What was found out since the last call.
     pub fn answers(&self) -> impl Iterator<Item = Answer> {
-        // First, so that an answer that comes meanwhile wakes again.
-        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        self.wake.clear();
         self.answers.try_iter()
     }
 
     pub fn wake_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.wake.fd()
     }
 }
 
 #[derive(Clone)]
 struct Out {
     answers: Sender<Answer>,
-    wake: Arc<OwnedFd>,
+    wake: Wake,
 }
 
 impl Out {
     fn send(&self, answer: Answer) {
         // The receiver is gone only when the sensor ends.
         let _ = self.answers.send(answer);
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        self.wake.wake();
     }
 }
 

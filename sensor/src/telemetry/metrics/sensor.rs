@@ -6,7 +6,7 @@ use sensor_ebpf::config::ForeignCalls;
 
 use crate::engine::stats::{Stats, Tables, read};
 use crate::probe::{Counted, EventCounters};
-use crate::state::{containers, process};
+use crate::state::{containers, processes, users};
 use crate::telemetry::{Exposition, Kind};
 
 /// The programs of one event type.
@@ -47,10 +47,13 @@ pub fn engine(stats: &Stats, out: &mut Exposition) {
     let Stats {
         records,
         judged,
-        held,
+        held_for_process,
+        held_for_container,
+        held_for_names,
         hold_full,
         last_event,
         alerts,
+        alerts_left_out,
         alerts_lost,
         malformed,
         cut,
@@ -59,9 +62,9 @@ pub fn engine(stats: &Stats, out: &mut Exposition) {
     let counters: [(&str, &str, &AtomicU64); 7] = [
         ("records", "Records taken from the lanes.", records),
         ("judged", "Events that rules were asked about.", judged),
-        ("held", "Events that waited for their container's metadata.", held),
-        ("hold_full", "Containers whose wait was ended because too many events waited.", hold_full),
+        ("hold_full", "Waits that were ended because too many events waited.", hold_full),
         ("alerts", "Alerts raised.", alerts),
+        ("alerts_left_out", "Alerts that were not raised because a rule fired too often.", alerts_left_out),
         ("alerts_lost", "Alerts lost because the alert log could not keep up.", alerts_lost),
         ("malformed", "Records that made no sense.", malformed),
     ];
@@ -73,15 +76,33 @@ pub fn engine(stats: &Stats, out: &mut Exposition) {
     for (event, part, count) in cut.read() {
         family.sample(&[("event", event), ("part", part)], count);
     }
+    let held = [("process", held_for_process), ("container", held_for_container), ("names", held_for_names)];
+    let help = "Events that waited: for what /proc tells of their process, for their container's metadata, for names of users.";
+    let family = out.family("falconet_engine_held_total", Kind::Counter, help);
+    for (what, counter) in held {
+        family.sample(&[("for", what)], read(counter));
+    }
     let help = "Time of the newest event that was judged; 0 before the first.";
     out.gauge("falconet_engine_last_event_timestamp_seconds", help, read(last_event) / 1_000_000_000);
-    let Tables { processes, containers } = stats.tables();
+    let Tables { processes, containers, users } = stats.tables();
     tables_processes(processes, out);
     tables_containers(containers, out);
+    tables_users(users, out);
 }
 
-fn tables_processes(stats: process::Stats, out: &mut Exposition) {
-    let process::Stats { entries, dead, bytes, evicted_dead, evicted_live, healed, not_healed } = stats;
+fn tables_processes(stats: processes::Stats, out: &mut Exposition) {
+    let processes::Stats {
+        entries,
+        dead,
+        bytes,
+        asked,
+        evicted_dead,
+        evicted_live,
+        healed,
+        not_healed,
+        not_asked,
+        unanswered,
+    } = stats;
     out.gauge("falconet_processes", "Processes known.", entries);
     let help = "Of the processes known, those that ended and are kept for records that come late.";
     out.gauge("falconet_processes_dead", help, dead);
@@ -94,6 +115,12 @@ fn tables_processes(stats: process::Stats, out: &mut Exposition) {
     out.family("falconet_processes_healed_total", Kind::Counter, help)
         .sample(&[("result", "found")], healed)
         .sample(&[("result", "not_found")], not_healed);
+    let help = "Processes that are looked for in /proc now.";
+    out.gauge("falconet_processes_asked", help, asked);
+    let help = "Unknown processes that were not looked for in /proc because there were too many.";
+    out.counter("falconet_processes_not_asked_total", help, not_asked);
+    let help = "Unknown processes that /proc told nothing of in time; their events went out without.";
+    out.counter("falconet_processes_unanswered_total", help, unanswered);
 }
 
 fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
@@ -105,6 +132,7 @@ fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
         not_asked,
         cgroups_resolved,
         cgroups_dropped,
+        cgroups_not_asked,
     } = stats;
     out.gauge("falconet_containers", "Containers known.", containers);
     let help = "Containers whose metadata is being read.";
@@ -119,4 +147,24 @@ fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
     out.counter("falconet_cgroups_resolved_total", help, cgroups_resolved);
     let help = "Cgroups that are not kept because their table was full.";
     out.counter("falconet_cgroups_dropped_total", help, cgroups_dropped);
+    let help =
+        "Cgroups that were not looked up because there were too many; their events count as the host's.";
+    out.counter("falconet_cgroups_not_asked_total", help, cgroups_not_asked);
+}
+
+fn tables_users(stats: users::Stats, out: &mut Exposition) {
+    let users::Stats { scopes, bytes, evicted, read, not_read, not_asked, unanswered } = stats;
+    out.gauge("falconet_names_namespaces", "Mount namespaces whose users and groups are known.", scopes);
+    out.gauge("falconet_names_bytes", "Memory of the names of users and groups.", bytes);
+    let help = "Mount namespaces whose users and groups were thrown out because there were too many.";
+    out.counter("falconet_names_evicted_total", help, evicted);
+    let help = "Looks at the passwd and group files of a mount namespace.";
+    out.family("falconet_names_read_total", Kind::Counter, help)
+        .sample(&[("result", "read")], read)
+        .sample(&[("result", "out_of_reach")], not_read);
+    let help = "Mount namespaces whose users and groups were not looked at because there were too many.";
+    out.counter("falconet_names_not_asked_total", help, not_asked);
+    let help =
+        "Mount namespaces whose users and groups were not there in time; their events went out without.";
+    out.counter("falconet_names_unanswered_total", help, unanswered);
 }

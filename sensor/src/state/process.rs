@@ -1,13 +1,9 @@
-//! Processes: what one is, and the table of all of them.
-
-mod table;
+//! What a process is.
 
 use std::sync::Arc;
 
 use sensor_ebpf::events::process::{self, Exec};
 use sensor_ebpf::record::{Exe, Record, Task};
-
-pub use table::{Options, Processes, Stats};
 
 /// One process at one moment.
 #[derive(Debug, Clone)]
@@ -55,7 +51,8 @@ impl Image {
         }
     }
 
-    fn of_exec(record: &Record, exec: &Exec) -> Self {
+    /// What an exec's record tells.
+    pub fn of_exec(record: &Record, exec: &Exec) -> Self {
         Self {
             exe: exec.exe,
             exepath: exe_path(record.tail(exec.exepath)).into(),
@@ -67,7 +64,7 @@ impl Image {
     }
 
     /// Memory behind this image.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.exepath.len()
             + self.filename.len()
