@@ -4,12 +4,13 @@
 //! * [`events`]: one file per syscall family, with its record, kernel handler and all that anything knows of it.
 //! * [`filter`]: what an event must have to be worth a record.
 //! * [`config`]: globals and maps that user space fills before load.
+//! * `testing`: what the scenarios are made of that play each event against the running kernel.
 //! * `kernel`: readers shared by the handlers; compiled for the BPF target only.
 #![no_std]
 #![deny(unsafe_code)]
 #![expect(clippy::inline_always, reason = "BPF programs cannot pass structs to functions: all must be one")]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 extern crate std;
 
 pub mod config;
@@ -20,3 +21,6 @@ pub mod record;
 #[cfg(target_arch = "bpf")]
 #[expect(unsafe_code, reason = "helpers, maps and kernel memory; the verifier checks it once more")]
 pub mod kernel;
+
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -75,3 +75,73 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::{cgroup_mkdir, cgroup_rmdir};
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use std::fs;
+    use std::string::String;
+
+    use super::{CgroupMkdir, CgroupRmdir};
+    use crate::events::Change;
+    use crate::syscall;
+    use crate::testing::{Scenario, Stage, c};
+
+    impl CgroupMkdir {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "a cgroup is made", play: made }];
+    }
+
+    impl CgroupRmdir {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "a cgroup is removed", play: removed }];
+    }
+
+    /// A path in the unified hierarchy, where one can be made.
+    fn place(stage: &mut dyn Stage, name: &str) -> Option<String> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mount = mounts.lines().find_map(|line| {
+            let mut columns = line.split(' ').skip(1);
+            let place = columns.next()?;
+            (columns.next()? == "cgroup2").then_some(place)
+        });
+        let Some(mount) = mount else {
+            stage.skip("no unified cgroup hierarchy is mounted");
+            return None;
+        };
+        let path = std::format!("{mount}/falconet-{name}-{}", std::process::id());
+        if let Err(error) = fs::create_dir(&path).and_then(|()| fs::remove_dir(&path)) {
+            stage.skip(&std::format!("{path}: {error}"));
+            return None;
+        }
+        Some(path)
+    }
+
+    fn made(stage: &mut dyn Stage) {
+        use std::os::unix::fs::MetadataExt as _;
+        let Some(path) = place(stage, "made") else { return };
+        let name = c(&path);
+        let seen = stage.one(&|| {
+            syscall!(SYS_mkdir, name.as_ptr(), 0o755);
+        });
+        let id = fs::metadata(&path).unwrap().ino();
+        fs::remove_dir(&path).unwrap();
+        seen.is("cgroup_mkdir", &[]).lacks(&["evt.type"]).changes(|change, record| {
+            let Change::CgroupMade(cgroup) = change else { panic!("{change:?}") };
+            let seen = String::from_utf8_lossy(record.tail(cgroup.path));
+            assert_eq!(cgroup.id, id);
+            assert!(!seen.is_empty() && path.ends_with(&*seen), "{seen} of {path}");
+        });
+    }
+
+    fn removed(stage: &mut dyn Stage) {
+        use std::os::unix::fs::MetadataExt as _;
+        let Some(path) = place(stage, "removed") else { return };
+        fs::create_dir(&path).unwrap();
+        let (id, name) = (fs::metadata(&path).unwrap().ino(), c(&path));
+        let seen = stage.one(&|| {
+            syscall!(SYS_rmdir, name.as_ptr());
+        });
+        seen.is("cgroup_rmdir", &[]).changes(|change, _| {
+            let Change::CgroupRemoved(cgroup) = change else { panic!("{change:?}") };
+            assert_eq!(cgroup.id, id);
+        });
+    }
+}

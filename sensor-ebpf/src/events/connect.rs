@@ -74,3 +74,89 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::connect;
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use std::format;
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+    use std::vec::Vec;
+
+    use super::Connect;
+    use crate::syscall;
+    use crate::testing::{Dir, Scenario, Seen, Stage};
+
+    impl Connect {
+        pub const SCENARIOS: &[Scenario] = &[
+            Scenario { shows: "IPv4: the addresses are the socket's", play: v4 },
+            Scenario { shows: "IPv6: both ends", play: v6 },
+            Scenario { shows: "a unix socket has its peer's path", play: unix },
+        ];
+    }
+
+    fn connect(stage: &mut dyn Stage, family: i32, address: &[u8]) -> Seen {
+        let seen = stage.observe(&|| {
+            let fd = syscall!(SYS_socket, family, libc::SOCK_STREAM, 0);
+            syscall!(SYS_connect, fd, address.as_ptr(), address.len());
+        });
+        seen.into_iter().find(|seen| seen.event == "connect").expect("a connect")
+    }
+
+    /// A `struct sockaddr` of that family.
+    fn address(family: i32, rest: &[u8]) -> Vec<u8> {
+        [&u16::try_from(family).unwrap().to_ne_bytes(), rest].concat()
+    }
+
+    fn v4(stage: &mut dyn Stage) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ip = Ipv4Addr::LOCALHOST.octets();
+        let address = address(libc::AF_INET, &[&port.to_be_bytes()[..], &ip, &[0; 8]].concat());
+        let seen = connect(stage, libc::AF_INET, &address);
+        let (fd, tuple, text) =
+            (seen.arg("fd"), format!("4 [127, 0, 0, 1]:{port} true "), format!("{address:?}"));
+        seen.is("connect", &[("res", "0"), ("tuple", &tuple), ("fd", fd), ("addr", &text)])
+            .has(&[("evt.type", "connect"), ("evt.category", "net"), ("evt.res", "SUCCESS"), ("fd.num", fd)])
+            .has(&[
+                ("fd.type", "ipv4"),
+                ("fd.l4proto", "tcp"),
+                ("fd.sip", "127.0.0.1"),
+                ("fd.cip", "127.0.0.1"),
+            ])
+            .has(&[
+                ("fd.sport", &format!("{port}")),
+                ("fd.rport", &format!("{port}")),
+                ("fd.is_server", "false"),
+            ])
+            .has(&[("fd.connected", "true"), ("fd.name_changed", "true"), ("fd.sockfamily", "ip")])
+            .lacks(&["fs.path.name", "fd.directory"]);
+        let name = seen.fields.get("fd.name").expect("a name");
+        assert!(name.starts_with("127.0.0.1:") && name.ends_with(&format!("->127.0.0.1:{port}")), "{name}");
+    }
+
+    fn v6(stage: &mut dyn Stage) {
+        let Ok(listener) = TcpListener::bind("[::1]:0") else { return stage.skip("no IPv6 loopback") };
+        let port = listener.local_addr().unwrap().port();
+        let ip = Ipv6Addr::LOCALHOST.octets();
+        let address = address(libc::AF_INET6, &[&port.to_be_bytes()[..], &[0; 4], &ip, &[0; 4]].concat());
+        let seen = connect(stage, libc::AF_INET6, &address);
+        assert_eq!(seen.arg("tuple"), format!("6 [0, 0, 0, 0]:{port} true "));
+        seen.has(&[
+            ("fd.type", "ipv6"),
+            ("fd.sip", "::1"),
+            ("fd.cip", "::1"),
+            ("fd.sport", &format!("{port}")),
+        ]);
+    }
+
+    fn unix(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let path = dir.at("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let address = address(libc::AF_UNIX, &[path.as_bytes(), &[0]].concat());
+        let seen = connect(stage, libc::AF_UNIX, &address);
+        let (fd, tuple) = (seen.arg("fd"), format!("u [0, 0, 0, 0]:0 true {path}"));
+        seen.is("connect", &[("res", "0"), ("tuple", &tuple), ("fd", fd), ("addr", &format!("{address:?}"))])
+            .has(&[("fd.type", "unix"), ("fd.name", &path), ("fd.sockfamily", "unix"), ("fd.num", fd)])
+            .lacks(&["fd.sip", "fd.cport"]);
+    }
+}

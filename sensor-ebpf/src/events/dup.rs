@@ -120,3 +120,58 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::{dup, dup2, dup3};
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use std::os::fd::AsRawFd as _;
+    use std::string::ToString as _;
+
+    use super::{Dup, Dup2, Dup3};
+    use crate::syscall;
+    use crate::testing::{Scenario, Stage};
+
+    impl Dup {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "a failed dup has no descriptor", play: failed }];
+    }
+
+    impl Dup2 {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "the new descriptor", play: dup2 }];
+    }
+
+    impl Dup3 {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "the new descriptor and the flags", play: dup3 }];
+    }
+
+    fn failed(stage: &mut dyn Stage) {
+        let seen = stage.one(&|| {
+            syscall!(SYS_dup, -1);
+        });
+        seen.is("dup", &[("res", "-9"), ("oldfd", "-1")])
+            .has(&[("evt.type", "dup"), ("evt.category", "unknown"), ("evt.res", "EBADF")])
+            .has(&[("fd.num", "-1"), ("fd.typechar", "o")])
+            .lacks(&["fd.name", "fs.path.name"]);
+    }
+
+    fn dup2(stage: &mut dyn Stage) {
+        let file = std::fs::File::open("/etc/passwd").unwrap();
+        let old = file.as_raw_fd();
+        let seen = stage.one(&|| {
+            syscall!(SYS_dup2, old, 200);
+        });
+        seen.is("dup2", &[("res", "200"), ("oldfd", &old.to_string()), ("newfd", "200")])
+            .has(&[("evt.type", "dup2"), ("evt.category", "file"), ("evt.is_io", "false")])
+            .has(&[("fd.num", "200"), ("fd.type", "file"), ("fd.name", "/etc/passwd")]);
+    }
+
+    fn dup3(stage: &mut dyn Stage) {
+        let (_one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let old = other.as_raw_fd();
+        let seen = stage.one(&|| {
+            syscall!(SYS_dup3, old, 201, libc::O_CLOEXEC);
+        });
+        seen.is("dup3", &[("res", "201"), ("oldfd", &old.to_string()), ("newfd", "201"), ("flags", "4096")])
+            .has(&[("evt.type", "dup3"), ("evt.category", "IPC"), ("fd.num", "201"), ("fd.type", "unix")]);
+    }
+}

@@ -161,3 +161,52 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::{execve, execveat};
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use super::{Execve, Execveat};
+    use crate::syscall;
+    use crate::testing::{Scenario, Stage, pointers, touch};
+
+    impl Execve {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "a failed exec has its attempt", play: execve }];
+    }
+
+    impl Execveat {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "a failed exec has its attempt", play: execveat }];
+    }
+
+    fn execve(stage: &mut dyn Stage) {
+        let words = [c"argv zero", c"-c", c"true"];
+        let argv = pointers(&words);
+        let seen = stage.one(&|| {
+            touch(&words);
+            syscall!(SYS_execve, c"nonexistent/image".as_ptr(), argv.as_ptr(), argv[3..].as_ptr());
+        });
+        let cwd = std::env::current_dir().unwrap().canonicalize().unwrap();
+        let (pid, cwd) = (seen.arg("pid"), cwd.to_str().unwrap());
+        let filename = std::format!("nonexistent/image in {cwd}");
+        let args = [("res", "-2"), ("exe", "argv zero"), ("args", "-c\0true\0"), ("tid", pid), ("pid", pid)];
+        seen.is("execve", &[args.as_slice(), &[("filename", &filename)]].concat())
+            .has(&[("evt.type", "execve"), ("evt.category", "process"), ("evt.res", "ENOENT")])
+            .has(&[("evt.arg[30]", &std::format!("{cwd}/nonexistent/image"))])
+            .lacks(&["fd.num", "fs.path.name", "evt.arg[5]"]);
+    }
+
+    fn execveat(stage: &mut dyn Stage) {
+        let words = [c"argv zero", c"-c", c"true"];
+        let argv = pointers(&words);
+        let (path, envp) = (c"/nonexistent".as_ptr(), argv[3..].as_ptr());
+        let seen = stage.one(&|| {
+            touch(&words);
+            syscall!(SYS_execveat, libc::AT_FDCWD, path, argv.as_ptr(), envp, libc::AT_SYMLINK_NOFOLLOW);
+        });
+        let pid = seen.arg("pid");
+        let args = [("res", "-2"), ("exe", "argv zero"), ("args", "-c\0true\0"), ("tid", pid), ("pid", pid)];
+        seen.is("execveat", &args)
+            .has(&[("evt.type", "execveat"), ("evt.category", "process"), ("evt.res", "ENOENT")])
+            .lacks(&["fd.num", "fs.path.name", "evt.arg[19]"]);
+    }
+}

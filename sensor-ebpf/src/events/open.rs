@@ -281,3 +281,178 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::{creat, open, openat, openat2};
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use super::{Creat, Open, Openat, Openat2};
+    use crate::syscall;
+    use crate::testing::{Dir, Scenario, Stage, c, identity};
+
+    impl Open {
+        pub const SCENARIOS: &[Scenario] = &[
+            Scenario { shows: "a directory", play: directory },
+            Scenario { shows: "a failed open keeps what was asked", play: failed },
+        ];
+    }
+
+    impl Openat {
+        pub const SCENARIOS: &[Scenario] = &[
+            Scenario { shows: "through a link to the file itself", play: linked },
+            Scenario { shows: "relative to a directory", play: relative },
+            Scenario { shows: "a file that the call makes", play: made },
+        ];
+    }
+
+    impl Openat2 {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "its struct is read", play: how }];
+    }
+
+    impl Creat {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "a failed creat keeps what was asked", play: creat }];
+    }
+
+    fn directory(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let path = c(dir.path());
+        let seen = stage.one(&|| {
+            syscall!(SYS_open, path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY);
+        });
+        let (dev, ino) = identity(dir.path());
+        let (fd, path) = (seen.arg("fd"), dir.path());
+        // Falco's "any bit of" test: O_DIRECTORY (1024) also sets TMPFILE (8192).
+        let args =
+            [("fd", fd), ("name", path), ("flags", "9217"), ("mode", "0"), ("dev", &dev), ("ino", &ino)];
+        seen.is("open", &args)
+            .has(&[
+                ("evt.type", "open"),
+                ("evt.category", "file"),
+                ("evt.res", "SUCCESS"),
+                ("evt.is_io", "false"),
+            ])
+            .has(&[
+                ("evt.is_open_read", "true"),
+                ("evt.is_open_write", "false"),
+                ("evt.is_open_exec", "false"),
+            ])
+            .has(&[("fd.num", fd), ("fd.type", "directory"), ("fd.name", path), ("fd.nameraw", path)])
+            .has(&[("fs.path.name", path), ("fs.path.nameraw", path)])
+            .lacks(&["evt.abspath", "fs.path.source", "fs.path.target"]);
+    }
+
+    fn failed(stage: &mut dyn Stage) {
+        let seen = stage.one(&|| {
+            syscall!(SYS_open, c"/nonexistent/file".as_ptr(), libc::O_RDONLY);
+        });
+        let path = "/nonexistent/file";
+        let args = [("fd", "-2"), ("name", path), ("flags", "1"), ("mode", "0"), ("dev", "0"), ("ino", "0")];
+        // A failed plain open has no type character of its own, as in Falco.
+        seen.is("open", &args)
+            .has(&[("evt.res", "ENOENT"), ("fd.num", "-1"), ("fd.typechar", "o"), ("fd.name", path)])
+            .lacks(&["fd.type", "fs.path.name"]);
+    }
+
+    fn linked(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let (real, link) = (dir.file("real"), dir.at("link"));
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let path = c(&link);
+        let seen = stage.one(&|| {
+            syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC, 0o777);
+        });
+        let (dev, ino) = identity(&real);
+        let fd = seen.arg("fd");
+        // O_RDWR is 3 in Falco's bits, O_CLOEXEC 4096.
+        seen.is(
+            "openat",
+            &[
+                ("fd", fd),
+                ("dirfd", "-100"),
+                ("name", &link),
+                ("flags", "4099"),
+                ("mode", "0"),
+                ("dev", &dev),
+                ("ino", &ino),
+            ],
+        )
+        .has(&[("evt.type", "openat"), ("evt.category", "file"), ("fd.num", fd), ("fd.type", "file")])
+        .has(&[
+            ("fd.name", &real),
+            ("fd.nameraw", &link),
+            ("fd.directory", dir.path()),
+            ("fd.filename", "real"),
+        ])
+        .has(&[("evt.is_open_read", "true"), ("evt.is_open_write", "true"), ("evt.is_open_create", "false")])
+        .has(&[("fs.path.name", &link), ("evt.abspath", &link), ("fd.ino", &ino)]);
+    }
+
+    fn relative(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        std::fs::create_dir(dir.at("made")).unwrap();
+        let base = c(dir.path());
+        let seen = stage.observe(&|| {
+            let fd = syscall!(SYS_open, base.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY);
+            syscall!(SYS_openat, fd, c"made/../made".as_ptr(), libc::O_RDONLY);
+        });
+        let [_, seen] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!(seen.arg("name"), std::format!("made/../made in {}", dir.path()));
+        seen.has(&[("fd.name", &dir.at("made")), ("fs.path.name", &dir.at("made"))])
+            .has(&[("evt.abspath", &dir.at("made")), ("fs.path.nameraw", "made/../made")]);
+    }
+
+    fn made(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let path = c(&dir.at("new"));
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+        let seen = stage.one(&|| {
+            syscall!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o700);
+        });
+        // With 16384 the kernel says that the call made the file.
+        assert_eq!((seen.arg("flags"), seen.arg("mode")), ("16422", "448"));
+        seen.has(&[
+            ("evt.is_open_create", "true"),
+            ("evt.is_open_exec", "true"),
+            ("evt.is_open_read", "false"),
+        ])
+        .has(&[("fd.name", &dir.at("new")), ("evt.is_open_write", "true")]);
+    }
+
+    fn how(stage: &mut dyn Stage) {
+        /// `RESOLVE_NO_MAGICLINKS`.
+        const RESOLVE: u64 = 4;
+        let how = [u64::from(libc::O_RDONLY.cast_unsigned()), 0, RESOLVE];
+        let seen = stage.one(&|| {
+            syscall!(SYS_openat2, libc::AT_FDCWD, c"/etc/passwd".as_ptr(), how.as_ptr(), size_of_val(&how));
+        });
+        let (dev, ino) = identity("/etc/passwd");
+        let fd = seen.arg("fd");
+        seen.is(
+            "openat2",
+            &[
+                ("fd", fd),
+                ("dirfd", "-100"),
+                ("name", "/etc/passwd"),
+                ("flags", "1"),
+                ("mode", "0"),
+                ("resolve", "4"),
+                ("dev", &dev),
+                ("ino", &ino),
+            ],
+        )
+        .has(&[("evt.type", "openat2"), ("evt.is_open_read", "true"), ("evt.abspath", "/etc/passwd")])
+        .has(&[("fd.name", "/etc/passwd"), ("fs.path.name", "/etc/passwd")]);
+    }
+
+    fn creat(stage: &mut dyn Stage) {
+        let seen = stage.one(&|| {
+            syscall!(SYS_creat, c"/nonexistent/new".as_ptr(), 0o750);
+        });
+        let path = "/nonexistent/new";
+        let args =
+            [("fd", "-2"), ("name", path), ("mode", "488"), ("dev", "0"), ("ino", "0"), ("creat_flags", "0")];
+        seen.is("creat", &args)
+            .has(&[("evt.type", "creat"), ("evt.is_open_write", "false"), ("evt.is_open_exec", "true")])
+            .has(&[("evt.is_open_create", "false"), ("fd.typechar", "f"), ("fd.name", path)])
+            .lacks(&["fs.path.name", "evt.abspath"]);
+    }
+}

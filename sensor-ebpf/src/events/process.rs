@@ -215,3 +215,111 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::{exec, exit, fork};
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use std::process::id;
+    use std::string::ToString as _;
+
+    use super::{Exec, Exit, Fork};
+    use crate::events::Change;
+    use crate::syscall;
+    use crate::testing::{Dir, Scenario, Stage, c, identity, pointers};
+
+    impl Fork {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "a child has its parent and its ids", play: child }];
+    }
+
+    impl Exec {
+        pub const SCENARIOS: &[Scenario] = &[
+            Scenario { shows: "an exec carries the new image", play: image },
+            Scenario { shows: CUT, play: cut },
+        ];
+    }
+
+    impl Exit {
+        pub const SCENARIOS: &[Scenario] = &[Scenario {
+            shows: "an end has its status, and orphans go to the nearest subreaper",
+            play: end,
+        }];
+    }
+
+    fn child(stage: &mut dyn Stage) {
+        let ids = (syscall!(SYS_geteuid), syscall!(SYS_getpgrp));
+        let life = stage.life(&|| ());
+        life[0].is("fork", &[]).changes(|change, record| {
+            let Change::Forked(fork) = change else { panic!("{change:?}") };
+            assert_eq!(fork.task.ppid, id());
+            assert_eq!((fork.task.uid.into(), fork.task.pgid.into()), ids);
+            assert_eq!((record.header().tgid, record.header().tgid), (record.header().tid, fork.task.vpid));
+        });
+    }
+
+    fn image(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let exe = dir.at("image");
+        std::fs::copy("/bin/sh", &exe).unwrap();
+        let path = c(&exe);
+        let argv = pointers(&[c"argv zero", c"-c", c"exit 7"]);
+        let envp = pointers(&[c"A=1", c"B=two words"]);
+        let life = stage.life(&|| {
+            syscall!(SYS_execve, path.as_ptr(), argv.as_ptr(), envp.as_ptr());
+        });
+        let exec = life.iter().find(|seen| seen.event == "exec").expect("an exec");
+        let (_, ino) = identity(&exe);
+        let (uid, pgid) = (syscall!(SYS_geteuid), syscall!(SYS_getpgrp));
+        let cwd = std::env::current_dir().unwrap().canonicalize().unwrap();
+        for (name, value) in [
+            ("res", "0"),
+            ("exe", "argv zero"),
+            ("args", "-c\0exit 7\0"),
+            ("tid", exec.arg("pid")),
+            ("ptid", &id().to_string()),
+            ("cwd", cwd.to_str().unwrap()),
+            ("comm", "image"),
+            ("env", "A=1\0B=two words\0"),
+            ("trusted_exepath", &exe),
+            ("exe_ino", &ino),
+            ("uid", &uid.to_string()),
+            ("pgid", &pgid.to_string()),
+            ("filename", &exe),
+        ] {
+            assert_eq!(exec.arg(name), value, "{name}");
+        }
+        exec.has(&[("evt.type", "execve"), ("evt.category", "process"), ("syscall.type", "execve")])
+            .has(&[("evt.arg[1]", "argv zero"), ("evt.arg[13]", "image"), ("evt.arg[30]", &exe)])
+            .has(&[("proc.exepath", &exe), ("proc.cmdline", "image -c exit 7")])
+            .lacks(&["fd.num", "fs.path.name", "evt.abspath", "evt.arg[7]"]);
+    }
+
+    const CUT: &str = "arguments and environment that are not all there are marked";
+
+    fn cut(stage: &mut dyn Stage) {
+        use crate::record::{CUT_ARGS, CUT_ENV};
+        let long = c(&"x".repeat(5000));
+        let words = pointers(&[c"sh", c"-c", c"exit 7", &long]);
+        let script = [words[0], words[1], words[2], words[4]];
+        let mut run = |argv: &[*const libc::c_char], envp: &[*const libc::c_char]| {
+            let life = stage.life(&|| {
+                syscall!(SYS_execve, c"/bin/sh".as_ptr(), argv.as_ptr(), envp.as_ptr());
+            });
+            life.iter().find(|seen| seen.event == "exec").expect("an exec").cut()
+        };
+        assert_eq!(run(&script, &script[3..]), 0);
+        assert_eq!(run(&words, &script[3..]), CUT_ARGS);
+        assert_eq!(run(&script, &words), CUT_ENV);
+    }
+
+    fn end(stage: &mut dyn Stage) {
+        let subreaper = |on: i32| assert_eq!(syscall!(SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, on), 0);
+        subreaper(1);
+        let life = stage.life(&|| ());
+        subreaper(0);
+        let me = id().to_string();
+        let args = [("status", "1792"), ("ret", "7"), ("sig", "0"), ("core", "0"), ("reaper_tid", &me)];
+        let end = life.last().expect("an end");
+        end.is("exit", &args).has(&[("evt.type", "procexit"), ("evt.category", "process")]);
+        end.lacks(&["syscall.type", "fd.num", "evt.res"]);
+    }
+}

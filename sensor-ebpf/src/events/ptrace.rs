@@ -78,6 +78,31 @@ mod handlers {
 #[cfg(target_arch = "bpf")]
 pub use handlers::ptrace;
 
+#[cfg(feature = "testing")]
+mod scenarios {
+    use std::string::ToString as _;
+
+    use super::Ptrace;
+    use crate::syscall;
+    use crate::testing::{Scenario, Stage};
+
+    impl Ptrace {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "arguments and result", play: attach }];
+    }
+
+    fn attach(stage: &mut dyn Stage) {
+        let seen = stage.one(&|| {
+            syscall!(SYS_ptrace, libc::PTRACE_ATTACH, i64::from(i32::MAX), 0x10, 0x20);
+        });
+        let pid = i32::MAX.to_string();
+        let args = [("res", "-3"), ("addr", "16"), ("data", "32"), ("request", "11"), ("pid", &pid)];
+        seen.is("ptrace", &args)
+            .has(&[("evt.type", "ptrace"), ("evt.category", "process"), ("evt.res", "ESRCH")])
+            .has(&[("evt.arg[3]", "PTRACE_ATTACH")])
+            .lacks(&["fd.num", "fs.path.name"]);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

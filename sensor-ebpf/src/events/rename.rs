@@ -130,3 +130,66 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::{rename, renameat, renameat2};
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use super::{Rename, Renameat, Renameat2};
+    use crate::syscall;
+    use crate::testing::{Dir, Scenario, Stage, c};
+
+    impl Rename {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "both paths", play: rename }];
+    }
+
+    impl Renameat {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "a failed one", play: failed }];
+    }
+
+    impl Renameat2 {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "relative paths and flags", play: relative }];
+    }
+
+    fn rename(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let (old, new) = (dir.file("old"), dir.at("new"));
+        let (from, to) = (c(&old), c(&new));
+        let seen = stage.one(&|| {
+            syscall!(SYS_rename, from.as_ptr(), to.as_ptr());
+        });
+        seen.is("rename", &[("res", "0"), ("oldpath", &old), ("newpath", &new)])
+            .has(&[("evt.type", "rename"), ("evt.category", "file")])
+            .has(&[("fs.path.source", &old), ("fs.path.target", &new), ("fs.path.targetraw", &new)])
+            .lacks(&["fd.num", "fs.path.name", "evt.abspath.src"]);
+    }
+
+    fn failed(stage: &mut dyn Stage) {
+        let seen = stage.one(&|| {
+            syscall!(SYS_renameat, -100, c"/nonexistent/a".as_ptr(), -100, c"/nonexistent/b".as_ptr());
+        });
+        let (old, new) = (("oldpath", "/nonexistent/a"), ("newpath", "/nonexistent/b"));
+        seen.is("renameat", &[("res", "-2"), ("olddirfd", "-100"), old, ("newdirfd", "-100"), new])
+            .has(&[("evt.type", "renameat"), ("evt.res", "ENOENT"), ("evt.abspath.src", "/nonexistent/a")])
+            .lacks(&["fs.path.source", "fs.path.target"]);
+    }
+
+    fn relative(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let (old, top) = (dir.file("old"), c(dir.path()));
+        let seen = stage.one(&|| {
+            syscall!(SYS_chdir, top.as_ptr());
+            let (from, to, flags) = (c"old".as_ptr(), c"new".as_ptr(), libc::RENAME_NOREPLACE);
+            syscall!(SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, flags);
+        });
+        let inside = |name: &str| std::format!("{name} in {}", dir.path());
+        let (from, to) = (inside("old"), inside("new"));
+        let (from, to) = (("oldpath", from.as_str()), ("newpath", to.as_str()));
+        let args = [("res", "0"), ("olddirfd", "-100"), from, ("newdirfd", "-100"), to, ("flags", "1")];
+        seen.is("renameat2", &args)
+            .has(&[("evt.type", "renameat2"), ("evt.abspath.src", &old), ("evt.abspath.dst", &dir.at("new"))])
+            .has(&[
+                ("fs.path.source", &old),
+                ("fs.path.sourceraw", "old"),
+                ("fs.path.target", &dir.at("new")),
+            ]);
+    }
+}

@@ -76,3 +76,32 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::setuid;
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use super::Setuid;
+    use crate::events::Change;
+    use crate::syscall;
+    use crate::testing::{Scenario, Stage};
+
+    impl Setuid {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "the new id, and no way back", play: there }];
+    }
+
+    fn there(stage: &mut dyn Stage) {
+        let seen = stage.observe(&|| {
+            syscall!(SYS_setuid, 65534);
+            syscall!(SYS_setuid, 0);
+        });
+        let [there, back] = seen.as_slice() else { panic!("{seen:?}") };
+        there
+            .is("setuid", &[("res", "0"), ("uid", "65534")])
+            .has(&[("evt.type", "setuid"), ("evt.category", "user"), ("user.uid", "65534")])
+            .lacks(&["fd.num", "fs.path.name"])
+            .changes(|change, _| {
+                let Change::Credentials(now) = change else { panic!("{change:?}") };
+                assert_eq!((now.uid, now.cap_effective), (65534, 0));
+            });
+        back.is("setuid", &[("res", "-1"), ("uid", "0")]).has(&[("evt.res", "EPERM"), ("user.uid", "65534")]);
+    }
+}

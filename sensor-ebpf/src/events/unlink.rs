@@ -106,3 +106,66 @@ mod handlers {
 }
 #[cfg(target_arch = "bpf")]
 pub use handlers::{unlink, unlinkat};
+
+#[cfg(feature = "testing")]
+mod scenarios {
+    use super::{Unlink, Unlinkat};
+    use crate::syscall;
+    use crate::testing::{Dir, Scenario, Stage, c};
+
+    impl Unlink {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "a relative path", play: unlink }];
+    }
+
+    impl Unlinkat {
+        pub const SCENARIOS: &[Scenario] = &[
+            Scenario { shows: "below a directory, which is the descriptor", play: below },
+            Scenario { shows: "a failed one has no path that it touched", play: failed },
+        ];
+    }
+
+    fn unlink(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let (file, top) = (dir.file("a"), c(dir.path()));
+        let seen = stage.one(&|| {
+            syscall!(SYS_chdir, top.as_ptr());
+            syscall!(SYS_unlink, c"a".as_ptr());
+        });
+        seen.is("unlink", &[("res", "0"), ("path", &std::format!("a in {}", dir.path()))])
+            .has(&[("evt.type", "unlink"), ("evt.category", "file"), ("fs.path.name", &file)])
+            .has(&[("fs.path.nameraw", "a")])
+            .lacks(&["fd.num", "evt.abspath", "fs.path.source"]);
+    }
+
+    fn below(stage: &mut dyn Stage) {
+        use std::os::fd::AsRawFd as _;
+        let dir = Dir::new();
+        let file = dir.file("a");
+        let open = std::fs::File::open(dir.path()).unwrap();
+        let dirfd = open.as_raw_fd();
+        let seen = stage.one(&|| {
+            syscall!(SYS_unlinkat, dirfd, c"a".as_ptr(), 0);
+        });
+        let (fd, name) = (std::format!("{dirfd}"), std::format!("a in {}", dir.path()));
+        seen.is("unlinkat", &[("res", "0"), ("dirfd", &fd), ("name", &name), ("flags", "0")])
+            .has(&[
+                ("evt.type", "unlinkat"),
+                ("evt.category", "file"),
+                ("fd.num", &fd),
+                ("fd.type", "directory"),
+            ])
+            .has(&[("fd.name", dir.path()), ("fs.path.name", &file), ("evt.abspath", &file)]);
+    }
+
+    fn failed(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        dir.file("a");
+        let path = c(dir.path());
+        let seen = stage.one(&|| {
+            syscall!(SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), libc::AT_REMOVEDIR);
+        });
+        seen.is("unlinkat", &[("res", "-39"), ("dirfd", "-100"), ("name", dir.path()), ("flags", "512")])
+            .has(&[("evt.res", "ENOTEMPTY"), ("fd.num", "-100")])
+            .lacks(&["fs.path.name", "fd.name"]);
+    }
+}

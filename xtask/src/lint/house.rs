@@ -106,6 +106,10 @@ fn family_findings(text: &str) -> Vec<String> {
         ),
         ("a kernel handler: `#[cfg(target_arch = \"bpf\")]`", text.contains("#[cfg(target_arch = \"bpf\")]")),
         ("what is known of it: `pub const EVENT: Info`", text.contains("pub const EVENT: Info")),
+        (
+            "its test against the running kernel: `pub const SCENARIOS: &[Scenario]`",
+            text.contains("pub const SCENARIOS: &[Scenario]"),
+        ),
     ];
     parts
         .into_iter()
@@ -141,11 +145,10 @@ mod tests {
 
     #[test]
     fn a_syscall_family_has_its_parts() {
-        let whole =
-            "//! F.\nrecord! {\n}\npub const EVENT: Info = x;\n#[cfg(target_arch = \"bpf\")]\nmod h {}\n";
+        let whole = "//! F.\nrecord! {\n}\npub const EVENT: Info = x;\npub const SCENARIOS: &[Scenario] = &[];\n#[cfg(target_arch = \"bpf\")]\nmod h {}\n";
         assert_eq!(texts("sensor-ebpf/src/events/f.rs", whole), Vec::<String>::new());
         let lacking = texts("sensor-ebpf/src/events/f.rs", "//! F.\n");
-        assert_eq!(lacking.len(), 3, "{lacking:?}");
+        assert_eq!(lacking.len(), 4, "{lacking:?}");
         assert_eq!(texts("sensor-ebpf/src/events/mod.rs", "//! F.\n"), Vec::<String>::new());
     }
 

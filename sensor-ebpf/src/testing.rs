@@ -1,0 +1,254 @@
+//! What the scenarios of events are made of: one raw system call in, every field out, nothing else.
+//!
+//! A family's file has the scenarios of its events; `tests/syscalls.rs` plays those of every event of the registry against the
+//! running kernel, so that an event without one does not compile there.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::format;
+use std::string::{String, ToString as _};
+use std::vec::Vec;
+
+use zerocopy::IntoBytes as _;
+
+use crate::events::{self, Arg, Change, Event};
+use crate::record::{FD_CONNECTED, Fd, Record};
+
+/// Something to try, and what it shows.
+pub struct Scenario {
+    pub shows: &'static str,
+    pub play: fn(&mut dyn Stage),
+}
+
+/// The running kernel with a probe in it.
+pub trait Stage {
+    /// Runs `work` in a child process and returns what the probe saw of the child, its start and its end included. The child
+    /// must make system calls alone, with memory that was prepared before.
+    fn life(&mut self, work: &dyn Fn()) -> Vec<Seen>;
+
+    /// Says that this machine cannot play the scenario.
+    fn skip(&mut self, reason: &str);
+
+    /// As [`Stage::life`], without start and end.
+    fn observe(&mut self, work: &dyn Fn()) -> Vec<Seen> {
+        let mut seen = self.life(work);
+        seen.pop();
+        seen.remove(0);
+        seen
+    }
+
+    /// As [`Stage::observe`], for work that makes one record.
+    fn one(&mut self, work: &dyn Fn()) -> Seen {
+        let mut seen = self.observe(work);
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        seen.remove(0)
+    }
+}
+
+/// The exit code of a child whose work is done.
+pub const DONE: i32 = 7;
+
+/// A system call by its number, with what each register holds: `syscall!(SYS_dup2, 3, 200)`.
+#[macro_export]
+macro_rules! syscall {
+    ($name:ident $(, $argument:expr)* $(,)?) => {
+        $crate::testing::call(libc::$name, &[$($crate::testing::Word::word($argument)),*])
+    };
+}
+
+/// What a register can hold.
+pub trait Word {
+    fn word(self) -> i64;
+}
+
+macro_rules! words {
+    ($($number:ty),*) => {
+        $(impl Word for $number {
+            #[allow(
+                clippy::cast_lossless,
+                clippy::cast_possible_wrap,
+                reason = "a register takes all of them, extended as their type says"
+            )]
+            fn word(self) -> i64 {
+                self as i64
+            }
+        })*
+    };
+}
+words!(i32, i64, u32, u64, usize);
+
+impl<T> Word for *const T {
+    fn word(self) -> i64 {
+        self.addr().word()
+    }
+}
+
+/// Makes the call and returns what the kernel did, or -1.
+pub fn call(number: libc::c_long, arguments: &[i64]) -> i64 {
+    let word = |at: usize| arguments.get(at).copied().unwrap_or(0);
+    #[expect(unsafe_code, reason = "there is no other way to make a system call by its number")]
+    // SAFETY: scenarios pass numbers, and pointers to memory that they own and that ends as the kernel expects it; what a call
+    // does to its process ends with the child.
+    unsafe {
+        libc::syscall(number, word(0), word(1), word(2), word(3), word(4), word(5))
+    }
+}
+
+/// Pointers to C strings, with the null that ends them: `argv`.
+pub fn pointers(texts: &[&CStr]) -> Vec<*const libc::c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect()
+}
+
+/// Reads C strings, so that their pages are present: the kernel does not touch the arguments of an exec that fails early, and a
+/// probe cannot fault them in.
+pub fn touch(texts: &[&CStr]) {
+    for byte in texts.iter().flat_map(|text| text.to_bytes()) {
+        core::hint::black_box(*byte);
+    }
+}
+
+/// What one record said.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Name of the program that made it.
+    pub event: &'static str,
+    /// Arguments that the record carries, bare: a relative path with the directory that it starts from.
+    pub args: Vec<(&'static str, String)>,
+    /// Number, type character and path of the descriptor.
+    pub fd: Option<(i64, char, String)>,
+    /// Fields of the rule language that have a value.
+    pub fields: BTreeMap<String, String>,
+    /// The record, aligned as records are.
+    words: Vec<u64>,
+}
+
+impl Seen {
+    /// A record, and what rules see of it.
+    pub fn new(record: &Record<'_>, fields: BTreeMap<String, String>) -> Self {
+        let event = Event::of_kind(record.header().kind).expect("a kind of the registry");
+        let params = event.info.rules.map_or(&[][..], |view| view.params);
+        let args = params.iter().filter_map(|p| Some((p.name, text((p.get)(record)?)))).collect();
+        let fd = event.info.rules.and_then(|view| view.descriptor(record)).map(|view| {
+            let kind = view.fd.map_or('-', |f| char::from(f.kind));
+            (view.num, kind, String::from_utf8_lossy(view.path).into_owned())
+        });
+        let words = record.bytes().chunks(8).map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_ne_bytes(word)
+        });
+        Self { event: event.program, args, fd, fields, words: words.collect() }
+    }
+
+    /// What of it is not all there, `CUT_*`.
+    pub fn cut(&self) -> u16 {
+        self.with(|record| record.header().flags)
+    }
+
+    /// Looks at what it changes in the state.
+    pub fn changes<T>(&self, look: impl FnOnce(Change<'_>, &Record<'_>) -> T) -> T {
+        self.with(|record| look(events::change(record).expect("a change of the state"), record))
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&Record<'_>) -> T) -> T {
+        look(&Record::parse(self.words.as_bytes()).expect("a record"))
+    }
+
+    /// It is an event of that program, with these arguments and no others.
+    pub fn is(&self, event: &str, args: &[(&str, &str)]) -> &Self {
+        let own: Vec<(&str, &str)> = self.args.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!((self.event, own.as_slice()), (event, args));
+        self
+    }
+
+    /// Rules see these fields so.
+    pub fn has(&self, fields: &[(&str, &str)]) -> &Self {
+        for (name, value) in fields {
+            let seen = self.fields.get(*name).map(String::as_str);
+            assert_eq!(seen, Some(*value), "{name} of {}", self.event);
+        }
+        self
+    }
+
+    /// Rules see no value in these fields.
+    pub fn lacks(&self, fields: &[&str]) -> &Self {
+        for name in fields {
+            assert_eq!(self.fields.get(*name), None, "{name} of {}", self.event);
+        }
+        self
+    }
+
+    /// An argument that cannot be known before.
+    pub fn arg(&self, name: &str) -> &str {
+        let found = self.args.iter().find(|(known, _)| *known == name);
+        &found.unwrap_or_else(|| panic!("no {name} in {self:?}")).1
+    }
+}
+
+fn text(arg: Arg<'_>) -> String {
+    let utf8 = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    match arg {
+        Arg::Int(n) => n.to_string(),
+        Arg::Uint(n) => n.to_string(),
+        Arg::Bytes(b) => utf8(b),
+        Arg::Path { raw, base: [] } => utf8(raw),
+        Arg::Path { raw, base } => format!("{} in {}", utf8(raw), utf8(base)),
+        Arg::SockAddr(b) => format!("{b:?}"),
+        Arg::SockTuple(Fd { kind, remote, remote_port, flags, .. }, path) => {
+            let connected = flags & FD_CONNECTED != 0;
+            format!("{} {:?}:{remote_port} {connected} {}", char::from(*kind), &remote[..4], utf8(path))
+        }
+    }
+}
+
+/// A C string.
+pub fn c(text: &str) -> CString {
+    CString::new(text).unwrap()
+}
+
+/// A directory of a scenario's own, gone with it.
+pub struct Dir {
+    _dir: tempfile::TempDir,
+    path: String,
+}
+
+impl Dir {
+    #[expect(clippy::new_without_default, reason = "a folder on the disk is no default")]
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("falconet-").tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().to_str().unwrap().into();
+        Self { _dir: dir, path }
+    }
+
+    /// Its path, as the kernel resolves it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path of `name` in it.
+    pub fn at(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+
+    /// Makes a file in it; its path.
+    pub fn file(&self, name: &str) -> String {
+        let path = self.at(name);
+        std::fs::write(&path, "x").unwrap();
+        path
+    }
+}
+
+/// Device of a file in the kernel's `new_encode_dev` form, and its inode.
+pub fn identity(path: &str) -> (String, String) {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(path).unwrap();
+    let (major, minor) = (libc::major(meta.dev()), libc::minor(meta.dev()));
+    let dev = (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12);
+    (dev.to_string(), meta.ino().to_string())
+}
