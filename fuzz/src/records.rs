@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use falconet::capture::format::{self, Frame, Header, Watched};
 use falconet::capture::player::Only;
 use falconet::capture::{Player, Reader, read, write};
+use falconet::engine::extract::UNFILLED;
 use falconet::engine::raise::TextOptions;
 use falconet::rules::registry::fields::{FIELDS, Flags};
 use falconet::rules::{self, Options, RuleSet, Source};
@@ -16,7 +17,8 @@ use zerocopy::IntoBytes as _;
 /// A rule for every event that asks for every field that can be had.
 static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
     let mut output = String::new();
-    for info in FIELDS.iter().filter(|info| info.filled && !info.flags.has(Flags::FILTER)) {
+    for info in FIELDS.iter().filter(|info| !UNFILLED.contains(info.field) && !info.flags.has(Flags::FILTER))
+    {
         let argument = if !info.flags.takes_argument() {
             ""
         } else if info.flags.has(Flags::INDEX) {

@@ -41,7 +41,7 @@ fn load(texts: impl Iterator<Item = String>) -> Option<RuleSet> {
             rule.output.render(&case.event, &mut line);
         });
     }
-    let _ = (set.prefilter().events().count(), set.event_types(), set.notes().count());
+    let _ = (set.prefilter().events().count(), set.event_types(), set.notes(50).len());
     Some(set)
 }
 

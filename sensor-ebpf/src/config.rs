@@ -13,13 +13,15 @@ pub struct OffsetSpec {
     pub name: &'static str,
     /// What records lack on a kernel without it; `None` when no program can do without it.
     pub costs: Option<&'static str>,
+    /// The fields of rules that have no value there.
+    pub fields: &'static [&'static str],
     /// `struct.member` spellings, newest kernel first; the first one found in BTF wins. A spelling without a dot
     /// asks for the size of the struct, one that begins with `bit ` for the offset in bits.
     pub paths: &'static [&'static str],
 }
 
 macro_rules! offsets {
-    ($($name:ident = $($path:literal)|+ $(, optional: $costs:literal)?;)+) => {
+    ($($name:ident = $($path:literal)|+ $(, optional: $costs:literal $([$($field:literal),+])?)?;)+) => {
         /// Byte offsets in structures of the running kernel, or [`MISSING`]. All `u32`, in the order of [`OFFSETS`].
         #[repr(C)]
         #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -27,7 +29,12 @@ macro_rules! offsets {
 
         /// Where each field of [`Offsets`] comes from.
         pub const OFFSETS: &[OffsetSpec] = &[
-            $(OffsetSpec { name: stringify!($name), costs: offsets!(@costs $($costs)?), paths: &[$($path),+] }),+
+            $(OffsetSpec {
+                name: stringify!($name),
+                costs: offsets!(@costs $($costs)?),
+                fields: &[$($($($field),+)?)?],
+                paths: &[$($path),+],
+            }),+
         ];
 
         impl Offsets {
@@ -53,7 +60,7 @@ offsets! {
     task_nsproxy = "task_struct.nsproxy";
     task_signal = "task_struct.signal";
     task_loginuid = "task_struct.loginuid",
-        optional: "the audit login uid (user.loginuid)";
+        optional: "the audit login uid" ["user.loginuid", "user.loginname"];
     task_mm = "task_struct.mm";
     task_cgroups = "task_struct.cgroups";
     task_exit_code = "task_struct.exit_code";
@@ -77,9 +84,9 @@ offsets! {
     tty_driver = "tty_struct.driver";
     tty_index = "tty_struct.index";
     tty_driver_major = "tty_driver.major",
-        optional: "the controlling terminal (proc.tty)";
+        optional: "the controlling terminal" ["proc.tty"];
     tty_driver_minor_start = "tty_driver.minor_start",
-        optional: "the controlling terminal (proc.tty)";
+        optional: "the controlling terminal" ["proc.tty"];
     pid_level = "pid.level";
     pid_numbers = "pid.numbers";
     upid_nr = "upid.nr";
@@ -111,7 +118,7 @@ offsets! {
     file_path = "file.f_path";
     file_inode = "file.f_inode";
     file_mode = "file.f_mode",
-        optional: "whether an open made the file (evt.is_open_create)";
+        optional: "whether an open made the file" ["evt.is_open_create"];
     file_private_data = "file.private_data";
     dentry_parent = "dentry.d_parent";
     dentry_name = "dentry.d_name";
@@ -127,13 +134,15 @@ offsets! {
     inode_ino = "inode.i_ino";
     inode_sb = "inode.i_sb";
     inode_ctime_sec = "inode.i_ctime_sec" | "inode.__i_ctime.tv_sec" | "inode.i_ctime.tv_sec",
-        optional: "when an executable was changed (proc.exe_ino.ctime)";
+        optional: "when an executable was changed"
+        ["proc.exe_ino.ctime", "proc.exe_ino.ctime_duration_proc_start", "proc.exe_ino.ctime_duration_pidns_start"];
     inode_ctime_nsec = "inode.i_ctime_nsec" | "inode.__i_ctime.tv_nsec" | "inode.i_ctime.tv_nsec",
-        optional: "when an executable was changed (proc.exe_ino.ctime)";
+        optional: "when an executable was changed"
+        ["proc.exe_ino.ctime", "proc.exe_ino.ctime_duration_proc_start", "proc.exe_ino.ctime_duration_pidns_start"];
     inode_mtime_sec = "inode.i_mtime_sec" | "inode.__i_mtime.tv_sec" | "inode.i_mtime.tv_sec",
-        optional: "when an executable was written (proc.exe_ino.mtime)";
+        optional: "when an executable was written" ["proc.exe_ino.mtime"];
     inode_mtime_nsec = "inode.i_mtime_nsec" | "inode.__i_mtime.tv_nsec" | "inode.i_mtime.tv_nsec",
-        optional: "when an executable was written (proc.exe_ino.mtime)";
+        optional: "when an executable was written" ["proc.exe_ino.mtime"];
     inode_size = "inode";
     sb_dev = "super_block.s_dev";
     sb_magic = "super_block.s_magic";

@@ -74,8 +74,10 @@ fn note(rules: &RuleSet, name: &str) -> Result<Option<String>, String> {
     };
     Ok(match &rule.status {
         Status::Active => None,
-        Status::Limited(why) => Some(format!("the rule is limited: {why}")),
-        Status::Inactive(why) => Some(format!("the rule is inactive: {why}")),
+        Status::Limited(reason) | Status::Inactive(reason) => {
+            let (word, _) = rule.status.told();
+            Some(format!("the rule is {word}: {reason}"))
+        }
         Status::Disabled => Some("the rule is disabled: it matches, but raises no alerts".to_owned()),
         Status::BelowPriority => {
             Some("the rule is below the priority threshold: it matches, but raises no alerts".to_owned())

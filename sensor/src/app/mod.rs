@@ -10,5 +10,6 @@ mod reload;
 pub mod ruleset;
 pub mod run;
 pub mod service;
+pub mod sight;
 mod status;
 mod watch;

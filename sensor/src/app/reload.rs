@@ -27,7 +27,7 @@ use crate::control::Reloaded;
 use crate::engine::{Orders, Stats, internal, stats};
 use crate::probe::{Probe, Wanted};
 use crate::rules::registry::event_types;
-use crate::rules::{RuleSet, Source};
+use crate::rules::{RuleSet, Sight, Source};
 
 /// What came of a reload.
 pub type Outcome = Result<Reloaded, Arc<Refused>>;
@@ -113,6 +113,7 @@ pub struct Reloader {
     pub settings: Settings,
     /// As at the start, but for the keys that count at a reload.
     pub config: Config,
+    pub sight: Sight,
     pub probe: Probe,
     pub orders: Orders,
     pub in_use: Arc<InUse>,
@@ -290,7 +291,7 @@ impl Thread {
                 return Err(why.clone());
             }
         }
-        let loaded = ruleset::load(&config, &sources);
+        let loaded = ruleset::load(&config, &sources, &self.parts.sight);
         let warnings: Vec<String> =
             loaded.files.iter().flat_map(|file| &file.warnings).map(ToString::to_string).collect();
         let rules = match loaded.into_rules() {
@@ -322,6 +323,7 @@ impl Thread {
         }
         let rules = self.rules();
         Phases::later("rules", format_args!("{rules} rules of {origin}, loaded again"), start.elapsed());
+        ruleset::tell(&self.parts.in_use.now().rules);
         Ok(Reloaded { rules, origin, warnings })
     }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use sensor_ebpf::filter::{Alternative, Filter, READ, WRITE};
 
+use super::phases::Phases;
 use crate::config::Config;
 use crate::probe::Wanted;
 use crate::rules::prefilter::Need;
-use crate::rules::registry::event_types;
 use crate::rules::source::files::FilesError;
-use crate::rules::{self, Loaded, RuleSet, Source};
+use crate::rules::{self, Loaded, RuleSet, Sight, Source};
 
 /// Keys of the configuration that count at a reload.
 pub const KEYS: [&str; 6] =
@@ -24,9 +24,9 @@ pub fn read(config: &Config) -> Result<Vec<Source>, FilesError> {
     }
 }
 
-/// Compiles them as the configuration says.
-pub fn load(config: &Config, sources: &[Source]) -> Loaded {
-    let options = rules::Options { captured: Some(event_types::captured()), ..config.sensor.rule_options() };
+/// Compiles them as the configuration says, for a sensor that sees that much.
+pub fn load(config: &Config, sources: &[Source], sight: &Sight) -> Loaded {
+    let options = rules::Options { sight: sight.clone(), ..config.sensor.rule_options() };
     rules::load(sources, &options)
 }
 
@@ -34,6 +34,19 @@ pub fn load(config: &Config, sources: &[Source]) -> Loaded {
 pub fn origin(config: &Config, sources: usize) -> String {
     let files = if config.sensor.rules_files.is_empty() { "stock rules" } else { "files" };
     format!("{sources} {files}")
+}
+
+/// Says which rules cannot fire, so that nobody waits for their alerts. Nothing when all can.
+pub fn tell(set: &RuleSet) {
+    /// Lines that a start and a reload print; the web app and `rules list` have all.
+    const MOST: usize = 50;
+    let notes = set.notes(MOST);
+    if !notes.is_empty() {
+        Phases::note(format_args!("{}:", set.tally()));
+    }
+    for note in notes {
+        Phases::note(format_args!("  {note}"));
+    }
 }
 
 /// What the kernel must tell for these rules. With `filter`, only what a rule can match.

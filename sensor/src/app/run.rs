@@ -13,14 +13,14 @@ use super::phases::Phases;
 use super::reload::Reloader;
 use super::service::{self, Service};
 use super::status::{Overview, Sensor};
-use super::{doctor, ruleset};
+use super::{doctor, ruleset, sight};
 use crate::config::Config;
 use crate::control;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
 use crate::rules::registry::domains::DOMAINS;
-use crate::rules::{RuleSet, Source};
+use crate::rules::{RuleSet, Sight, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, processes};
 
 /// Where the host's `/proc` is.
@@ -49,7 +49,8 @@ pub fn run(args: Settings) -> Result<(), Failure> {
         doctor::privileged()?;
     }
     let mut phases = Phases::begin();
-    let (rules, sources) = load_rules(&config, &mut phases)?;
+    let sight = sight::here();
+    let (rules, sources) = load_rules(&config, &sight, &mut phases)?;
     let in_use = Arc::new(InUse::new(rules.clone(), ruleset::origin(&config, sources.len())));
     let layout = Layout::detect(Path::new(PROC)).map_err(|e| Failure::new(Class::Unavailable, e))?;
     // The verifier takes longest; the rest starts meanwhile.
@@ -90,6 +91,7 @@ pub fn run(args: Settings) -> Result<(), Failure> {
     let reloader = Reloader {
         settings: args,
         config: config.clone(),
+        sight,
         probe,
         orders: engine.orders().clone(),
         in_use: in_use.clone(),
@@ -144,9 +146,13 @@ pub fn run(args: Settings) -> Result<(), Failure> {
 }
 
 /// Loads the rules that are configured, or ours.
-pub fn load_rules(config: &Config, phases: &mut Phases) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
+pub fn load_rules(
+    config: &Config,
+    sight: &Sight,
+    phases: &mut Phases,
+) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
     let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
-    let loaded = ruleset::load(config, &sources);
+    let loaded = ruleset::load(config, &sources, sight);
     for report in &loaded.files {
         if let crate::rules::report::diagnostic::Schema::Failed(_) = report.schema {
             Phases::note(report.schema_line());
@@ -158,6 +164,7 @@ pub fn load_rules(config: &Config, phases: &mut Phases) -> Result<(Arc<RuleSet>,
     let set = loaded.into_rules().map_err(|e| Failure::new(Class::Rules, e))?;
     let origin = ruleset::origin(config, sources.len());
     phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
+    ruleset::tell(&set);
     Ok((Arc::new(set), sources))
 }
 

@@ -92,9 +92,7 @@ pub fn whole(event: &impl Event) -> String {
     let mut out = String::new();
     for info in FIELDS {
         // Without an argument these have no value, and what is only printed is not in conditions.
-        if !info.filled
-            || [Flags::REQUIRED, Flags::PRINT, Flags::DEPRECATED].iter().any(|f| info.flags.has(*f))
-        {
+        if [Flags::REQUIRED, Flags::PRINT, Flags::DEPRECATED].iter().any(|f| info.flags.has(*f)) {
             continue;
         }
         if let Some(line) = line(event, &info.field.into()) {

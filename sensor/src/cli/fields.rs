@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::print::say;
 use crate::app::exit::Failure;
+use crate::engine::extract::UNFILLED;
 use crate::rules::registry::fields::{Class, FIELDS, FieldInfo, Flags};
 
 #[derive(clap::Args)]
@@ -73,6 +74,11 @@ fn shown(info: &FieldInfo) -> String {
     }
 }
 
+/// Whether events have a value for it.
+fn is_filled(info: &FieldInfo) -> bool {
+    !UNFILLED.contains(info.field)
+}
+
 fn notes(info: &FieldInfo) -> String {
     let mut notes = Vec::new();
     if info.flags.has(Flags::LIST) {
@@ -84,7 +90,7 @@ fn notes(info: &FieldInfo) -> String {
     if info.flags.has(Flags::PRINT) {
         notes.push("outputs only");
     }
-    if !info.filled {
+    if !is_filled(info) {
         notes.push("not filled yet");
     }
     notes.join(", ")
@@ -140,7 +146,7 @@ fn row(left: &str, right: &str, into: &mut String) {
 }
 
 fn markdown() -> String {
-    let filled = FIELDS.iter().filter(|info| info.filled && !info.flags.has(Flags::DEPRECATED)).count();
+    let filled = FIELDS.iter().filter(|info| is_filled(info) && !info.flags.has(Flags::DEPRECATED)).count();
     let all = FIELDS.iter().filter(|info| !info.flags.has(Flags::DEPRECATED)).count();
     let mut text = format!(
         "# Fields\n\n\
@@ -187,7 +193,7 @@ fn json() -> serde_json::Value {
             "desc": info.doc,
             "is_list": info.flags.has(Flags::LIST),
             "argument": argument,
-            "available": info.filled,
+            "available": is_filled(info),
         })
     };
     let classes: Vec<serde_json::Value> = Class::ALL

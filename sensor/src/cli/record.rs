@@ -16,6 +16,7 @@ use crate::app::exit::{Class, Failure};
 use crate::app::phases::Phases;
 use crate::app::ruleset;
 use crate::app::run::{PROC, load_rules, probe_failure, tell_probe};
+use crate::app::sight;
 use crate::app::{doctor, service};
 use crate::capture::format::{HEADER_LAYOUT, Header, Layout as RecordLayout, PROCESS_LAYOUT, Watched};
 use crate::capture::recorder::{self, Summary};
@@ -101,7 +102,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// Types of events to keep, and what the kernel may drop of them.
 fn wanted(args: &Args, config: &Config, phases: &mut Phases) -> Result<Wanted, Failure> {
     if args.events.is_empty() {
-        let (rules, _) = load_rules(config, phases)?;
+        let (rules, _) = load_rules(config, &sight::here(), phases)?;
         return Ok(ruleset::wanted(&rules, args.filtered));
     }
     let known = captured();

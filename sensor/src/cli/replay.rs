@@ -15,6 +15,7 @@ use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
 use crate::app::exit::{Class, Failure};
 use crate::app::ruleset;
+use crate::app::sight;
 use crate::capture::cases::{self, Cases};
 use crate::capture::compare::{Compare, Difference};
 use crate::capture::format::{End, Frame, Lost};
@@ -137,9 +138,9 @@ fn events_per_second(events: u64, time: std::time::Duration) -> f64 {
 fn load(config: &Config, named: &[PathBuf], header: &Header) -> Result<Arc<RuleSet>, Failure> {
     let sources = if named.is_empty() { ruleset::read(config) } else { rules::source::files::read(named) };
     let sources = sources.map_err(|e| Failure::new(Class::Unjudged, e))?;
-    let captured = header.event_types().map(str::to_owned).collect();
-    let options = rules::Options { captured: Some(captured), ..config.sensor.rule_options() };
-    let rules = rules::load(&sources, &options).into_rules();
+    let held = header.event_types().map(str::to_owned).collect();
+    let sight = rules::Sight { events: Some(held), ..sight::anywhere() };
+    let rules = ruleset::load(config, &sources, &sight).into_rules();
     rules.map(Arc::new).map_err(|error| Failure::new(Class::Unjudged, error))
 }
 
@@ -176,7 +177,7 @@ fn write_event(player: &mut Player, number: u64) {
 
 /// What the rules cannot say here, so that nobody takes their silence for an answer.
 fn tell_rules(rules: &RuleSet, header: &Header, which: &str) {
-    for note in rules.notes() {
+    for note in rules.notes(usize::MAX) {
         eprintln!("note: {which}{note}");
     }
     let held: Vec<&str> = header.event_types().collect();

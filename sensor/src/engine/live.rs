@@ -1,4 +1,4 @@
-//! One event with the state it is judged in, as the rules see it.
+//! One event with the state it is judged in; [`super::extract`] makes the fields of it that rules see.
 
 use std::sync::Arc;
 
@@ -8,8 +8,7 @@ use sensor_ebpf::record::{Fd, Record};
 
 use super::args::Names;
 use super::clock::Clock;
-use super::extract;
-use crate::rules::{Event, EventType, FieldArg, FieldRef, Value};
+use crate::rules::{EventType, FieldArg};
 use crate::state::{Container, MAX_ANCESTORS, Process, Processes, Users};
 
 /// What every event of a sensor shares.
@@ -144,24 +143,6 @@ impl<'a> Live<'a> {
         let goes_on = |r: i64| r >= 0 || r == -i64::from(libc::EINPROGRESS);
         let made = self.result().is_some_and(goes_on);
         self.view().and_then(|view| view.fd).filter(|_| made).map_or(Role::Unknown, |fd| fd.role)
-    }
-}
-
-impl Event for Live<'_> {
-    fn event_type(&self) -> EventType {
-        self.ty
-    }
-
-    fn time(&self) -> i64 {
-        self.time
-    }
-
-    fn get(&self, field: &FieldRef) -> Option<Value<'_>> {
-        extract::get(self, field)
-    }
-
-    fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-        extract::any(self, field, test)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From records to alerts, on one thread: state, container, rules, alert.
 //!
 //! * [`judge`]: what happens to each record, in order.
-//! * [`live`]: an event with its state, as rules read it; [`extract`] has the fields, class by class.
+//! * [`live`]: an event with its state; [`extract`]: the fields of it that rules see, class by class.
 //! * [`hold`]: events wait for what is asked about their process, container and users.
 //! * [`storm`]: a rule that fires too often is cut short; [`raise`]: the alert of a rule that matched.
 //! * [`internal`]: alerts about the sensor itself; [`drops`]: losses are told.

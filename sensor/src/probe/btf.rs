@@ -39,9 +39,14 @@ impl Found {
         self.missing.iter().filter(|spec| spec.costs.is_none()).map(|spec| spec.name).collect()
     }
 
-    /// What records lack on this kernel, each thing once.
-    pub fn costs(&self) -> Vec<&'static str> {
-        let mut costs: Vec<&str> = self.missing.iter().filter_map(|spec| spec.costs).collect();
+    /// What records lack on this kernel, each thing once, with the fields that have no value because of it.
+    pub fn costs(&self) -> Vec<String> {
+        let cost = |spec: &&OffsetSpec| {
+            let what = spec.costs?;
+            let fields = spec.fields.join(", ");
+            Some(if fields.is_empty() { what.to_owned() } else { format!("{what} ({fields})") })
+        };
+        let mut costs: Vec<String> = self.missing.iter().filter_map(cost).collect();
         costs.dedup();
         costs
     }

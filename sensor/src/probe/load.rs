@@ -56,7 +56,7 @@ impl Default for Options {
 pub struct Probe {
     handlers: Handlers,
     counters: Arc<Counted>,
-    missing: Vec<&'static str>,
+    missing: Vec<String>,
 }
 
 impl Probe {
@@ -129,7 +129,7 @@ impl Probe {
     }
 
     /// What records lack because this kernel's types do; each a detail, none a program.
-    pub fn missing(&self) -> &[&'static str] {
+    pub fn missing(&self) -> &[String] {
         &self.missing
     }
 

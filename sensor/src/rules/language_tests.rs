@@ -728,18 +728,23 @@ fn selections_threshold_and_what_the_sensor_cannot_see() {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    assert_eq!(status(Options::default()), "on off on blind part");
+    assert_eq!(status(Options::default()), "on off on on on");
+    let unfilled = Sight { unfilled: FieldSet::NONE.with(Field::EvtBuffer), ..Sight::default() };
+    let see = |sight: &Sight| Options { sight: sight.clone(), ..Options::default() };
+    assert_eq!(status(see(&unfilled)), "on off on blind part");
     assert_eq!(
-        status(Options { priority: Priority::Informational, ..Options::default() }),
+        status(Options { priority: Priority::Informational, ..see(&unfilled) }),
         "below off on blind part"
     );
-    let captured = Some(["open".to_owned()].into_iter().collect());
-    assert_eq!(status(Options { captured, ..Options::default() }), "on off blind blind part");
+    let sight = Sight { events: Some(["open".to_owned()].into_iter().collect()), ..unfilled.clone() };
+    assert_eq!(status(Options { sight, ..Options::default() }), "on off blind blind part");
+    let sight = Sight { hidden: unfilled.unfilled, ..Sight::default() };
+    assert_eq!(status(Options { sight, ..Options::default() }), "on off on blind part");
     let selections = serde_json::from_str(
         r#"[{"disable": {"rule": "*"}}, {"enable": {"tag": "b"}}, {"enable": {"rule": "on*"}}]"#,
     )
     .unwrap();
-    assert_eq!(status(Options { selections, ..Options::default() }), "on on off off off");
+    assert_eq!(status(Options { selections, ..see(&unfilled) }), "on on off off off");
 }
 
 #[test]

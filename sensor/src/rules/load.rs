@@ -18,20 +18,22 @@ use crate::rules::program::reads::Reads;
 use crate::rules::program::{compile, evaluate};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
+use crate::rules::registry::fields::{Field, Flags};
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport, Schema};
 use crate::rules::report::source::{FileText, Origin, Source, texts};
 use crate::rules::report::text::Text;
-use crate::rules::rule_set::{Rule, RuleSet, Status};
+use crate::rules::rule_set::{Rule, RuleSet};
 use crate::rules::source::collector::{self, Collector};
 use crate::rules::source::definitions::Sources;
-use crate::rules::source::options::{Matching, Options, SUGGESTED, Selection};
+use crate::rules::source::options::{Options, SUGGESTED, Selection};
 use crate::rules::source::reader::File;
 use crate::rules::source::requirements::Requirements;
 use crate::rules::source::resolve::Resolver;
 use crate::rules::source::schema;
 use crate::rules::source::tree::ExceptionName;
 use crate::rules::stack;
+use crate::rules::status::{Reason, Status};
 use crate::yaml::{self, Twice};
 
 /// What came of loading.
@@ -103,7 +105,7 @@ fn load_here(files: &[Source], options: &Options) -> Loaded {
     } else if files.is_empty() {
         checked = check(&collector, options, &texts, &mut Vec::new()).ok();
     }
-    let rules = checked.map(|checked| checked.compile(options.matching, collector.requirements));
+    let rules = checked.map(|checked| checked.compile(options, collector.requirements));
     Loaded { rules, files: reports }
 }
 
@@ -131,7 +133,7 @@ struct Checked {
 
 impl Checked {
     /// All of them as one program. Done once, though the collection is checked after each file.
-    fn compile(self, matching: Matching, requirements: Requirements) -> RuleSet {
+    fn compile(self, options: &Options, requirements: Requirements) -> RuleSet {
         let firing = self.rules.iter().enumerate().filter(|(_, rule)| rule.status.fires());
         let conditions: Vec<(u32, &Cond)> = firing
             .map(|(number, rule)| (u32::try_from(number).unwrap_or(u32::MAX), &rule.kept.cond))
@@ -154,7 +156,8 @@ impl Checked {
             program,
             prefilter,
             reads,
-            matching,
+            matching: options.matching,
+            unfilled: options.sight.blind(),
             requirements,
             sources,
             judged,
@@ -223,7 +226,7 @@ fn rule(
     let in_rule = |complaint| resolver.in_rule(definition, &text, complaint);
     let (written, expr) = resolver.rule(&text).map_err(in_rule)?;
     let mut findings =
-        Findings { every_field: options.every_field, budget: std::mem::take(budget), ..Findings::default() };
+        Findings { unfilled: options.sight.blind(), budget: std::mem::take(budget), ..Findings::default() };
     let cond = check::condition(&expr, &mut findings);
     *budget = findings.budget;
     let domains = findings.domains;
@@ -314,26 +317,27 @@ fn status(definition: &collector::Rule, cond: &Cond, types: &[EventType], option
     if !definition.priority.at_least(options.priority) {
         return Status::BelowPriority;
     }
+    let sight = &options.sight;
     let mut unfilled = Vec::new();
     cond.unfilled(false, &mut unfilled);
-    let names: BTreeSet<&str> = unfilled.iter().map(|(name, _)| *name).collect();
-    let names = names.into_iter().collect::<Vec<_>>().join(", ");
-    // Under a `not`, a value that is always missing would make the rule fire where it must not.
-    if unfilled.iter().any(|(_, negated)| *negated) || (types.is_empty() && !unfilled.is_empty()) {
-        return Status::Inactive(format!("it needs {names}, which this sensor cannot fill yet"));
+    let fields: BTreeSet<Field> = unfilled.iter().map(|(field, _)| *field).collect();
+    if types.is_empty() {
+        let reason = if fields.is_empty() { Reason::never() } else { Reason::needs(&fields, sight) };
+        return Status::Inactive(reason);
     }
-    if let Some(captured) = &options.captured {
-        let mut wanted = types.iter().filter_map(|event| event_types::info(*event)).map(|info| info.name);
-        if !types.is_empty() && !wanted.clone().any(|name| captured.contains(name)) {
-            let list: Vec<&str> = wanted.by_ref().take(5).collect();
-            return Status::Inactive(format!("it needs {}, which is not captured", list.join(", ")));
+    // Those that Falco retired have no value there either, so that what asks for them means the same.
+    let retired = |field: &Field| field.info().flags.has(Flags::DEPRECATED);
+    let fields: BTreeSet<Field> = fields.into_iter().filter(|field| !retired(field)).collect();
+    // Under a `not`, a value that is always missing would make the rule fire where it must not.
+    if unfilled.iter().any(|(field, negated)| *negated && !retired(field)) {
+        return Status::Inactive(Reason::needs(&fields, sight));
+    }
+    if let Some(captured) = &sight.events {
+        let infos = types.iter().filter_map(|event| event_types::info(*event));
+        let wanted: Vec<&str> = infos.map(|info| info.name).collect();
+        if !wanted.iter().any(|name| captured.contains(*name)) {
+            return Status::Inactive(Reason::unseen(&wanted));
         }
     }
-    if names.is_empty() {
-        Status::Active
-    } else {
-        Status::Limited(format!(
-            "comparisons of {names} count as false, for this sensor cannot fill them yet"
-        ))
-    }
+    if fields.is_empty() { Status::Active } else { Status::Limited(Reason::partly(&fields, sight)) }
 }

@@ -1,7 +1,7 @@
 //! Falco's rule language, as a street in the order in which a rule file walks:
 //!
 //! `report` (texts with places) -> `registry` (what can be named) -> `language` (what can be said) -> `source` (what a user
-//! wrote) -> `program` (what runs) -> `rule_set` -> `load`, which walks it -> `explain`, `lint` and `cases`. Each may use
+//! wrote) -> `status` (who can fire) -> `program` (what runs) -> `rule_set` -> `load`, which walks it -> `explain`, `lint` and `cases`. Each may use
 //! those before it and none after it.
 
 mod stack;
@@ -13,6 +13,8 @@ pub mod registry;
 mod language;
 
 pub mod source;
+
+pub mod status;
 
 mod program;
 
@@ -33,13 +35,15 @@ pub use program::counters::{Counters, SAMPLED};
 pub use program::evaluate::Scratch;
 pub use program::prefilter;
 pub use registry::event::{Event, EventType, Value};
+pub use registry::field_set::FieldSet;
 pub use registry::fields::{Field, FieldArg, FieldRef};
 pub use registry::priority::{ParsePriorityError, Priority};
 pub use report::source::Source;
 pub use report::suggest::nearest;
-pub use rule_set::{Rule, RuleSet, Status};
-pub use source::options::{Matching, Options};
+pub use rule_set::{Rule, RuleSet};
+pub use source::options::{Matching, Options, Sight};
 pub use source::stock::stock;
+pub use status::Status;
 
 #[cfg(test)]
 mod conformance;

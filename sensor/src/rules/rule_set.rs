@@ -14,6 +14,7 @@ use crate::rules::program::reads::Reads;
 use crate::rules::registry::domains::Domain;
 use crate::rules::registry::event::{Event, EventType};
 use crate::rules::registry::event_types;
+use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::fields::Field;
 use crate::rules::registry::priority::Priority;
 use crate::rules::report::source::{Origin, Place};
@@ -21,27 +22,7 @@ use crate::rules::source::definitions::Sources;
 use crate::rules::source::options::Matching;
 use crate::rules::source::requirements::Requirements;
 use crate::rules::source::tree::{ExceptionName, Tree};
-
-/// Whether a rule can fire, and why not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    Active,
-    /// By `enabled: false` or a selection.
-    Disabled,
-    /// Less severe than the priority threshold.
-    BelowPriority,
-    /// The sensor cannot see what the rule needs; the reason in words.
-    Inactive(String),
-    /// It fires, but part of its condition cannot be seen; which part, in words.
-    Limited(String),
-}
-
-impl Status {
-    /// True when the rule is judged.
-    pub fn fires(&self) -> bool {
-        matches!(self, Self::Active | Self::Limited(_))
-    }
-}
+use crate::rules::status::{Reason, Status, Tally};
 
 /// A loaded rule.
 #[derive(Debug)]
@@ -91,6 +72,8 @@ pub struct RuleSet {
     pub(super) prefilter: Prefilter,
     pub(super) reads: Reads,
     pub(super) matching: Matching,
+    /// Fields that had no value where it was loaded.
+    pub(super) unfilled: FieldSet,
     pub(super) requirements: Requirements,
     pub(super) sources: Sources,
     pub(super) judged: Arc<Judged>,
@@ -166,13 +149,36 @@ impl RuleSet {
         self.sources.place(rule.kept.at)
     }
 
-    /// Words about the rules that cannot fire as they are meant to, for the log: one line each.
-    pub fn notes(&self) -> impl Iterator<Item = String> {
-        self.rules.iter().filter_map(|rule| match &rule.status {
-            Status::Inactive(why) => Some(format!("rule {:?} is inactive: {why}", rule.name)),
-            Status::Limited(why) => Some(format!("rule {:?} is limited: {why}", rule.name)),
+    /// How many of the rules can fire.
+    pub fn tally(&self) -> Tally {
+        Tally::of(self.rules.iter().map(|rule| &rule.status))
+    }
+
+    /// The rules that cannot fire, each with the reason, then those that fire in part only.
+    pub fn hampered(&self) -> impl Iterator<Item = (&Rule, &Reason)> {
+        let inactive = self.rules.iter().filter_map(|rule| match &rule.status {
+            Status::Inactive(reason) => Some((rule, reason)),
             _ => None,
-        })
+        });
+        let limited = self.rules.iter().filter_map(|rule| match &rule.status {
+            Status::Limited(reason) => Some((rule, reason)),
+            _ => None,
+        });
+        inactive.chain(limited)
+    }
+
+    /// Words about them: one line each, and after `most` lines how many are left. Nothing when all can fire.
+    pub fn notes(&self, most: usize) -> Vec<String> {
+        let line = |(rule, reason): (&Rule, &Reason)| {
+            let (word, _) = rule.status.told();
+            format!("rule {:?} is {word}: {reason}", rule.name)
+        };
+        let mut lines: Vec<String> = self.hampered().take(most).map(line).collect();
+        let left = self.hampered().count() - lines.len();
+        if left > 0 {
+            lines.push(format!("and {left} more: `falconet rules list` shows all"));
+        }
+        lines
     }
 }
 

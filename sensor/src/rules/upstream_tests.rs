@@ -38,9 +38,6 @@ fn upstream_files_load_alone_and_together_without_a_warning() {
         check(std::slice::from_ref(source), rules);
     }
     let set = check(&sources, 93);
-    for note in set.notes() {
-        println!("{note}");
-    }
     let types = set.event_types();
     assert!(
         types.contains("execve") && types.contains("openat") && !types.contains("container"),

@@ -88,8 +88,8 @@ impl RuleState {
     pub fn of(status: &rules::Status) -> (Self, Option<&str>) {
         match status {
             rules::Status::Active => (Self::Active, None),
-            rules::Status::Limited(why) => (Self::Limited, Some(why)),
-            rules::Status::Inactive(why) => (Self::Inactive, Some(why)),
+            rules::Status::Limited(why) => (Self::Limited, Some(&why.words)),
+            rules::Status::Inactive(why) => (Self::Inactive, Some(&why.words)),
             rules::Status::Disabled => (Self::Disabled, None),
             rules::Status::BelowPriority => (Self::BelowPriority, None),
         }

@@ -8,10 +8,10 @@ use clap::ValueEnum;
 
 use super::sarif;
 use crate::app::exit::{Class, Failure};
+use crate::app::sight;
 use crate::cli::print::say;
 use crate::config::Config;
 use crate::rules::lint::{self, Finding, LINTS, Level};
-use crate::rules::registry::event_types::captured;
 use crate::rules::report::diagnostic::{Diagnostic, FileReport};
 use crate::rules::source::files;
 use crate::rules::{Loaded, Options, Source, load, stock};
@@ -100,7 +100,7 @@ fn check(args: &Args, out: &mut String) -> Result<(), Failure> {
     policy.check()?;
     let config =
         Config::of(args.config.clone(), &args.options).map_err(|error| Failure::new(Class::Config, error))?;
-    let options = Options { captured: Some(captured()), ..config.sensor.rule_options() };
+    let options = Options { sight: sight::anywhere(), ..config.sensor.rule_options() };
     let paths = if args.files.is_empty() { &config.sensor.rules_files } else { &args.files };
     let (sources, unreadable) = if paths.is_empty() { (stock(), None) } else { read(paths) };
     let mut loaded = load(&sources, &options);

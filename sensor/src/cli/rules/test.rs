@@ -12,9 +12,9 @@ use clap::ValueEnum;
 
 use super::{junit, why};
 use crate::app::exit::{Class, Failure};
+use crate::app::sight;
 use crate::cli::print::say;
 use crate::config::Config;
-use crate::rules::registry::event_types::captured;
 use crate::rules::source::files::{self, FilesError};
 use crate::rules::{Options, RuleSet, Scratch, Source, Status, cases, load};
 
@@ -230,7 +230,7 @@ fn prepare(path: &Path, options: &[String]) -> anyhow::Result<Ready> {
         let read = files::read(&[folder.join(&rules.text)]);
         sources.extend(read.map_err(|error| anyhow!("{}:{}: {error}", path.display(), rules.line))?);
     }
-    let loaded = load(&sources, &Options { every_field: true, ..options.clone() });
+    let loaded = load(&sources, &options);
     let Some(rules) = loaded.rules else {
         let reports = loaded.files.iter().filter(|file| !file.is_ok());
         let reports: Vec<String> = reports.map(ToString::to_string).collect();
@@ -243,10 +243,10 @@ fn prepare(path: &Path, options: &[String]) -> anyhow::Result<Ready> {
         }
     }
     let tested: BTreeSet<&String> = file.cases.iter().flat_map(|case| &case.fires).collect();
-    let here = load(&sources, &Options { captured: Some(captured()), ..options });
+    let here = load(&sources, &Options { sight: sight::anywhere(), ..options });
     for rule in here.rules.iter().flat_map(RuleSet::rules).filter(|rule| tested.contains(&rule.name)) {
-        if let Status::Inactive(why) = &rule.status {
-            notes.push(format!("on a sensor, rule {:?} is inactive: {why}", rule.name));
+        if let Status::Inactive(reason) = &rule.status {
+            notes.push(format!("on a sensor, rule {:?} is inactive: {reason}", rule.name));
         }
     }
     Ok(Ready { file, rules, notes })

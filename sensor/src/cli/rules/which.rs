@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::app::exit::{Class, Failure};
+use crate::app::{ruleset, sight};
 use crate::config::Config;
-use crate::rules::registry::event_types::captured;
 use crate::rules::source::files;
-use crate::rules::{Options, RuleSet, load, stock};
+use crate::rules::{RuleSet, Sight};
 
 #[derive(Default, clap::Args)]
 pub struct Which {
@@ -21,27 +21,23 @@ pub struct Which {
 impl Which {
     /// Loads the rules of `paths`, or else the configured ones, as a sensor on this machine would.
     pub fn load(&self, paths: &[PathBuf]) -> Result<RuleSet, Failure> {
-        self.load_with(paths, |options| Options { captured: Some(captured()), ..options })
+        self.load_for(paths, &sight::here())
     }
 
     /// The same for judging written events, which may have what no sensor sees.
     pub fn load_for_written(&self, paths: &[PathBuf]) -> Result<RuleSet, Failure> {
-        self.load_with(paths, |options| Options { every_field: true, ..options })
+        self.load_for(paths, &Sight::default())
     }
 
-    fn load_with(&self, paths: &[PathBuf], change: impl Fn(Options) -> Options) -> Result<RuleSet, Failure> {
+    fn load_for(&self, paths: &[PathBuf], sight: &Sight) -> Result<RuleSet, Failure> {
         let config = match &self.config {
             None if !paths.is_empty() => Config::of(None, &self.options),
             file => Config::load(file.as_deref(), &self.options),
         };
         let config = config.map_err(|error| Failure::new(Class::Config, error))?;
-        let named = if paths.is_empty() { &config.sensor.rules_files } else { paths };
-        let sources = if named.is_empty() {
-            stock()
-        } else {
-            files::read(named).map_err(|error| Failure::new(Class::Rules, error))?
-        };
-        let loaded = load(&sources, &change(config.sensor.rule_options()));
+        let sources = if paths.is_empty() { ruleset::read(&config) } else { files::read(paths) };
+        let sources = sources.map_err(|error| Failure::new(Class::Rules, error))?;
+        let loaded = ruleset::load(&config, &sources, sight);
         loaded.into_rules().map_err(|error| Failure::new(Class::Rules, error))
     }
 }

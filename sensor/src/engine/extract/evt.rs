@@ -7,73 +7,118 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sensor_ebpf::events::{Arg, Codes, Direction, Opening, ParamType, PathRole};
 
+use super::text::text;
 use crate::engine::live::{Live, What};
 use crate::engine::{args, names, path};
-use crate::rules::{Field, FieldArg, FieldRef, Value};
+use crate::rules::registry::fields::EvtField;
+use crate::rules::{FieldArg, Value};
+
+/// From an event and the field's argument.
+pub type Get = for<'a> fn(&'a Live<'_>, &FieldArg) -> Option<Value<'a>>;
 
 const NS: i64 = 1_000_000_000;
 
-pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
-    let is_meta = matches!(event.what, What::Meta);
-    let text = |text: &'static str| Some(Value::Str(text.as_bytes()));
-    match field.field {
-        Field::EvtNum => Some(Value::Uint(event.number)),
-        Field::EvtTime => time(event, "%H:%M:%S.%9f", &TimeZone::system()),
-        Field::EvtTimeS => time(event, "%H:%M:%S", &TimeZone::system()),
-        Field::EvtTimeIso8601 => time(event, "%Y-%m-%dT%H:%M:%S.%9f%z", &TimeZone::UTC),
-        Field::EvtDatetime => time(event, "%Y-%m-%d %H:%M:%S.%9f", &TimeZone::system()),
-        Field::EvtDatetimeS => time(event, "%Y-%m-%d %H:%M:%S", &TimeZone::system()),
-        Field::EvtRawtime => Some(Value::Int(event.time)),
-        Field::EvtRawtimeS => Some(Value::Int(event.time.div_euclid(NS))),
-        Field::EvtRawtimeNs => Some(Value::Int(event.time.rem_euclid(NS))),
-        Field::EvtDir => text(if is_meta { ">" } else { "<" }),
-        Field::EvtTypeIs => match &field.arg {
+pub const fn of(field: EvtField) -> Option<Get> {
+    use EvtField as F;
+    Some(match field {
+        F::EvtNum => |event, _| Some(Value::Uint(event.number)),
+        F::EvtTime => |event, _| time(event, "%H:%M:%S.%9f", &TimeZone::system()),
+        F::EvtTimeS => |event, _| time(event, "%H:%M:%S", &TimeZone::system()),
+        F::EvtTimeIso8601 => |event, _| time(event, "%Y-%m-%dT%H:%M:%S.%9f%z", &TimeZone::UTC),
+        F::EvtDatetime => |event, _| time(event, "%Y-%m-%d %H:%M:%S.%9f", &TimeZone::system()),
+        F::EvtDatetimeS => |event, _| time(event, "%Y-%m-%d %H:%M:%S", &TimeZone::system()),
+        // What a rule asks of `evt.around` is asked of the time.
+        F::EvtRawtime | F::EvtAround => |event, _| Some(Value::Int(event.time)),
+        F::EvtRawtimeS => |event, _| Some(Value::Int(event.time.div_euclid(NS))),
+        F::EvtRawtimeNs => |event, _| Some(Value::Int(event.time.rem_euclid(NS))),
+        F::EvtDir => |event, _| text(if is_meta(event) { ">" } else { "<" }),
+        F::EvtTypeIs => |event, arg| match arg {
             FieldArg::Key(name) => Some(Value::Uint((**name == *event.name.as_bytes()).into())),
-            _ => None,
+            FieldArg::Index(_) | FieldArg::None => None,
         },
-        Field::SyscallType if event.view().is_none_or(|view| view.codes == Codes::Tracepoint) => None,
-        Field::EvtType | Field::SyscallType => text(event.name),
-        Field::EvtAsynctype if is_meta => text(event.name),
-        Field::EvtCategory => text(category(event)),
-        Field::EvtArgs | Field::EvtInfo => Some(Value::Str(args::all(event.bump, event.args(), event))),
-        Field::EvtArg => {
-            let (param, arg) = event.arg(&field.arg)?;
+        F::EvtType => |event, _| text(event.name),
+        F::SyscallType => |event, _| {
+            text(event.name).filter(|_| event.view().is_some_and(|view| view.codes != Codes::Tracepoint))
+        },
+        F::EvtAsynctype => |event, _| text(event.name).filter(|_| is_meta(event)),
+        F::EvtCategory => |event, _| text(category(event)),
+        F::EvtArgs | F::EvtInfo => |event, _| Some(Value::Str(args::all(event.bump, event.args(), event))),
+        F::EvtArg => |event, arg| {
+            let (param, arg) = event.arg(arg)?;
             Some(Value::Str(args::text(event.bump, param, arg, event)))
-        }
-        Field::EvtRawarg => {
-            let (param, arg) = event.arg(&field.arg)?;
+        },
+        F::EvtRawarg => |event, arg| {
+            let (param, arg) = event.arg(arg)?;
             Some(args::raw(event.bump, param, arg))
-        }
-        Field::EvtRawres => event.result().map(Value::Int),
-        Field::EvtRes => {
+        },
+        F::EvtRawres => |event, _| event.result().map(Value::Int),
+        F::EvtRes => |event, _| {
             let result = event.result()?;
             text(if result >= 0 { "SUCCESS" } else { names::errno(result).unwrap_or("UNKNOWN") })
+        },
+        F::EvtFailed => |event, _| event.result().map(|result| Value::Bool(result < 0)),
+        F::EvtCount => |_, _| Some(Value::Uint(1)),
+        // There is no entry any more from which to count.
+        F::EvtLatency | F::EvtLatencyS | F::EvtLatencyNs | F::EvtLatencyQuantized | F::EvtWaitLatency => {
+            |_, _| Some(Value::Uint(0))
         }
-        Field::EvtFailed => event.result().map(|r| Value::Bool(r < 0)),
-        Field::EvtCount => Some(Value::Uint(1)),
-        Field::EvtLatency
-        | Field::EvtLatencyS
-        | Field::EvtLatencyNs
-        | Field::EvtLatencyQuantized
-        | Field::EvtWaitLatency => Some(Value::Uint(0)),
-        Field::EvtLatencyHuman => text("0ns"),
-        Field::EvtAbspath => abspath(event, &field.arg),
-        Field::EvtIsOpenRead => opening(event, |asked| asked.read),
-        Field::EvtIsOpenWrite => opening(event, |asked| asked.write),
-        Field::EvtIsOpenExec => opening(event, |asked| asked.exec),
-        Field::EvtIsOpenCreate => opening(event, |asked| asked.create),
-        Field::EvtIsIo => Some(Value::Bool(direction(event).is_some())),
-        Field::EvtIsIoRead => Some(Value::Bool(direction(event) == Some(Direction::Read))),
-        Field::EvtIsIoWrite => Some(Value::Bool(direction(event) == Some(Direction::Write))),
-        Field::EvtIoDir => text(match direction(event)? {
-            Direction::Read => "read",
-            Direction::Write => "write",
-        }),
-        Field::EvtSource => text("syscall"),
-        Field::EvtIsAsync => Some(Value::Bool(is_meta)),
-        Field::EvtHostname => Some(Value::Str(event.known.hostname.as_bytes())),
-        _ => None,
-    }
+        F::EvtLatencyHuman => |_, _| text("0ns"),
+        F::EvtAbspath => abspath,
+        F::EvtIsOpenRead => |event, _| opening(event, |asked| asked.read),
+        F::EvtIsOpenWrite => |event, _| opening(event, |asked| asked.write),
+        F::EvtIsOpenExec => |event, _| opening(event, |asked| asked.exec),
+        F::EvtIsOpenCreate => |event, _| opening(event, |asked| asked.create),
+        F::EvtIsIo => |event, _| Some(Value::Bool(direction(event).is_some())),
+        F::EvtIsIoRead => |event, _| Some(Value::Bool(direction(event) == Some(Direction::Read))),
+        F::EvtIsIoWrite => |event, _| Some(Value::Bool(direction(event) == Some(Direction::Write))),
+        F::EvtIoDir => |event, _| {
+            text(match direction(event)? {
+                Direction::Read => "read",
+                Direction::Write => "write",
+            })
+        },
+        F::EvtSource => |_, _| text("syscall"),
+        F::EvtIsAsync => |event, _| Some(Value::Bool(is_meta(event))),
+        F::EvtHostname => |event, _| Some(Value::Str(event.known.hostname.as_bytes())),
+        F::EvtReltime
+        | F::EvtReltimeS
+        | F::EvtReltimeNs
+        | F::EvtDeltatime
+        | F::EvtDeltatimeS
+        | F::EvtDeltatimeNs
+        | F::EvtOutputtime
+        | F::EvtCpu
+        | F::EvtBuffer
+        | F::EvtBuflen
+        | F::EvtBuflenIn
+        | F::EvtBuflenOut
+        | F::EvtBuflenFile
+        | F::EvtBuflenFileIn
+        | F::EvtBuflenFileOut
+        | F::EvtBuflenNet
+        | F::EvtBuflenNetIn
+        | F::EvtBuflenNetOut
+        | F::EvtIsWait
+        | F::EvtIsSyslog
+        | F::EvtCountProcinfo
+        | F::EvtCountThreadinfo
+        | F::EvtCountExit
+        | F::EvtCountError
+        | F::EvtCountErrorFile
+        | F::EvtCountErrorNet
+        | F::EvtCountErrorMemory
+        | F::EvtCountErrorOther
+        | F::EvtInfraDockerName
+        | F::EvtInfraDockerContainerId
+        | F::EvtInfraDockerContainerName
+        | F::EvtInfraDockerContainerImage
+        | F::EvtPluginname
+        | F::EvtPlugininfo => return None,
+    })
+}
+
+fn is_meta(event: &Live<'_>) -> bool {
+    matches!(event.what, What::Meta)
 }
 
 fn time<'a>(event: &'a Live<'_>, format: &str, zone: &TimeZone) -> Option<Value<'a>> {

@@ -1,93 +1,149 @@
-//! `fd.*` and `fs.path.*`: the descriptor of the event as the kernel resolved it, and the paths that a call touched.
+//! `fd.*`: the descriptor of the event as the kernel resolved it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use bumpalo::collections::Vec as BumpVec;
-use sensor_ebpf::events::{Arg, FdView, PathRole, Role};
+use sensor_ebpf::events::{FdView, Role};
+use sensor_ebpf::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd};
 
-use super::evt::absolute;
+use super::text::text;
 use crate::engine::fd::{self, Tuple};
 use crate::engine::live::Live;
 use crate::engine::path;
+use crate::rules::Value;
 use crate::rules::registry::domains::DOMAINS;
-use crate::rules::{Field, Value};
+use crate::rules::registry::fields::FdField;
 
-pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
-    let view = event.fd()?;
-    let text = |text: &'a str| Some(Value::Str(text.as_bytes()));
-    match field {
-        Field::FdNum => return Some(Value::Int(view.num)),
-        Field::FdTypechar => return Some(Value::Str(typechar(event, &view))),
-        Field::FdName => return name(event, &view).map(Value::Str),
-        Field::FdNameraw => return nameraw(event, &view).map(Value::Str),
-        Field::FdUid => {
+/// What of the descriptor a field is. All are missing for events without one.
+#[derive(Clone, Copy)]
+pub enum Part {
+    /// Of the event's view of it, which is there too when the call that makes it failed.
+    View(for<'a> fn(&'a Live<'_>, &FdView<'a>) -> Option<Value<'a>>),
+    /// Of an open descriptor.
+    Open(for<'a> fn(&Live<'_>, &'a Fd) -> Option<Value<'a>>),
+    /// Of one end of an internet socket.
+    Ip(End),
+    Port(End),
+    Service(End),
+    /// Those domain names of its address that rules use.
+    Names(End),
+    /// Of both ends.
+    EitherIp,
+    EitherPort,
+}
+
+/// Chooses an end.
+pub type End = fn(&Tuple) -> Option<SocketAddr>;
+
+pub const fn of(field: FdField) -> Option<Part> {
+    use FdField as F;
+    use Part::{EitherIp, EitherPort, Ip, Names, Open, Port, Service, View};
+    Some(match field {
+        F::FdNum => View(|_, view| Some(Value::Int(view.num))),
+        F::FdTypechar => View(|event, view| Some(Value::Str(typechar(event, view)))),
+        F::FdName => View(|event, view| name(event, view).map(Value::Str)),
+        F::FdNameraw => View(|event, view| nameraw(event, view).map(Value::Str)),
+        F::FdUid => View(|event, view| {
             let tid = event.record()?.header().tid;
-            return Some(joined(event, |out| write!(out, "{tid}{}", view.num)));
+            Some(joined(event, |out| write!(out, "{tid}{}", view.num)))
+        }),
+        F::FdContainername => View(|event, view| in_container(event, name(event, view)?)),
+        F::FdContainerdirectory => {
+            View(|event, view| in_container(event, path::directory(file_path(event, view)?)))
         }
-        Field::FdContainername => return in_container(event, name(event, &view)?),
-        Field::FdContainerdirectory => {
-            return in_container(event, path::directory(file_path(event, &view)?));
+        F::FdDirectory => {
+            View(|event, view| file_path(event, view).map(|path| Value::Str(path::directory(path))))
         }
-        Field::FdDirectory => {
-            return file_path(event, &view).map(|path| Value::Str(path::directory(path)));
-        }
-        _ => {}
-    }
-    let fd = view.fd?;
-    let tuple = fd::tuple(fd, event.role());
-    let address = |end: fn(&Tuple) -> Option<std::net::SocketAddr>| tuple.as_ref().and_then(end);
-    let ip = |end| address(end).map(|a| Value::Ip(a.ip()));
-    let port = |end| address(end).map(|a| Value::Uint(a.port().into()));
-    // Falco names services only when it is told to resolve names, which it is not.
-    let service = |end| {
-        let port = address(end)?.port();
-        Some(joined(event, |out| write!(out, "{port}")))
-    };
-    let domain = |end: fn(&Tuple) -> Option<std::net::SocketAddr>| {
-        let mut found = None;
-        DOMAINS.any_of(address(end)?.ip(), &mut |name| {
-            found = Some(Value::Str(event.bump.alloc_slice_copy(name.as_bytes())));
-            true
-        });
-        found
-    };
-    match field {
-        Field::FdCipName => domain(client),
-        Field::FdSipName => domain(server),
-        Field::FdLipName => domain(local),
-        Field::FdRipName => domain(remote),
-        Field::FdType => fd::type_name(fd::typechar(fd)).and_then(text),
-        Field::FdFilename if matches!(fd.kind, b'f' | b'd') => Some(Value::Str(path::filename(view.path))),
-        Field::FdCip | Field::FdCnet => ip(client),
-        Field::FdSip | Field::FdSnet => ip(server),
-        Field::FdLip | Field::FdLnet => ip(local),
-        Field::FdRip | Field::FdRnet => ip(remote),
-        Field::FdCport => port(client),
-        Field::FdSport => port(server),
-        Field::FdLport => port(local),
-        Field::FdRport => port(remote),
-        Field::FdCproto => service(client),
-        Field::FdSproto => service(server),
-        Field::FdLproto => service(local),
-        Field::FdRproto => service(remote),
-        Field::FdL4proto => text(fd::l4proto(fd)),
-        Field::FdSockfamily => match fd.kind {
+        F::FdFilename => View(|_, view| {
+            let is_file = matches!(view.fd?.kind, b'f' | b'd');
+            is_file.then(|| Value::Str(path::filename(view.path)))
+        }),
+        F::FdType => Open(|_, fd| fd::type_name(fd::typechar(fd)).and_then(text)),
+        F::FdL4proto => Open(|_, fd| text(fd::l4proto(fd))),
+        F::FdSockfamily => Open(|_, fd| match fd.kind {
             b'4' | b'6' => text("ip"),
             b'u' => text("unix"),
             _ => None,
-        },
-        Field::FdIsServer => Some(Value::Bool(tuple.is_some_and(|t| t.is_server))),
-        Field::FdConnected => Some(Value::Bool(fd::connected(fd))),
+        }),
+        F::FdIsServer => Open(|event, fd| {
+            Some(Value::Bool(fd::tuple(fd, event.role()).is_some_and(|tuple| tuple.is_server)))
+        }),
+        F::FdConnected => Open(|_, fd| Some(Value::Bool(fd::connected(fd)))),
         // Only connect gives an existing descriptor another name.
-        Field::FdNameChanged => Some(Value::Bool(event.role() == Role::Client)),
-        Field::FdDev => Some(Value::Uint(fd.dev.into())),
+        F::FdNameChanged => Open(|event, _| Some(Value::Bool(event.role() == Role::Client))),
+        F::FdDev => Open(|_, fd| Some(Value::Uint(fd.dev.into()))),
         // The inverse of the kernel's `new_encode_dev`.
-        Field::FdDevMajor => Some(Value::Uint(((fd.dev >> 8) & 0xfff).into())),
-        Field::FdDevMinor => Some(Value::Uint(((fd.dev & 0xff) | ((fd.dev >> 12) & 0xf_ff00)).into())),
-        Field::FdIno => i64::try_from(fd.ino).ok().map(Value::Int),
-        Field::FdIsUpperLayer => Some(Value::Bool(fd.flags & sensor_ebpf::record::FD_UPPER_LAYER != 0)),
-        Field::FdIsLowerLayer => Some(Value::Bool(fd.flags & sensor_ebpf::record::FD_LOWER_LAYER != 0)),
-        _ => None,
+        F::FdDevMajor => Open(|_, fd| Some(Value::Uint(((fd.dev >> 8) & 0xfff).into()))),
+        F::FdDevMinor => {
+            Open(|_, fd| Some(Value::Uint(((fd.dev & 0xff) | ((fd.dev >> 12) & 0xf_ff00)).into())))
+        }
+        F::FdIno => Open(|_, fd| i64::try_from(fd.ino).ok().map(Value::Int)),
+        F::FdIsUpperLayer => Open(|_, fd| Some(Value::Bool(fd.flags & FD_UPPER_LAYER != 0))),
+        F::FdIsLowerLayer => Open(|_, fd| Some(Value::Bool(fd.flags & FD_LOWER_LAYER != 0))),
+        F::FdCip | F::FdCnet => Ip(client),
+        F::FdSip | F::FdSnet => Ip(server),
+        F::FdLip | F::FdLnet => Ip(local),
+        F::FdRip | F::FdRnet => Ip(remote),
+        F::FdCport => Port(client),
+        F::FdSport => Port(server),
+        F::FdLport => Port(local),
+        F::FdRport => Port(remote),
+        F::FdCproto => Service(client),
+        F::FdSproto => Service(server),
+        F::FdLproto => Service(local),
+        F::FdRproto => Service(remote),
+        F::FdCipName => Names(client),
+        F::FdSipName => Names(server),
+        F::FdLipName => Names(local),
+        F::FdRipName => Names(remote),
+        F::FdIp | F::FdNet => EitherIp,
+        F::FdPort | F::FdProto => EitherPort,
+        // `poll` and its kin, which have several, are not captured.
+        F::FdTypes => return None,
+    })
+}
+
+impl Part {
+    /// The one value; of names the first.
+    pub fn get<'a>(&self, event: &'a Live<'_>) -> Option<Value<'a>> {
+        let view = event.fd()?;
+        let address = |end: &End| end(&fd::tuple(view.fd?, event.role())?);
+        match self {
+            Self::View(get) => get(event, &view),
+            Self::Open(get) => get(event, view.fd?),
+            Self::Ip(end) => Some(Value::Ip(address(end)?.ip())),
+            Self::Port(end) => Some(Value::Uint(address(end)?.port().into())),
+            // Falco names services only when it is told to resolve names, which it is not.
+            Self::Service(end) => {
+                let port = address(end)?.port();
+                Some(joined(event, |out| write!(out, "{port}")))
+            }
+            Self::Names(end) => {
+                let mut found = None;
+                DOMAINS.any_of(address(end)?.ip(), &mut |name| {
+                    found = Some(Value::Str(event.bump.alloc_slice_copy(name.as_bytes())));
+                    true
+                });
+                found
+            }
+            // A condition asks for any of them, an output for none.
+            Self::EitherIp | Self::EitherPort => None,
+        }
+    }
+
+    /// Either end of an internet socket, or the names that rules have for one.
+    pub fn any(&self, event: &Live<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        let Some(fd) = event.fd().and_then(|view| view.fd) else { return false };
+        let Some(tuple) = fd::tuple(fd, event.role()) else { return false };
+        let mut ends = [tuple.client, tuple.server].into_iter().flatten();
+        match self {
+            Self::EitherIp => ends.any(|end| test(Value::Ip(end.ip()))),
+            Self::EitherPort => ends.any(|end| test(Value::Uint(end.port().into()))),
+            Self::Names(end) => end(&tuple)
+                .is_some_and(|end| DOMAINS.any_of(end.ip(), &mut |name| test(Value::Str(name.as_bytes())))),
+            Self::View(_) | Self::Open(_) | Self::Ip(_) | Self::Port(_) | Self::Service(_) => false,
+        }
     }
 }
 
@@ -113,42 +169,20 @@ fn in_container<'a>(event: &'a Live<'_>, text: &[u8]) -> Option<Value<'a>> {
     }))
 }
 
-fn client(tuple: &Tuple) -> Option<std::net::SocketAddr> {
+fn client(tuple: &Tuple) -> Option<SocketAddr> {
     tuple.client
 }
 
-fn server(tuple: &Tuple) -> Option<std::net::SocketAddr> {
+fn server(tuple: &Tuple) -> Option<SocketAddr> {
     tuple.server
 }
 
-fn local(tuple: &Tuple) -> Option<std::net::SocketAddr> {
+fn local(tuple: &Tuple) -> Option<SocketAddr> {
     if tuple.is_server { tuple.server } else { tuple.client }
 }
 
-fn remote(tuple: &Tuple) -> Option<std::net::SocketAddr> {
+fn remote(tuple: &Tuple) -> Option<SocketAddr> {
     if tuple.is_server { tuple.client } else { tuple.server }
-}
-
-/// Either end of an internet socket, or the names that rules have for one.
-pub fn any(event: &Live<'_>, field: Field, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-    let Some(fd) = event.fd().and_then(|view| view.fd) else { return false };
-    let Some(tuple) = fd::tuple(fd, event.role()) else { return false };
-    let end: Option<fn(&Tuple) -> Option<std::net::SocketAddr>> = match field {
-        Field::FdCipName => Some(client),
-        Field::FdSipName => Some(server),
-        Field::FdLipName => Some(local),
-        Field::FdRipName => Some(remote),
-        _ => None,
-    };
-    if let Some(end) = end {
-        let names = |name: &str| test(Value::Str(name.as_bytes()));
-        return end(&tuple).is_some_and(|end| DOMAINS.any_of(end.ip(), &mut { names }));
-    }
-    [tuple.client, tuple.server].into_iter().flatten().any(|end| match field {
-        Field::FdIp | Field::FdNet => test(Value::Ip(end.ip())),
-        Field::FdPort | Field::FdProto => test(Value::Uint(end.port().into())),
-        _ => false,
-    })
 }
 
 /// One character; what the event says when there is no descriptor.
@@ -199,23 +233,4 @@ fn nameraw<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
         return Some(path::collapse(event.bump, view.raw));
     }
     view.fd.filter(|fd| matches!(fd.kind, b'f' | b'd')).map(|_| view.path)
-}
-
-/// `fs.path.*`: missing when the call failed.
-pub fn fs_path<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
-    event.result().filter(|result| *result >= 0)?;
-    let path = |role| Some(event.path(role)?.1);
-    let raw = |role| match path(role)? {
-        Arg::Path { raw, .. } => Some(Value::Str(raw)),
-        _ => None,
-    };
-    match field {
-        Field::FsPathName => absolute(event, path(PathRole::Name)?),
-        Field::FsPathNameraw => raw(PathRole::Name),
-        Field::FsPathSource => absolute(event, path(PathRole::Source)?),
-        Field::FsPathSourceraw => raw(PathRole::Source),
-        Field::FsPathTarget => absolute(event, path(PathRole::Target)?),
-        Field::FsPathTargetraw => raw(PathRole::Target),
-        _ => None,
-    }
 }

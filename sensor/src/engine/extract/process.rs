@@ -1,5 +1,6 @@
 //! `proc.*` and `thread.*`: the process of the event, its ancestors, its session.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -8,129 +9,196 @@ use sensor_ebpf::record::{EXE_FROM_MEMFD, EXE_LOWER_LAYER, EXE_UPPER_LAYER, EXE_
 
 use crate::engine::live::Live;
 use crate::engine::{args, names};
-use crate::rules::{Field, FieldArg, FieldRef, Value};
+use crate::rules::registry::fields::ProcessField;
+use crate::rules::{FieldArg, Value};
 use crate::state::Process;
 
 /// Programs that `proc.loginshellid` takes for a shell.
 const SHELLS: [&[u8]; 11] =
     [b"ash", b"bash", b"csh", b"dash", b"fish", b"ksh", b"sh", b"tcsh", b"zsh", b"mksh", b"rbash"];
 
-pub fn get<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
-    let process = event.process()?;
-    let parent = || event.ancestors().next();
-    let bump = event.bump;
-    let task = &process.task;
-    let image = &process.image;
-    let number = |n: u32| Some(Value::Int(n.into()));
-    let flag = |bit: u32| Some(Value::Bool(image.exe.flags & bit != 0));
-    match field.field {
-        Field::ProcName => Some(Value::Str(process.comm())),
-        Field::ProcExe => Some(Value::Str(image.arg0())),
-        Field::ProcExepath => Some(Value::Str(&image.exepath)),
-        Field::ProcCmdline => Some(Value::Str(cmdline(bump, process))),
-        Field::ProcExeline => Some(Value::Str(args::spaced(bump, &image.args))),
-        Field::ProcArgs => arguments(bump, process, &field.arg),
-        Field::ProcCmdnargs => Some(Value::Uint(list(image.rest()).count() as u64)),
-        Field::ProcCmdlenargs => Some(Value::Uint(list(image.rest()).map(|a| a.len() as u64).sum())),
-        Field::ProcEnv => environment(bump, process, &field.arg),
-        Field::ProcCwd => Some(Value::Str(with_slash(bump, &image.cwd))),
-        Field::ProcPname => parent().map(|p| Value::Str(p.comm())),
-        Field::ProcPexe => parent().map(|p| Value::Str(p.image.arg0())),
-        Field::ProcPexepath => parent().map(|p| Value::Str(&p.image.exepath)),
-        Field::ProcPcmdline => parent().map(|p| Value::Str(cmdline(bump, p))),
-        Field::ProcAname
-        | Field::ProcAexe
-        | Field::ProcAexepath
-        | Field::ProcAcmdline
-        | Field::ProcApid
-        | Field::ProcAargs => ancestor(event, field),
-        Field::ProcAenv => ancestor_environment(event, &field.arg),
-        Field::ProcPid => number(process.tgid),
-        Field::ProcPpid => number(parent().map_or(task.ppid, |p| p.tgid)),
-        Field::ProcVpid => number(task.vpid),
-        Field::ProcPvpid => number(parent()?.task.vpid),
-        Field::ProcSid => number(task.vsid),
-        Field::ProcPgid => number(task.pgid),
-        Field::ProcVpgid => number(task.vpgid),
-        Field::ProcTty => Some(Value::Uint(task.tty.into())),
-        Field::ProcSname => Some(Value::Str(session(event, process).comm())),
-        Field::ProcSidExe => Some(Value::Str(session(event, process).image.arg0())),
-        Field::ProcSidExepath => Some(Value::Str(&session(event, process).image.exepath)),
+/// Of what process a field is, and what of it. All are missing for events without a process.
+#[derive(Clone, Copy)]
+pub enum Part {
+    /// Of the one that caused the event.
+    Own(for<'a> fn(&'a Live<'_>, &'a Arc<Process>) -> Option<Value<'a>>),
+    /// The same, by the field's argument.
+    Chosen(for<'a> fn(&'a Bump, &'a Process, &FieldArg) -> Value<'a>),
+    Parent(for<'a> fn(&'a Live<'_>, &'a Arc<Process>) -> Option<Value<'a>>),
+    /// Of the ancestor with the given index, else of all.
+    Ancestors(for<'a> fn(&'a Bump, &'a Arc<Process>) -> Value<'a>),
+    /// A variable of some ancestor.
+    AncestorEnvironment,
+}
+
+#[expect(clippy::match_same_arms, reason = "fields are missing for reasons of their own")]
+pub const fn of(field: ProcessField) -> Option<Part> {
+    use Part::{AncestorEnvironment, Ancestors, Chosen, Own, Parent};
+    use ProcessField as F;
+    Some(match field {
+        F::ProcName => Own(|_, p| Some(Value::Str(p.comm()))),
+        F::ProcExe => Own(|_, p| Some(Value::Str(p.image.arg0()))),
+        F::ProcExepath => Own(|_, p| Some(Value::Str(&p.image.exepath))),
+        F::ProcCmdline => Own(|event, p| Some(Value::Str(cmdline(event.bump, p)))),
+        F::ProcExeline => Own(|event, p| Some(Value::Str(args::spaced(event.bump, &p.image.args)))),
+        F::ProcArgs => Chosen(arguments),
+        F::ProcCmdnargs => Own(|_, p| Some(Value::Uint(list(p.image.rest()).count() as u64))),
+        F::ProcCmdlenargs => {
+            Own(|_, p| Some(Value::Uint(list(p.image.rest()).map(|arg| arg.len() as u64).sum())))
+        }
+        F::ProcEnv => Chosen(environment),
+        F::ProcCwd => Own(|event, p| Some(Value::Str(with_slash(event.bump, &p.image.cwd)))),
+        F::ProcPname => Parent(|_, p| Some(Value::Str(p.comm()))),
+        F::ProcPexe => Parent(|_, p| Some(Value::Str(p.image.arg0()))),
+        F::ProcPexepath => Parent(|_, p| Some(Value::Str(&p.image.exepath))),
+        F::ProcPcmdline => Parent(|event, p| Some(Value::Str(cmdline(event.bump, p)))),
+        F::ProcAname => Ancestors(|_, p| Value::Str(p.comm())),
+        F::ProcAexe => Ancestors(|_, p| Value::Str(p.image.arg0())),
+        F::ProcAexepath => Ancestors(|_, p| Value::Str(&p.image.exepath)),
+        F::ProcAcmdline => Ancestors(|bump, p| Value::Str(cmdline(bump, p))),
+        F::ProcAargs => Ancestors(|bump, p| Value::Str(args::spaced(bump, p.image.rest()))),
+        F::ProcApid => Ancestors(|_, p| number(p.tgid)),
+        F::ProcAenv => AncestorEnvironment,
+        F::ProcPid => Own(|_, p| Some(number(p.tgid))),
+        F::ProcPpid => {
+            Own(|event, p| Some(number(event.ancestors().next().map_or(p.task.ppid, |parent| parent.tgid))))
+        }
+        F::ProcVpid => Own(|_, p| Some(number(p.task.vpid))),
+        F::ProcPvpid => Parent(|_, p| Some(number(p.task.vpid))),
+        F::ProcSid => Own(|_, p| Some(number(p.task.vsid))),
+        F::ProcPgid => Own(|_, p| Some(number(p.task.pgid))),
+        F::ProcVpgid => Own(|_, p| Some(number(p.task.vpgid))),
+        F::ProcTty => Own(|_, p| Some(Value::Uint(p.task.tty.into()))),
+        F::ProcSname => Own(|event, p| Some(Value::Str(session(event, p).comm()))),
+        F::ProcSidExe => Own(|event, p| Some(Value::Str(session(event, p).image.arg0()))),
+        F::ProcSidExepath => Own(|event, p| Some(Value::Str(&session(event, p).image.exepath))),
         // The group is the same in every namespace; its number is not.
-        Field::ProcPgidName | Field::ProcVpgidName => Some(Value::Str(group(event, process).comm())),
-        Field::ProcPgidExe | Field::ProcVpgidExe => Some(Value::Str(group(event, process).image.arg0())),
-        Field::ProcPgidExepath | Field::ProcVpgidExepath => {
-            Some(Value::Str(&group(event, process).image.exepath))
+        F::ProcPgidName | F::ProcVpgidName => Own(|event, p| Some(Value::Str(group(event, p).comm()))),
+        F::ProcPgidExe | F::ProcVpgidExe => Own(|event, p| Some(Value::Str(group(event, p).image.arg0()))),
+        F::ProcPgidExepath | F::ProcVpgidExepath => {
+            Own(|event, p| Some(Value::Str(&group(event, p).image.exepath)))
         }
-        Field::ProcLoginshellid => {
-            let shell =
-                std::iter::once(process).chain(event.ancestors()).filter(|p| SHELLS.contains(&p.comm()));
-            number(shell.last()?.tgid)
+        F::ProcLoginshellid => Own(|event, p| {
+            let family = std::iter::once(p).chain(event.ancestors());
+            Some(number(family.filter(|p| SHELLS.contains(&p.comm())).last()?.tgid))
+        }),
+        F::ProcDuration => Own(age),
+        F::ProcPpidDuration => Parent(age),
+        F::ProcPidTs => Own(|event, p| since_epoch(event, p.cloned)),
+        F::ProcPpidTs => Parent(|event, p| since_epoch(event, p.cloned)),
+        F::ProcIsExeWritable => Own(|_, p| flag(p, EXE_WRITABLE)),
+        F::ProcIsExeUpperLayer => Own(|_, p| flag(p, EXE_UPPER_LAYER)),
+        F::ProcIsExeLowerLayer => Own(|_, p| flag(p, EXE_LOWER_LAYER)),
+        F::ProcIsExeFromMemfd => Own(|_, p| flag(p, EXE_FROM_MEMFD)),
+        F::ProcIsSidLeader => Own(|_, p| Some(Value::Bool(p.task.vsid == p.task.vpid))),
+        F::ProcIsPgidLeader => Own(|_, p| Some(Value::Bool(p.task.pgid == p.tgid))),
+        F::ProcIsVpgidLeader => Own(|_, p| Some(Value::Bool(p.task.vpgid == p.task.vpid))),
+        F::ProcExeIno => Own(|_, p| known(p.image.exe.ino)),
+        F::ProcExeInoCtime => Own(|_, p| known(p.image.exe.ctime)),
+        F::ProcExeInoMtime => Own(|_, p| known(p.image.exe.mtime)),
+        F::ProcExeInoCtimeDurationProcStart => Own(|event, p| between(event, p.image.exe.ctime, p.cloned)),
+        F::ProcExeInoCtimeDurationPidnsStart => {
+            Own(|event, p| between(event, p.image.exe.ctime, p.task.pidns_start))
         }
-        Field::ProcDuration => age(event, process),
-        Field::ProcPpidDuration => age(event, parent()?),
-        Field::ProcPidTs => since_epoch(event, process.cloned),
-        Field::ProcPpidTs => since_epoch(event, parent()?.cloned),
-        Field::ProcIsExeWritable => flag(EXE_WRITABLE),
-        Field::ProcIsExeUpperLayer => flag(EXE_UPPER_LAYER),
-        Field::ProcIsExeLowerLayer => flag(EXE_LOWER_LAYER),
-        Field::ProcIsExeFromMemfd => flag(EXE_FROM_MEMFD),
-        Field::ProcIsSidLeader => Some(Value::Bool(task.vsid == task.vpid)),
-        Field::ProcIsPgidLeader => Some(Value::Bool(task.pgid == process.tgid)),
-        Field::ProcIsVpgidLeader => Some(Value::Bool(task.vpgid == task.vpid)),
-        Field::ProcExeIno => i64::try_from(image.exe.ino).ok().filter(|n| *n != 0).map(Value::Int),
-        Field::ProcExeInoCtime => known(image.exe.ctime),
-        Field::ProcExeInoMtime => known(image.exe.mtime),
-        Field::ProcExeInoCtimeDurationProcStart => between(event, image.exe.ctime, process.cloned),
-        Field::ProcExeInoCtimeDurationPidnsStart => between(event, image.exe.ctime, task.pidns_start),
-        Field::ProcPidnsInitStartTs => since_epoch(event, task.pidns_start),
-        Field::ThreadTid => event.record().map(|r| Value::Int(r.header().tid.into())),
-        Field::ThreadIsmain => event.record().map(|r| Value::Bool(r.header().tid == r.header().tgid)),
-        Field::ThreadCapPermitted => Some(capabilities(bump, task.cap_permitted)),
-        Field::ThreadCapInheritable => Some(capabilities(bump, task.cap_inheritable)),
-        Field::ThreadCapEffective => Some(capabilities(bump, task.cap_effective)),
-        _ => None,
+        F::ProcPidnsInitStartTs => Own(|event, p| since_epoch(event, p.task.pidns_start)),
+        F::ThreadTid => Own(|event, _| Some(number(event.record()?.header().tid))),
+        F::ThreadIsmain => Own(|event, _| {
+            let header = event.record()?.header();
+            Some(Value::Bool(header.tid == header.tgid))
+        }),
+        F::ThreadCapPermitted => Own(|event, p| Some(capabilities(event.bump, p.task.cap_permitted))),
+        F::ThreadCapInheritable => Own(|event, p| Some(capabilities(event.bump, p.task.cap_inheritable))),
+        F::ThreadCapEffective => Own(|event, p| Some(capabilities(event.bump, p.task.cap_effective))),
+        // A record names one cgroup by its id; Falco means the paths of all controllers.
+        F::ThreadCgroups | F::ThreadCgroup => return None,
+        // Falco fills them no longer either.
+        F::ProcIsContainerHealthcheck
+        | F::ProcIsContainerLivenessProbe
+        | F::ProcIsContainerReadinessProbe => return None,
+        F::ProcFdopencount
+        | F::ProcFdlimit
+        | F::ProcFdusage
+        | F::ProcVmsize
+        | F::ProcVmrss
+        | F::ProcVmswap
+        | F::ProcNthreads
+        | F::ProcNchilds
+        | F::ProcStdinType
+        | F::ProcStdinName
+        | F::ProcStdoutType
+        | F::ProcStdoutName
+        | F::ProcStderrType
+        | F::ProcStderrName
+        | F::ThreadVtid
+        | F::ThreadNametid
+        | F::ThreadExectime
+        | F::ThreadTotexectime
+        | F::ThreadCpu
+        | F::ThreadCpuUser
+        | F::ThreadCpuSystem
+        | F::ThreadVmsize
+        | F::ThreadVmrss
+        | F::ThreadVmsizeB
+        | F::ThreadVmrssB
+        | F::ThreadPfmajor
+        | F::ThreadPfminor => return None,
+    })
+}
+
+impl Part {
+    /// The one value.
+    pub fn get<'a>(&self, event: &'a Live<'_>, arg: &FieldArg) -> Option<Value<'a>> {
+        let process = event.process()?;
+        match self {
+            Self::Own(get) => get(event, process),
+            Self::Chosen(get) => Some(get(event.bump, process, arg)),
+            Self::Parent(get) => get(event, event.ancestors().next()?),
+            Self::Ancestors(get) => match arg {
+                FieldArg::Index(n) => Some(get(event.bump, event.ancestor(*n as usize)?)),
+                FieldArg::Key(_) | FieldArg::None => Some(joined(event, *get)),
+            },
+            Self::AncestorEnvironment => ancestor_environment(event, arg),
+        }
+    }
+
+    /// The value of each ancestor, from the parent upwards.
+    pub fn any(&self, event: &Live<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        let get = match self {
+            Self::Ancestors(get) => *get,
+            Self::AncestorEnvironment => whole_environment,
+            Self::Own(_) | Self::Chosen(_) | Self::Parent(_) => return false,
+        };
+        event.ancestors().any(|process| test(get(event.bump, process)))
     }
 }
 
-/// The value of each ancestor, from the parent upwards.
-pub fn any(event: &Live<'_>, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-    event.ancestors().any(|process| of_ancestor(event.bump, process, field.field).is_some_and(&mut *test))
-}
-
-/// With an index that ancestor's value, else those of all, joined by blanks.
-fn ancestor<'a>(event: &'a Live<'_>, field: &FieldRef) -> Option<Value<'a>> {
-    if let FieldArg::Index(n) = field.arg {
-        return of_ancestor(event.bump, event.ancestor(usize::try_from(n).ok()?)?, field.field);
-    }
+/// The values of all ancestors, joined by blanks.
+fn joined<'a>(event: &'a Live<'_>, get: for<'b> fn(&'b Bump, &'b Arc<Process>) -> Value<'b>) -> Value<'a> {
     let mut out = BumpVec::new_in(event.bump);
     for process in event.ancestors() {
         if !out.is_empty() {
             out.push(b' ');
         }
-        match of_ancestor(event.bump, process, field.field)? {
+        match get(event.bump, process) {
             Value::Str(text) => out.extend_from_slice(text),
-            Value::Int(n) => {
-                use std::io::Write as _;
-                _ = write!(out, "{n}");
-            }
+            // Memory takes everything.
+            Value::Int(n) => _ = write!(out, "{n}"),
             _ => {}
         }
     }
-    Some(Value::Str(out.into_bump_slice()))
+    Value::Str(out.into_bump_slice())
 }
 
-fn of_ancestor<'a>(bump: &'a Bump, process: &'a Arc<Process>, field: Field) -> Option<Value<'a>> {
-    Some(match field {
-        Field::ProcAname => Value::Str(process.comm()),
-        Field::ProcAexe => Value::Str(process.image.arg0()),
-        Field::ProcAexepath => Value::Str(&process.image.exepath),
-        Field::ProcAcmdline => Value::Str(cmdline(bump, process)),
-        Field::ProcAargs => Value::Str(args::spaced(bump, process.image.rest())),
-        Field::ProcAenv => Value::Str(args::spaced(bump, &process.image.env)),
-        Field::ProcApid => Value::Int(process.tgid.into()),
-        _ => return None,
-    })
+fn number<'a>(n: u32) -> Value<'a> {
+    Value::Int(n.into())
+}
+
+fn flag<'a>(process: &Process, bit: u32) -> Option<Value<'a>> {
+    Some(Value::Bool(process.image.exe.flags & bit != 0))
+}
+
+fn whole_environment<'a>(bump: &'a Bump, process: &'a Arc<Process>) -> Value<'a> {
+    Value::Str(args::spaced(bump, &process.image.env))
 }
 
 /// `proc.cmdline`: the name, not `argv[0]`, and the arguments behind it.
@@ -153,20 +221,20 @@ fn list(strings: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// All arguments, or one from 0; out of range it is the empty string, as in Falco.
-fn arguments<'a>(bump: &'a Bump, process: &'a Process, arg: &FieldArg) -> Option<Value<'a>> {
+fn arguments<'a>(bump: &'a Bump, process: &'a Process, arg: &FieldArg) -> Value<'a> {
     let rest = process.image.rest();
-    Some(Value::Str(match arg {
-        FieldArg::Index(n) => list(rest).nth(usize::try_from(*n).ok()?).unwrap_or_default(),
-        _ => args::spaced(bump, rest),
-    }))
+    Value::Str(match arg {
+        FieldArg::Index(n) => list(rest).nth(*n as usize).unwrap_or_default(),
+        FieldArg::Key(_) | FieldArg::None => args::spaced(bump, rest),
+    })
 }
 
 /// All variables, or the value of one; an absent one is the empty string, as in Falco.
-fn environment<'a>(bump: &'a Bump, process: &'a Process, arg: &FieldArg) -> Option<Value<'a>> {
-    Some(Value::Str(match arg {
+fn environment<'a>(bump: &'a Bump, process: &'a Process, arg: &FieldArg) -> Value<'a> {
+    Value::Str(match arg {
         FieldArg::Key(name) => variable(process, name).unwrap_or_default(),
-        _ => args::spaced(bump, &process.image.env),
-    }))
+        FieldArg::Index(_) | FieldArg::None => args::spaced(bump, &process.image.env),
+    })
 }
 
 fn variable<'a>(process: &'a Process, name: &[u8]) -> Option<&'a [u8]> {
@@ -177,9 +245,9 @@ fn variable<'a>(process: &'a Process, name: &[u8]) -> Option<&'a [u8]> {
 fn ancestor_environment<'a>(event: &'a Live<'_>, arg: &FieldArg) -> Option<Value<'a>> {
     /// Ancestors that Falco looks at for a variable.
     const LOOKED_AT: usize = 20;
-    let whole = |process: &'a Arc<Process>| Value::Str(args::spaced(event.bump, &process.image.env));
+    let whole = |process| whole_environment(event.bump, process);
     match arg {
-        FieldArg::Index(n) => event.ancestor(usize::try_from(*n).ok()?).map(whole),
+        FieldArg::Index(n) => event.ancestor(*n as usize).map(whole),
         FieldArg::Key(name) => {
             let mut found = event.ancestors().take(LOOKED_AT).filter_map(|p| variable(p, name));
             Some(Value::Str(found.find(|v| !v.is_empty()).unwrap_or_default()))
@@ -206,7 +274,7 @@ fn group<'a>(event: &'a Live<'a>, process: &'a Arc<Process>) -> &'a Arc<Process>
     event.known.processes.group_leader(process, event.boot)
 }
 
-fn age<'a>(event: &Live<'_>, process: &Process) -> Option<Value<'a>> {
+fn age<'a>(event: &'a Live<'_>, process: &'a Arc<Process>) -> Option<Value<'a>> {
     (process.cloned != 0).then(|| Value::Int(event.time - event.known.clock.wall(process.cloned)))
 }
 

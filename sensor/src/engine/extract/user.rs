@@ -1,30 +1,53 @@
 //! `user.*` and `group.*`: the effective ids of the process, named by the user database that it sees.
 
+use std::sync::Arc;
+
+use super::text::text;
 use crate::engine::live::Live;
-use crate::rules::{Field, Value};
+use crate::rules::Value;
+use crate::rules::registry::fields::{GroupField, UserField};
+use crate::state::Process;
+
+/// From the process of an event.
+pub type Get = for<'a> fn(&'a Live<'_>, &'a Arc<Process>) -> Option<Value<'a>>;
 
 /// What Falco shows of a name that it does not find.
 const UNKNOWN: &str = "<NA>";
 
-pub fn get<'a>(event: &'a Live<'_>, field: Field) -> Option<Value<'a>> {
-    let process = event.process()?;
-    let users = event.known.users;
-    let task = &process.task;
-    let user = |uid| users.user(process, uid);
-    let text = |text: &'a str| Value::Str(text.as_bytes());
+#[expect(clippy::unnecessary_wraps, reason = "the form of a class")]
+pub const fn of_user(field: UserField) -> Option<Get> {
+    use UserField as F;
     Some(match field {
-        Field::UserUid => Value::Uint(task.uid.into()),
-        Field::UserName => text(name(user(task.uid).map(|u| &*u.name), task.uid)),
-        Field::UserHomedir => {
-            text(user(task.uid).map_or(if task.uid == 0 { "/root" } else { UNKNOWN }, |u| &*u.home))
-        }
-        Field::UserShell => text(user(task.uid).map_or(UNKNOWN, |u| &*u.shell)),
+        F::UserUid => |_, process| Some(Value::Uint(process.task.uid.into())),
+        F::UserName => |event, process| {
+            let uid = process.task.uid;
+            text(name(event.known.users.user(process, uid).map(|user| &*user.name), uid))
+        },
+        F::UserHomedir => |event, process| {
+            let uid = process.task.uid;
+            let unknown = if uid == 0 { "/root" } else { UNKNOWN };
+            text(event.known.users.user(process, uid).map_or(unknown, |user| &*user.home))
+        },
+        F::UserShell => |event, process| {
+            text(event.known.users.user(process, process.task.uid).map_or(UNKNOWN, |user| &*user.shell))
+        },
         // The audit login uid is -1 without a login.
-        Field::UserLoginuid => Value::Int(task.loginuid.cast_signed().into()),
-        Field::UserLoginname => text(name(users.host_user(task.loginuid).map(|u| &*u.name), task.loginuid)),
-        Field::GroupGid => Value::Uint(task.gid.into()),
-        Field::GroupName => text(users.group(process, task.gid).unwrap_or(UNKNOWN)),
-        _ => return None,
+        F::UserLoginuid => |_, process| Some(Value::Int(process.task.loginuid.cast_signed().into())),
+        F::UserLoginname => |event, process| {
+            let uid = process.task.loginuid;
+            text(name(event.known.users.host_user(uid).map(|user| &*user.name), uid))
+        },
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form of a class")]
+pub const fn of_group(field: GroupField) -> Option<Get> {
+    use GroupField as F;
+    Some(match field {
+        F::GroupGid => |_, process| Some(Value::Uint(process.task.gid.into())),
+        F::GroupName => {
+            |event, process| text(event.known.users.group(process, process.task.gid).unwrap_or(UNKNOWN))
+        }
     })
 }
 

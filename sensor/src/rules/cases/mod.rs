@@ -17,8 +17,9 @@ mod read;
 
 use crate::rules::program::evaluate::Scratch;
 use crate::rules::report::suggest;
-use crate::rules::rule_set::{Rule, RuleSet, Status};
+use crate::rules::rule_set::{Rule, RuleSet};
 use crate::rules::source::options::Matching;
+use crate::rules::status::Status;
 
 pub use event::CaseEvent;
 pub use read::{event, parse};
@@ -141,7 +142,7 @@ fn idle(rule: &Rule) -> String {
             format!("is disabled; enable it with `options: [\"rules[].enable.rule={name}\"]`")
         }
         Status::BelowPriority => "is less severe than the option `priority`".to_owned(),
-        Status::Inactive(why) | Status::Limited(why) => format!("is inactive: {why}"),
+        Status::Inactive(reason) | Status::Limited(reason) => format!("is inactive: {reason}"),
         Status::Active => String::new(),
     }
 }
@@ -174,7 +175,7 @@ mod tests {
     fn fires(condition: &str, event: &CaseEvent) -> bool {
         let rule =
             format!("- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: >\n    {condition}\n");
-        let loaded = load(&[Source::new("r", rule)], &Options { every_field: true, ..Options::default() });
+        let loaded = load(&[Source::new("r", rule)], &Options::default());
         let rules = loaded.rules.unwrap_or_else(|| panic!("{}", loaded.files[0]));
         !fired(&rules, &mut Scratch::default(), event).is_empty()
     }

@@ -12,8 +12,8 @@
 //! - warnings: [[CONDITION, CODE, PART OF THE MESSAGE, CODE…]…]
 //! ```
 //!
-//! Beside them: `section` (of the specification), `note`, `macros: {NAME: CONDITION}`, `lists: {NAME: [ITEM…]}`, `unfilled:
-//! true` (fields that the engine cannot extract yet count as filled), `skip: true` (`skip-if-unknown-filter`).
+//! Beside them: `section` (of the specification), `note`, `macros: {NAME: CONDITION}`, `lists: {NAME: [ITEM…]}`, `skip:
+//! true` (`skip-if-unknown-filter`).
 //!
 //! Every case is judged in several ways that must agree: the condition alone, its trace, under `not`, printed and parsed
 //! again, and among all other conditions of the table, where parts are shared and rules are indexed.
@@ -28,6 +28,7 @@ use crate::rules::report::diagnostic::{Diagnostic, FileReport};
 use crate::rules::report::source::Source;
 use crate::rules::rule_set::RuleSet;
 use crate::rules::source::options::Options;
+use crate::rules::status::{Lack, Status};
 use crate::yaml::{self, Node, Yaml};
 
 /// One item of a file.
@@ -85,12 +86,11 @@ fn conditions_mean_what_the_specification_says() {
 }
 
 fn item<'f>(file: &'f str, line: usize, node: &'f Node) -> Item<'f> {
-    const KEYS: [&str; 12] = [
+    const KEYS: [&str; 11] = [
         "section",
         "note",
         "macros",
         "lists",
-        "unfilled",
         "skip",
         "event",
         "condition",
@@ -117,8 +117,7 @@ fn item<'f>(file: &'f str, line: usize, node: &'f Node) -> Item<'f> {
             }
         }
     }
-    let mut options = Options { append_output: Vec::new(), ..Options::default() };
-    options.every_field = node.get("unfilled").is_some();
+    let options = Options { append_output: Vec::new(), ..Options::default() };
     Item { file, line, node, head, options }
 }
 
@@ -305,7 +304,8 @@ fn alone(item: &Item<'_>, case: &Case<'_>, failures: &mut Failures) -> Option<St
         return None;
     };
     let single = &rules.rules()[0];
-    if !single.status.fires() {
+    let never = matches!(&single.status, Status::Inactive(reason) if reason.lack == Lack::Match);
+    if !single.status.fires() && (*expected || !never) {
         failures.add(item, *line, format_args!("{condition:?} cannot fire: {:?}", single.status));
     }
     if fired(&rules, event).is_empty() == *expected {
@@ -373,7 +373,7 @@ impl Together {
     fn judge(&self, failures: &mut Failures) {
         let text: String =
             self.conditions.iter().map(|(condition, n)| rule(&n.to_string(), condition, "")).collect();
-        let options = Options { append_output: Vec::new(), every_field: true, ..Options::default() };
+        let options = Options { append_output: Vec::new(), ..Options::default() };
         let loaded = load(&[Source::new("rules.yaml", text)], &options);
         let Some(rules) = loaded.rules else { panic!("{}", loaded.files[0]) };
         let mut scratch = Scratch::default();

@@ -294,10 +294,3 @@ fn the_registry_has_every_field_with_its_type_and_flags_and_no_other() {
     }
     assert_eq!(count, FIELDS.len(), "a name stands twice, or the registry has more");
 }
-
-#[test]
-fn deprecated_fields_have_nothing_to_be_filled_with() {
-    for info in FIELDS.iter().filter(|info| info.flags.has(Flags::DEPRECATED)) {
-        assert!(info.filled, "{}: a rule that holds it is not inactive for that", info.name);
-    }
-}

@@ -24,8 +24,9 @@ use crate::rules::program::evaluate::Scratch;
 use crate::rules::registry::priority::Priority;
 use crate::rules::report::diagnostic::Diagnostic;
 use crate::rules::report::source::Source;
-use crate::rules::rule_set::{Rule, Status};
+use crate::rules::rule_set::Rule;
 use crate::rules::source::options::{AppendOutput, Options, Selection};
+use crate::rules::status::Status;
 use crate::yaml::{self, Node, Yaml};
 
 #[derive(Deserialize)]

@@ -12,7 +12,7 @@ use crate::rules::program::compile;
 use crate::rules::program::prefilter::{self, Need, Needs};
 use crate::rules::registry::event_types;
 use crate::rules::report::suggest;
-use crate::rules::rule_set::{Rule, RuleSet, Status};
+use crate::rules::rule_set::{Rule, RuleSet};
 use crate::rules::source::requirements::{Alternatives, Plugin, Requirements};
 use crate::rules::source::tree::Tree;
 
@@ -95,7 +95,8 @@ impl RuleSet {
         lists.sort_by_key(|(_, known)| (known.at.file, known.at.at));
         let macros = macros.into_iter().map(|(name, known)| {
             let compiled = self.sources.put_in(&known.expr);
-            let cond = check::condition(&compiled, &mut Findings::default());
+            let cond =
+                check::condition(&compiled, &mut Findings { unfilled: self.unfilled, ..Findings::default() });
             let parts = self.parts(&known.expr);
             json!({
                 "info": {"name": name, "condition": known.text},
@@ -205,19 +206,6 @@ impl Rule {
     /// The format of its output, with everything that is appended to it.
     pub fn output_text(&self) -> &str {
         &self.kept.format
-    }
-}
-
-impl Status {
-    /// One word, and the reason where there is one.
-    pub fn told(&self) -> (&'static str, Option<&str>) {
-        match self {
-            Self::Active => ("active", None),
-            Self::Disabled => ("disabled", None),
-            Self::BelowPriority => ("disabled", Some("it is less severe than the option `priority`")),
-            Self::Inactive(why) => ("inactive", Some(why)),
-            Self::Limited(why) => ("limited", Some(why)),
-        }
     }
 }
 

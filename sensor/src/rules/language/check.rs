@@ -11,6 +11,7 @@ use super::transform::{self, Compute, Yields};
 use crate::rules::registry::domains::DOMAINS;
 use crate::rules::registry::event::{EventType, Value};
 use crate::rules::registry::event_types;
+use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::fields::{Field, FieldArg, FieldError, FieldRef, Flags};
 use crate::rules::registry::types::FieldType;
 use crate::rules::report::complaint::{Code, Complaint};
@@ -41,8 +42,8 @@ pub enum Cond {
     Const(bool),
     /// True exactly for events of these types.
     Types(Arc<TypeSet>),
-    /// A comparison of a field that the engine cannot extract yet.
-    Unfilled(&'static str),
+    /// A comparison of a field that has no value.
+    Unfilled(Field),
     Test(Arc<Pred>),
     And(Vec<Cond>),
     Or(Vec<Cond>),
@@ -156,8 +157,8 @@ fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint>
             if let (Some(modifier), Yields::One(FieldType::Uint64)) = (check.modifier, yields) {
                 return modified(check, modifier, findings);
             }
-            if let Some(name) = left.unfilled().filter(|_| !findings.every_field) {
-                return Ok(Cond::Unfilled(name));
+            if let Some(field) = left.unfilled(&findings.unfilled) {
+                return Ok(Cond::Unfilled(field));
             }
             let test = match (check.op, yields) {
                 (Op::Exists, _) => Test::ComputedExists(left),
@@ -269,8 +270,8 @@ fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond,
     if let Yields::One(kind) = left_type {
         allowed(kind, op, check.span)?;
     }
-    if let Some(name) = left.unfilled().or(right.unfilled()).filter(|_| !findings.every_field) {
-        return Ok(Cond::Unfilled(name));
+    if let Some(field) = left.unfilled(&findings.unfilled).or(right.unfilled(&findings.unfilled)) {
+        return Ok(Cond::Unfilled(field));
     }
     Ok(test_of(format!("{check} (computed)"), Test::Pair(left, op, right), 40))
 }
@@ -287,7 +288,7 @@ fn test_of(key: String, test: Test, cost: u32) -> Cond {
 
 /// The error about an operator that the type does not have.
 fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> Result<Cond, Complaint> {
-    let (op, kind, info) = (check.op, field.kind(), field.field.info());
+    let (op, kind) = (check.op, field.kind());
     if field.field == Field::EvtAround {
         return around(&field, check);
     }
@@ -319,8 +320,8 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
         let first = Check { right: Right::List(values[..1].to_vec()), ..check.clone() };
         return field_comparison(field, &first, &mut Findings::default());
     }
-    if !info.filled && !findings.every_field {
-        return Ok(Cond::Unfilled(info.name));
+    if findings.unfilled.contains(field.field) {
+        return Ok(Cond::Unfilled(field.field));
     }
     // The key is the comparison as the canonical form shows it, after the field's argument was understood.
     let mut key = check.to_string();
@@ -459,11 +460,11 @@ fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Resul
 }
 
 impl Cond {
-    /// The fields that the engine cannot extract: with whether the comparison stands under a `not`, where a missing
-    /// value would make the condition true.
-    pub fn unfilled(&self, negated: bool, into: &mut Vec<(&'static str, bool)>) {
+    /// The fields that have no value: with whether the comparison stands under a `not`, where a missing value would make the
+    /// condition true.
+    pub fn unfilled(&self, negated: bool, into: &mut Vec<(Field, bool)>) {
         match self {
-            Self::Unfilled(name) => into.push((name, negated)),
+            Self::Unfilled(field) => into.push((*field, negated)),
             Self::And(items) | Self::Or(items) => {
                 for item in items {
                     item.unfilled(negated, into);
@@ -476,22 +477,19 @@ impl Cond {
 }
 
 impl Compute {
-    /// A field in it that the engine cannot extract yet.
-    pub fn unfilled(&self) -> Option<&'static str> {
+    /// A field in it that has no value.
+    pub fn unfilled(&self, unfilled: &FieldSet) -> Option<Field> {
         match self {
-            Self::Field(field) => {
-                let info = field.field.info();
-                (!info.filled).then_some(info.name)
-            }
+            Self::Field(field) => unfilled.contains(field.field).then_some(field.field),
             Self::Text(_) => None,
-            Self::List(items) | Self::Concat(items) => items.iter().find_map(Self::unfilled),
+            Self::List(items) | Self::Concat(items) => items.iter().find_map(|item| item.unfilled(unfilled)),
             Self::Lower(inner)
             | Self::Upper(inner)
             | Self::Base64(inner)
             | Self::Basename(inner)
             | Self::Len(inner)
-            | Self::Getopt { list: inner, .. } => inner.unfilled(),
-            Self::Join(a, b) => a.unfilled().or_else(|| b.unfilled()),
+            | Self::Getopt { list: inner, .. } => inner.unfilled(unfilled),
+            Self::Join(a, b) => a.unfilled(unfilled).or_else(|| b.unfilled(unfilled)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ast::{Op, Span};
 use super::pattern::Budget;
 use crate::rules::registry::domains::Domain;
+use crate::rules::registry::field_set::FieldSet;
 use crate::rules::report::complaint::{Code, Complaint};
 
 /// What checking a condition found beside its meaning.
@@ -15,8 +16,8 @@ pub struct Findings {
     pub budget: Budget,
     /// The domain names in it.
     pub domains: Vec<Arc<Domain>>,
-    /// Every field counts as one that the engine can extract.
-    pub every_field: bool,
+    /// Fields that have no value: comparisons with them are marked.
+    pub unfilled: FieldSet,
 }
 
 /// An error about a piece of a condition.

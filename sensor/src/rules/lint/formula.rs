@@ -52,7 +52,7 @@ pub struct Leaf {
 
 impl Leaf {
     fn new(check: &Check) -> Self {
-        let mut findings = Findings { every_field: true, ..Findings::default() };
+        let mut findings = Findings::default();
         let field = match (&check.left, &check.right) {
             (Operand::Field(text), Right::None | Right::Value(_) | Right::List(_)) => {
                 FieldRef::resolve(&text.name, text.arg.as_deref()).ok()

@@ -6,8 +6,9 @@ use super::{Context, Level, Lint, Report};
 use crate::rules::language::check::Cond;
 use crate::rules::program::prefilter;
 use crate::rules::registry::event::EventType;
+use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::fields::Field;
-use crate::rules::rule_set::Status;
+use crate::rules::status::{Lack, Status};
 
 pub static WIDE_OPEN: Lint = Lint {
     id: "wide-open",
@@ -30,10 +31,13 @@ const FILTERS: [Field; 5] =
 pub fn run(context: &Context<'_>, report: &mut Report) {
     for subject in &context.subjects {
         let Some(rule) = subject.rule else { continue };
-        if let Status::Inactive(why) | Status::Limited(why) = &rule.status {
-            let word = if rule.status.fires() { "limited" } else { "inactive" };
-            let part = unfilled(&subject.formula).unwrap_or(&subject.formula);
-            report.part(&INACTIVE_RULE, subject, part, format!("the rule is {word}: {why}"));
+        // What is never true has a lint of its own, which says which part.
+        if let Status::Inactive(reason) | Status::Limited(reason) = &rule.status
+            && reason.lack != Lack::Match
+        {
+            let (word, _) = rule.status.told();
+            let part = unfilled(&subject.formula, &context.rules.unfilled).unwrap_or(&subject.formula);
+            report.part(&INACTIVE_RULE, subject, part, format!("the rule is {word}: {reason}"));
         }
         if !rule.status.fires() {
             continue;
@@ -52,12 +56,12 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
     }
 }
 
-/// The first comparison with a field that cannot be filled.
-fn unfilled(part: &Part) -> Option<&Part> {
+/// The first comparison with a field that has no value.
+fn unfilled<'p>(part: &'p Part, fields: &FieldSet) -> Option<&'p Part> {
     match &part.node {
-        Node::And(items) | Node::Or(items) => items.iter().find_map(unfilled),
-        Node::Not(inner) => unfilled(inner),
-        Node::Leaf(leaf) => leaf.fields().any(|field| !field.field.info().filled).then_some(part),
+        Node::And(items) | Node::Or(items) => items.iter().find_map(|item| unfilled(item, fields)),
+        Node::Not(inner) => unfilled(inner, fields),
+        Node::Leaf(leaf) => leaf.fields().any(|field| fields.contains(field.field)).then_some(part),
     }
 }
 

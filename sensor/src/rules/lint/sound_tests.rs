@@ -122,7 +122,7 @@ proptest! {
         };
         let text = [rule("first", &first), rule("second", &second)].concat();
         let sources = [Source::new("t.yaml", text.clone())];
-        let rules = load(&sources, &Options { every_field: true, ..Options::default() }).rules.unwrap();
+        let rules = load(&sources, &Options::default()).rules.unwrap();
         let found = run(&sources, &rules);
         let claims = |lint: &Lint, name: &str, message: &str| {
             found.iter().any(|finding| {

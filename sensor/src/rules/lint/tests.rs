@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::rules::load;
-use crate::rules::source::options::{Matching, Options};
+use crate::rules::registry::field_set::FieldSet;
+use crate::rules::registry::fields::Field;
+use crate::rules::source::options::{Matching, Options, Sight};
 use crate::rules::source::stock::stock;
 use crate::rules::upstream_tests::upstream;
 
@@ -18,7 +20,9 @@ fn file(text: &str) -> String {
 
 fn findings(text: &str) -> Vec<Finding> {
     let sources = [Source::new("t.yaml", file(text))];
-    let loaded = load(&sources, &Options::default());
+    let unfilled = FieldSet::NONE.with(Field::EvtIsWait).with(Field::ProcVmsize);
+    let sight = Sight { unfilled, ..Sight::default() };
+    let loaded = load(&sources, &Options { sight, ..Options::default() });
     let rules = loaded.rules.unwrap_or_else(|| panic!("{}", loaded.files[0]));
     run(&sources, &rules)
 }

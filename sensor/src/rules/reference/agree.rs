@@ -8,14 +8,17 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 
+use super::pools::UNFILLED;
 use super::random::{self, Definitions};
 use super::random_events::{self, Made};
 use crate::rules::language::ast::{Check, Expr, Op};
 use crate::rules::load;
 use crate::rules::program::evaluate::Scratch;
+use crate::rules::registry::field_set::FieldSet;
+use crate::rules::registry::fields::by_name;
 use crate::rules::report::source::Source;
 use crate::rules::rule_set::RuleSet;
-use crate::rules::source::options::{Matching, Options};
+use crate::rules::source::options::{Matching, Options, Sight};
 
 /// How often a leaf of an operator was false, how often true.
 #[derive(Debug, Default)]
@@ -42,7 +45,10 @@ impl Seen {
 
 /// Loads what must load.
 pub fn loaded(text: &str, matching: Matching) -> Result<RuleSet, TestCaseError> {
-    let options = Options { matching, append_output: Vec::new(), ..Options::default() };
+    let fields = UNFILLED.iter().filter_map(|name| by_name(name));
+    let unfilled = fields.fold(FieldSet::NONE, |set, info| set.with(info.field));
+    let sight = Sight { unfilled, ..Sight::default() };
+    let options = Options { matching, append_output: Vec::new(), sight, ..Options::default() };
     let loaded = load(&[Source::new("random.yaml", text)], &options);
     loaded.rules.ok_or_else(|| TestCaseError::fail(format!("refused: {}", loaded.files.last().unwrap())))
 }

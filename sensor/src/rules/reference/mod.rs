@@ -127,7 +127,7 @@ fn field(operand: &crate::rules::language::ast::FieldText) -> FieldRef {
 fn unfilled(check: &Check) -> bool {
     fn operand(of: &Operand) -> bool {
         match of {
-            Operand::Field(text) => !field(text).field.info().filled,
+            Operand::Field(text) => pools::UNFILLED.contains(&field(text).field.name()),
             Operand::Transform(transform) => transform.args.iter().any(argument),
         }
     }

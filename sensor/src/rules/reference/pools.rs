@@ -162,7 +162,7 @@ pub const NUMBER_FIELDS: &[&str] = &[
 ];
 pub const PORT_FIELDS: &[&str] = &["fd.sport", "fd.cport"];
 pub const BOOLS: &[&str] = &["evt.is_open_read", "evt.is_open_write", "proc.is_exe_writable", "evt.failed"];
-/// No engine fills these today; comparisons count as false.
+/// The rules are loaded as for a sensor that cannot fill these; comparisons count as false.
 pub const UNFILLED: &[&str] = &["evt.cpu", "proc.stdin.name", "evt.deltatime"];
 pub const TYPES: &[&str] =
     &["open", "openat", "openat2", "creat", "execve", "connect", "container", "procexit"];

@@ -1,8 +1,7 @@
 //! The registry of fields: the one source for the rule compiler, JSON, `falconet fields` and the documentation.
 //!
-//! Adding a field is one line of [`FIELDS`] (and its extraction in the engine). A line reads: variant, name, type,
-//! flags, `filled` or `unfilled` (whether the engine can extract it today), meaning. A rule that needs an unfilled
-//! field is reported at load, so nobody waits for an alert that cannot come.
+//! Adding a field is one line of [`FIELDS`]: variant, name, type, flags, meaning. Whether events have a value for it is not said
+//! here: the engine's extraction decides that, field by field, and does not compile until it knows of the new one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -131,23 +130,12 @@ pub struct FieldInfo {
     pub name: &'static str,
     pub kind: FieldType,
     pub flags: Flags,
-    /// Whether the engine extracts the field today.
-    pub filled: bool,
     /// Meaning, one sentence.
     pub doc: &'static str,
 }
 
-macro_rules! filled {
-    (filled) => {
-        true
-    };
-    (unfilled) => {
-        false
-    };
-}
-
 macro_rules! fields {
-    ($($class:ident { $($variant:ident $name:literal $kind:ident [$($flag:ident)*] $fill:ident $doc:literal;)* })*) => {
+    ($($class:ident($own:ident) { $($variant:ident $name:literal $kind:ident [$($flag:ident)*] $doc:literal;)* })*) => {
         /// A field of the rule language.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u16)]
@@ -156,6 +144,38 @@ macro_rules! fields {
                 #[doc = concat!("`", $name, "`")]
                 $variant,
             )*)*
+        }
+
+        $(
+            #[doc = concat!("The fields of [`Class::", stringify!($class), "`].")]
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            pub enum $own {
+                $(
+                    #[doc = concat!("`", $name, "`")]
+                    $variant,
+                )*
+            }
+        )*
+
+        /// A field as one of its class, for code that treats the classes apart and forgets no field of any.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Classed {
+            $(
+                #[doc = concat!("[`Class::", stringify!($class), "`]")]
+                $class($own),
+            )*
+        }
+
+        impl Field {
+            /// Every field, in the order of the discriminants.
+            pub const ALL: &'static [Self] = &[$($(Self::$variant,)*)*];
+
+            /// The field as one of its class.
+            pub const fn classed(self) -> Classed {
+                match self {
+                    $($(Self::$variant => Classed::$class($own::$variant),)*)*
+                }
+            }
         }
 
         /// Every field, in listing order; the position is the discriminant of [`Field`].
@@ -167,7 +187,6 @@ macro_rules! fields {
                     name: $name,
                     kind: FieldType::$kind,
                     flags: Flags::NONE$(.with(Flags::$flag))*,
-                    filled: filled!($fill),
                     doc: $doc,
                 },
             )*)*
@@ -176,345 +195,345 @@ macro_rules! fields {
 }
 
 fields! {
-    Evt {
-        EvtNum "evt.num" Uint64 [] filled "Number of the event, counted from 1.";
-        EvtTime "evt.time" CharBuf [] filled "Local time of the event with nanoseconds; in JSON, nanoseconds since the epoch.";
-        EvtTimeS "evt.time.s" CharBuf [] filled "Local time of the event without a fraction; in JSON, nanoseconds since the epoch.";
-        EvtTimeIso8601 "evt.time.iso8601" CharBuf [] filled "UTC time of the event in ISO 8601 with nanoseconds; in JSON, nanoseconds since the epoch.";
-        EvtDatetime "evt.datetime" CharBuf [] filled "Local date and time of the event with nanoseconds.";
-        EvtDatetimeS "evt.datetime.s" CharBuf [] filled "Local date and time of the event without a fraction.";
-        EvtRawtime "evt.rawtime" AbsTime [] filled "Time of the event in nanoseconds since the epoch.";
-        EvtRawtimeS "evt.rawtime.s" AbsTime [] filled "Whole seconds of the event's time since the epoch.";
-        EvtRawtimeNs "evt.rawtime.ns" AbsTime [] filled "Nanoseconds within the second of the event's time.";
-        EvtReltime "evt.reltime" RelTime [] unfilled "Nanoseconds since the first event.";
-        EvtReltimeS "evt.reltime.s" RelTime [] unfilled "Whole seconds since the first event.";
-        EvtReltimeNs "evt.reltime.ns" RelTime [] unfilled "Nanoseconds within the second since the first event.";
-        EvtDeltatime "evt.deltatime" RelTime [] unfilled "Nanoseconds since the previous event.";
-        EvtDeltatimeS "evt.deltatime.s" RelTime [] unfilled "Whole seconds since the previous event.";
-        EvtDeltatimeNs "evt.deltatime.ns" RelTime [] unfilled "Nanoseconds within the second since the previous event.";
-        EvtOutputtime "evt.outputtime" CharBuf [PRINT] unfilled "Time at which the alert is printed.";
-        EvtLatency "evt.latency" RelTime [DEPRECATED] filled "Time between entry and exit; always 0, there is no entry any more.";
-        EvtLatencyS "evt.latency.s" RelTime [DEPRECATED] filled "Whole seconds between entry and exit; always 0, there is no entry any more.";
-        EvtLatencyNs "evt.latency.ns" RelTime [DEPRECATED] filled "Nanoseconds within the second between entry and exit; always 0, there is no entry any more.";
-        EvtLatencyHuman "evt.latency.human" CharBuf [DEPRECATED] filled "Time between entry and exit with a unit; always 0, there is no entry any more.";
-        EvtLatencyQuantized "evt.latency.quantized" Uint64 [DEPRECATED] filled "Logarithmic class of the latency; always 0, there is no entry any more.";
-        EvtWaitLatency "evt.wait_latency" RelTime [DEPRECATED] filled "Time spent waiting between entry and exit; always 0, there is no entry any more.";
-        EvtDir "evt.dir" CharBuf [DEPRECATED] filled "`<` for system calls (their exit), `>` for meta events.";
-        EvtType "evt.type" CharBuf [] filled "Name of the event: the system call, or `container` and the like.";
-        EvtTypeIs "evt.type.is" Uint32 [REQUIRED KEY DOTTED DOT_ONLY] filled "1 when the event has the named type, else 0.";
-        SyscallType "syscall.type" CharBuf [] filled "Name of the system call; missing for other events.";
-        EvtCategory "evt.category" CharBuf [] filled "Kind of the event: file, net, process and so on.";
-        EvtCpu "evt.cpu" Int16 [] unfilled "Number of the CPU on which the event happened.";
-        EvtArgs "evt.args" CharBuf [] filled "All parameters as `name=value`, separated by blanks.";
-        EvtArg "evt.arg" CharBuf [REQUIRED INDEX KEY DOTTED DOT_ONLY] filled "One parameter, by name or position, as text.";
-        EvtRawarg "evt.rawarg" Dynamic [REQUIRED KEY DOTTED DOT_ONLY LEFT_ONLY] filled "One parameter by name, with its own type.";
-        EvtInfo "evt.info" CharBuf [] filled "Summary of the event; its parameters for most types.";
-        EvtBuffer "evt.buffer" ByteBuf [] unfilled "First bytes of the data of a read or write.";
-        EvtBuflen "evt.buflen" Uint64 [] unfilled "Length of the data of a read or write.";
-        EvtBuflenIn "evt.buflen.in" Uint64 [] unfilled "Length of the data of a read.";
-        EvtBuflenOut "evt.buflen.out" Uint64 [] unfilled "Length of the data of a write.";
-        EvtBuflenFile "evt.buflen.file" Uint64 [] unfilled "Length of the data of a read or write of a file.";
-        EvtBuflenFileIn "evt.buflen.file.in" Uint64 [] unfilled "Length of the data of a read of a file.";
-        EvtBuflenFileOut "evt.buflen.file.out" Uint64 [] unfilled "Length of the data of a write of a file.";
-        EvtBuflenNet "evt.buflen.net" Uint64 [] unfilled "Length of the data received or sent.";
-        EvtBuflenNetIn "evt.buflen.net.in" Uint64 [] unfilled "Length of the data received.";
-        EvtBuflenNetOut "evt.buflen.net.out" Uint64 [] unfilled "Length of the data sent.";
-        EvtRes "evt.res" CharBuf [] filled "`SUCCESS`, or the name of the error.";
-        EvtRawres "evt.rawres" Int64 [] filled "Return value of the system call.";
-        EvtFailed "evt.failed" Bool [] filled "True when the return value is an error.";
-        EvtIsIo "evt.is_io" Bool [] filled "True for events that read or write a descriptor.";
-        EvtIsIoRead "evt.is_io_read" Bool [] filled "True for events that read a descriptor.";
-        EvtIsIoWrite "evt.is_io_write" Bool [] filled "True for events that write a descriptor.";
-        EvtIoDir "evt.io_dir" CharBuf [] filled "`read` or `write`.";
-        EvtIsWait "evt.is_wait" Bool [] unfilled "True for events that may block.";
-        EvtIsSyslog "evt.is_syslog" Bool [] unfilled "True for a write to the system log.";
-        EvtCount "evt.count" Uint32 [] filled "Always 1.";
-        EvtCountProcinfo "evt.count.procinfo" Uint32 [] unfilled "1 for procinfo events of main threads.";
-        EvtCountThreadinfo "evt.count.threadinfo" Uint32 [] unfilled "1 for procinfo events.";
-        EvtCountExit "evt.count.exit" Uint32 [] unfilled "1 for exit events.";
-        EvtCountError "evt.count.error" Uint32 [] unfilled "1 for events with an error.";
-        EvtCountErrorFile "evt.count.error.file" Uint32 [] unfilled "1 for failed file events.";
-        EvtCountErrorNet "evt.count.error.net" Uint32 [] unfilled "1 for failed network events.";
-        EvtCountErrorMemory "evt.count.error.memory" Uint32 [] unfilled "1 for failed memory events.";
-        EvtCountErrorOther "evt.count.error.other" Uint32 [] unfilled "1 for other failed events.";
-        EvtAround "evt.around" Uint64 [REQUIRED KEY FILTER LEFT_ONLY] filled "`evt.around[T]=D`: the event is at most D milliseconds from T, in nanoseconds since the epoch.";
-        EvtAbspath "evt.abspath" CharBuf [OPTIONAL KEY DOTTED DOT_ONLY] filled "Absolute path computed from directory and name; `.src` and `.dst` where there are two.";
-        EvtIsOpenRead "evt.is_open_read" Bool [] filled "True for open, openat, openat2 and open_by_handle_at that ask to read.";
-        EvtIsOpenWrite "evt.is_open_write" Bool [] filled "True for open, openat, openat2 and open_by_handle_at that ask to write.";
-        EvtIsOpenExec "evt.is_open_exec" Bool [] filled "True for an open or creat that makes an executable file.";
-        EvtIsOpenCreate "evt.is_open_create" Bool [] filled "True for an open that made the file.";
-        EvtInfraDockerName "evt.infra.docker.name" CharBuf [] unfilled "Name of a Docker event.";
-        EvtInfraDockerContainerId "evt.infra.docker.container.id" CharBuf [] unfilled "Container id of a Docker event.";
-        EvtInfraDockerContainerName "evt.infra.docker.container.name" CharBuf [] unfilled "Container name of a Docker event.";
-        EvtInfraDockerContainerImage "evt.infra.docker.container.image" CharBuf [] unfilled "Image of a Docker event.";
-        EvtPluginname "evt.pluginname" CharBuf [] unfilled "Plugin that the event comes from.";
-        EvtPlugininfo "evt.plugininfo" CharBuf [] unfilled "Summary of the event as its plugin gives it.";
-        EvtSource "evt.source" CharBuf [] filled "Source of the event, `syscall`.";
-        EvtIsAsync "evt.is_async" Bool [] filled "True for meta events such as `container`.";
-        EvtAsynctype "evt.asynctype" CharBuf [] filled "Name of the meta event; missing for other events.";
-        EvtHostname "evt.hostname" CharBuf [] filled "Name of the host.";
+    Evt(EvtField) {
+        EvtNum "evt.num" Uint64 [] "Number of the event, counted from 1.";
+        EvtTime "evt.time" CharBuf [] "Local time of the event with nanoseconds; in JSON, nanoseconds since the epoch.";
+        EvtTimeS "evt.time.s" CharBuf [] "Local time of the event without a fraction; in JSON, nanoseconds since the epoch.";
+        EvtTimeIso8601 "evt.time.iso8601" CharBuf [] "UTC time of the event in ISO 8601 with nanoseconds; in JSON, nanoseconds since the epoch.";
+        EvtDatetime "evt.datetime" CharBuf [] "Local date and time of the event with nanoseconds.";
+        EvtDatetimeS "evt.datetime.s" CharBuf [] "Local date and time of the event without a fraction.";
+        EvtRawtime "evt.rawtime" AbsTime [] "Time of the event in nanoseconds since the epoch.";
+        EvtRawtimeS "evt.rawtime.s" AbsTime [] "Whole seconds of the event's time since the epoch.";
+        EvtRawtimeNs "evt.rawtime.ns" AbsTime [] "Nanoseconds within the second of the event's time.";
+        EvtReltime "evt.reltime" RelTime [] "Nanoseconds since the first event.";
+        EvtReltimeS "evt.reltime.s" RelTime [] "Whole seconds since the first event.";
+        EvtReltimeNs "evt.reltime.ns" RelTime [] "Nanoseconds within the second since the first event.";
+        EvtDeltatime "evt.deltatime" RelTime [] "Nanoseconds since the previous event.";
+        EvtDeltatimeS "evt.deltatime.s" RelTime [] "Whole seconds since the previous event.";
+        EvtDeltatimeNs "evt.deltatime.ns" RelTime [] "Nanoseconds within the second since the previous event.";
+        EvtOutputtime "evt.outputtime" CharBuf [PRINT] "Time at which the alert is printed.";
+        EvtLatency "evt.latency" RelTime [DEPRECATED] "Time between entry and exit; always 0, there is no entry any more.";
+        EvtLatencyS "evt.latency.s" RelTime [DEPRECATED] "Whole seconds between entry and exit; always 0, there is no entry any more.";
+        EvtLatencyNs "evt.latency.ns" RelTime [DEPRECATED] "Nanoseconds within the second between entry and exit; always 0, there is no entry any more.";
+        EvtLatencyHuman "evt.latency.human" CharBuf [DEPRECATED] "Time between entry and exit with a unit; always 0, there is no entry any more.";
+        EvtLatencyQuantized "evt.latency.quantized" Uint64 [DEPRECATED] "Logarithmic class of the latency; always 0, there is no entry any more.";
+        EvtWaitLatency "evt.wait_latency" RelTime [DEPRECATED] "Time spent waiting between entry and exit; always 0, there is no entry any more.";
+        EvtDir "evt.dir" CharBuf [DEPRECATED] "`<` for system calls (their exit), `>` for meta events.";
+        EvtType "evt.type" CharBuf [] "Name of the event: the system call, or `container` and the like.";
+        EvtTypeIs "evt.type.is" Uint32 [REQUIRED KEY DOTTED DOT_ONLY] "1 when the event has the named type, else 0.";
+        SyscallType "syscall.type" CharBuf [] "Name of the system call; missing for other events.";
+        EvtCategory "evt.category" CharBuf [] "Kind of the event: file, net, process and so on.";
+        EvtCpu "evt.cpu" Int16 [] "Number of the CPU on which the event happened.";
+        EvtArgs "evt.args" CharBuf [] "All parameters as `name=value`, separated by blanks.";
+        EvtArg "evt.arg" CharBuf [REQUIRED INDEX KEY DOTTED DOT_ONLY] "One parameter, by name or position, as text.";
+        EvtRawarg "evt.rawarg" Dynamic [REQUIRED KEY DOTTED DOT_ONLY LEFT_ONLY] "One parameter by name, with its own type.";
+        EvtInfo "evt.info" CharBuf [] "Summary of the event; its parameters for most types.";
+        EvtBuffer "evt.buffer" ByteBuf [] "First bytes of the data of a read or write.";
+        EvtBuflen "evt.buflen" Uint64 [] "Length of the data of a read or write.";
+        EvtBuflenIn "evt.buflen.in" Uint64 [] "Length of the data of a read.";
+        EvtBuflenOut "evt.buflen.out" Uint64 [] "Length of the data of a write.";
+        EvtBuflenFile "evt.buflen.file" Uint64 [] "Length of the data of a read or write of a file.";
+        EvtBuflenFileIn "evt.buflen.file.in" Uint64 [] "Length of the data of a read of a file.";
+        EvtBuflenFileOut "evt.buflen.file.out" Uint64 [] "Length of the data of a write of a file.";
+        EvtBuflenNet "evt.buflen.net" Uint64 [] "Length of the data received or sent.";
+        EvtBuflenNetIn "evt.buflen.net.in" Uint64 [] "Length of the data received.";
+        EvtBuflenNetOut "evt.buflen.net.out" Uint64 [] "Length of the data sent.";
+        EvtRes "evt.res" CharBuf [] "`SUCCESS`, or the name of the error.";
+        EvtRawres "evt.rawres" Int64 [] "Return value of the system call.";
+        EvtFailed "evt.failed" Bool [] "True when the return value is an error.";
+        EvtIsIo "evt.is_io" Bool [] "True for events that read or write a descriptor.";
+        EvtIsIoRead "evt.is_io_read" Bool [] "True for events that read a descriptor.";
+        EvtIsIoWrite "evt.is_io_write" Bool [] "True for events that write a descriptor.";
+        EvtIoDir "evt.io_dir" CharBuf [] "`read` or `write`.";
+        EvtIsWait "evt.is_wait" Bool [] "True for events that may block.";
+        EvtIsSyslog "evt.is_syslog" Bool [] "True for a write to the system log.";
+        EvtCount "evt.count" Uint32 [] "Always 1.";
+        EvtCountProcinfo "evt.count.procinfo" Uint32 [] "1 for procinfo events of main threads.";
+        EvtCountThreadinfo "evt.count.threadinfo" Uint32 [] "1 for procinfo events.";
+        EvtCountExit "evt.count.exit" Uint32 [] "1 for exit events.";
+        EvtCountError "evt.count.error" Uint32 [] "1 for events with an error.";
+        EvtCountErrorFile "evt.count.error.file" Uint32 [] "1 for failed file events.";
+        EvtCountErrorNet "evt.count.error.net" Uint32 [] "1 for failed network events.";
+        EvtCountErrorMemory "evt.count.error.memory" Uint32 [] "1 for failed memory events.";
+        EvtCountErrorOther "evt.count.error.other" Uint32 [] "1 for other failed events.";
+        EvtAround "evt.around" Uint64 [REQUIRED KEY FILTER LEFT_ONLY] "`evt.around[T]=D`: the event is at most D milliseconds from T, in nanoseconds since the epoch.";
+        EvtAbspath "evt.abspath" CharBuf [OPTIONAL KEY DOTTED DOT_ONLY] "Absolute path computed from directory and name; `.src` and `.dst` where there are two.";
+        EvtIsOpenRead "evt.is_open_read" Bool [] "True for open, openat, openat2 and open_by_handle_at that ask to read.";
+        EvtIsOpenWrite "evt.is_open_write" Bool [] "True for open, openat, openat2 and open_by_handle_at that ask to write.";
+        EvtIsOpenExec "evt.is_open_exec" Bool [] "True for an open or creat that makes an executable file.";
+        EvtIsOpenCreate "evt.is_open_create" Bool [] "True for an open that made the file.";
+        EvtInfraDockerName "evt.infra.docker.name" CharBuf [] "Name of a Docker event.";
+        EvtInfraDockerContainerId "evt.infra.docker.container.id" CharBuf [] "Container id of a Docker event.";
+        EvtInfraDockerContainerName "evt.infra.docker.container.name" CharBuf [] "Container name of a Docker event.";
+        EvtInfraDockerContainerImage "evt.infra.docker.container.image" CharBuf [] "Image of a Docker event.";
+        EvtPluginname "evt.pluginname" CharBuf [] "Plugin that the event comes from.";
+        EvtPlugininfo "evt.plugininfo" CharBuf [] "Summary of the event as its plugin gives it.";
+        EvtSource "evt.source" CharBuf [] "Source of the event, `syscall`.";
+        EvtIsAsync "evt.is_async" Bool [] "True for meta events such as `container`.";
+        EvtAsynctype "evt.asynctype" CharBuf [] "Name of the meta event; missing for other events.";
+        EvtHostname "evt.hostname" CharBuf [] "Name of the host.";
     }
-    Process {
-        ProcExe "proc.exe" CharBuf [] filled "First argument of the command line (argv[0]).";
-        ProcPexe "proc.pexe" CharBuf [] filled "First argument of the parent's command line.";
-        ProcAexe "proc.aexe" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] filled "First argument of an ancestor's command line; 1 is the parent.";
-        ProcExepath "proc.exepath" CharBuf [] filled "Path of the executable as the kernel resolved it.";
-        ProcPexepath "proc.pexepath" CharBuf [] filled "Path of the parent's executable.";
-        ProcAexepath "proc.aexepath" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] filled "Path of an ancestor's executable; 1 is the parent.";
-        ProcName "proc.name" CharBuf [] filled "Name of the process (comm), at most 15 bytes.";
-        ProcPname "proc.pname" CharBuf [] filled "Name of the parent.";
-        ProcAname "proc.aname" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] filled "Name of an ancestor; 0 is the process itself, 1 the parent.";
-        ProcArgs "proc.args" CharBuf [OPTIONAL INDEX] filled "Arguments of the command line without the first, or one of them counted from 0.";
-        ProcAargs "proc.aargs" CharBuf [OPTIONAL INDEX] filled "Arguments of an ancestor; 1 is the parent.";
-        ProcCmdline "proc.cmdline" CharBuf [] filled "Name and arguments of the process.";
-        ProcPcmdline "proc.pcmdline" CharBuf [] filled "Name and arguments of the parent.";
-        ProcAcmdline "proc.acmdline" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] filled "Name and arguments of an ancestor; 1 is the parent.";
-        ProcCmdnargs "proc.cmdnargs" Uint64 [] filled "Number of arguments without the first.";
-        ProcCmdlenargs "proc.cmdlenargs" Uint64 [] filled "Total length of the arguments without the first.";
-        ProcExeline "proc.exeline" CharBuf [] filled "The whole command line, argv[0] included.";
-        ProcEnv "proc.env" CharBuf [OPTIONAL KEY] filled "The environment, or one variable of it.";
-        ProcAenv "proc.aenv" CharBuf [OPTIONAL INDEX KEY ANY LEFT_ONLY] filled "Environment of an ancestor, or a variable of the nearest ancestor that has it.";
-        ProcCwd "proc.cwd" CharBuf [] filled "Current directory with a slash at its end.";
-        ProcLoginshellid "proc.loginshellid" Int64 [] filled "Process id of the oldest shell among the ancestors.";
-        ProcTty "proc.tty" Uint32 [] filled "Device number of the controlling terminal; 0 is none.";
-        ProcPid "proc.pid" Int64 [] filled "Process id.";
-        ProcPpid "proc.ppid" Int64 [] filled "Process id of the parent.";
-        ProcApid "proc.apid" Int64 [OPTIONAL INDEX ANY LEFT_ONLY] filled "Process id of an ancestor; 1 is the parent.";
-        ProcVpid "proc.vpid" Int64 [] filled "Process id inside its pid namespace.";
-        ProcPvpid "proc.pvpid" Int64 [] filled "Process id of the parent inside its pid namespace.";
-        ProcSid "proc.sid" Int64 [] filled "Session id.";
-        ProcSname "proc.sname" CharBuf [] filled "Name of the session leader.";
-        ProcSidExe "proc.sid.exe" CharBuf [] filled "First argument of the session leader's command line.";
-        ProcSidExepath "proc.sid.exepath" CharBuf [] filled "Path of the session leader's executable.";
-        ProcPgid "proc.pgid" Int64 [] filled "Process group id.";
-        ProcPgidName "proc.pgid.name" CharBuf [] filled "Name of the process group leader.";
-        ProcPgidExe "proc.pgid.exe" CharBuf [] filled "First argument of the process group leader's command line.";
-        ProcPgidExepath "proc.pgid.exepath" CharBuf [] filled "Path of the process group leader's executable.";
-        ProcVpgid "proc.vpgid" Int64 [] filled "Process group id inside the pid namespace.";
-        ProcVpgidName "proc.vpgid.name" CharBuf [] filled "Name of the process group leader inside the pid namespace.";
-        ProcVpgidExe "proc.vpgid.exe" CharBuf [] filled "First argument of that leader's command line.";
-        ProcVpgidExepath "proc.vpgid.exepath" CharBuf [] filled "Path of that leader's executable.";
-        ProcDuration "proc.duration" RelTime [] filled "Age of the process at the event.";
-        ProcPpidDuration "proc.ppid.duration" RelTime [] filled "Age of the parent at the event.";
-        ProcPidTs "proc.pid.ts" RelTime [] filled "Start of the process.";
-        ProcPpidTs "proc.ppid.ts" RelTime [] filled "Start of the parent.";
-        ProcIsExeWritable "proc.is_exe_writable" Bool [] filled "True when the executable could be written by the user who ran it.";
-        ProcIsExeUpperLayer "proc.is_exe_upper_layer" Bool [] filled "True when the executable is not of the image but was added to the container.";
-        ProcIsExeLowerLayer "proc.is_exe_lower_layer" Bool [] filled "True when the executable belongs to the image.";
-        ProcIsExeFromMemfd "proc.is_exe_from_memfd" Bool [] filled "True when the executable lives in memory only.";
-        ProcIsSidLeader "proc.is_sid_leader" Bool [] filled "True when the process leads its session.";
-        ProcIsPgidLeader "proc.is_pgid_leader" Bool [] filled "True when the process leads its process group.";
-        ProcIsVpgidLeader "proc.is_vpgid_leader" Bool [] filled "True when the process leads its process group inside the pid namespace.";
-        ProcExeIno "proc.exe_ino" Int64 [] filled "Inode number of the executable.";
-        ProcExeInoCtime "proc.exe_ino.ctime" AbsTime [] filled "Last change of the executable's inode.";
-        ProcExeInoMtime "proc.exe_ino.mtime" AbsTime [] filled "Last write of the executable.";
-        ProcExeInoCtimeDurationProcStart "proc.exe_ino.ctime_duration_proc_start" AbsTime [] filled "Start of the process minus change of its executable.";
-        ProcExeInoCtimeDurationPidnsStart "proc.exe_ino.ctime_duration_pidns_start" AbsTime [] filled "Start of the pid namespace minus change of the executable.";
-        ProcPidnsInitStartTs "proc.pidns_init_start_ts" AbsTime [] filled "Start of the pid namespace's first process.";
-        ProcFdopencount "proc.fdopencount" Uint64 [] unfilled "Number of open descriptors.";
-        ProcFdlimit "proc.fdlimit" Int64 [] unfilled "Limit of open descriptors.";
-        ProcFdusage "proc.fdusage" Double [] unfilled "Open descriptors in percent of the limit.";
-        ProcVmsize "proc.vmsize" Uint64 [] unfilled "Virtual memory in kB.";
-        ProcVmrss "proc.vmrss" Uint64 [] unfilled "Resident memory in kB.";
-        ProcVmswap "proc.vmswap" Uint64 [] unfilled "Swapped memory in kB.";
-        ProcNthreads "proc.nthreads" Uint64 [] unfilled "Number of threads.";
-        ProcNchilds "proc.nchilds" Uint64 [] unfilled "Number of threads without the leader.";
-        ProcStdinType "proc.stdin.type" CharBuf [] unfilled "Type of descriptor 0.";
-        ProcStdinName "proc.stdin.name" CharBuf [] unfilled "Name of descriptor 0.";
-        ProcStdoutType "proc.stdout.type" CharBuf [] unfilled "Type of descriptor 1.";
-        ProcStdoutName "proc.stdout.name" CharBuf [] unfilled "Name of descriptor 1.";
-        ProcStderrType "proc.stderr.type" CharBuf [] unfilled "Type of descriptor 2.";
-        ProcStderrName "proc.stderr.name" CharBuf [] unfilled "Name of descriptor 2.";
-        ProcIsContainerHealthcheck "proc.is_container_healthcheck" Bool [DEPRECATED] filled "Deprecated; has no value.";
-        ProcIsContainerLivenessProbe "proc.is_container_liveness_probe" Bool [DEPRECATED] filled "Deprecated; has no value.";
-        ProcIsContainerReadinessProbe "proc.is_container_readiness_probe" Bool [DEPRECATED] filled "Deprecated; has no value.";
-        ThreadTid "thread.tid" Int64 [] filled "Thread id.";
-        ThreadVtid "thread.vtid" Int64 [] unfilled "Thread id inside the pid namespace.";
-        ThreadIsmain "thread.ismain" Bool [] filled "True for the main thread of its process.";
-        ThreadNametid "thread.nametid" CharBuf [] unfilled "Name and thread id, joined by a colon.";
-        ThreadCapPermitted "thread.cap_permitted" CharBuf [] filled "Permitted capabilities, separated by blanks.";
-        ThreadCapInheritable "thread.cap_inheritable" CharBuf [] filled "Inheritable capabilities, separated by blanks.";
-        ThreadCapEffective "thread.cap_effective" CharBuf [] filled "Effective capabilities, separated by blanks.";
-        ThreadCgroups "thread.cgroups" CharBuf [] filled "Cgroups as `controller=path`, separated by blanks.";
-        ThreadCgroup "thread.cgroup" CharBuf [REQUIRED KEY DOTTED] unfilled "Cgroup path of one controller.";
-        ThreadExectime "thread.exectime" RelTime [] unfilled "CPU time since the last switch.";
-        ThreadTotexectime "thread.totexectime" RelTime [] unfilled "Total CPU time.";
-        ThreadCpu "thread.cpu" Double [] unfilled "CPU use in percent.";
-        ThreadCpuUser "thread.cpu.user" Double [] unfilled "CPU use of user code in percent.";
-        ThreadCpuSystem "thread.cpu.system" Double [] unfilled "CPU use of the kernel in percent.";
-        ThreadVmsize "thread.vmsize" Uint64 [] unfilled "Virtual memory in kB, for the main thread.";
-        ThreadVmrss "thread.vmrss" Uint64 [] unfilled "Resident memory in kB, for the main thread.";
-        ThreadVmsizeB "thread.vmsize.b" Uint64 [] unfilled "Virtual memory in bytes, for the main thread.";
-        ThreadVmrssB "thread.vmrss.b" Uint64 [] unfilled "Resident memory in bytes, for the main thread.";
-        ThreadPfmajor "thread.pfmajor" Uint64 [] unfilled "Major page faults.";
-        ThreadPfminor "thread.pfminor" Uint64 [] unfilled "Minor page faults.";
+    Process(ProcessField) {
+        ProcExe "proc.exe" CharBuf [] "First argument of the command line (argv[0]).";
+        ProcPexe "proc.pexe" CharBuf [] "First argument of the parent's command line.";
+        ProcAexe "proc.aexe" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] "First argument of an ancestor's command line; 1 is the parent.";
+        ProcExepath "proc.exepath" CharBuf [] "Path of the executable as the kernel resolved it.";
+        ProcPexepath "proc.pexepath" CharBuf [] "Path of the parent's executable.";
+        ProcAexepath "proc.aexepath" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] "Path of an ancestor's executable; 1 is the parent.";
+        ProcName "proc.name" CharBuf [] "Name of the process (comm), at most 15 bytes.";
+        ProcPname "proc.pname" CharBuf [] "Name of the parent.";
+        ProcAname "proc.aname" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] "Name of an ancestor; 0 is the process itself, 1 the parent.";
+        ProcArgs "proc.args" CharBuf [OPTIONAL INDEX] "Arguments of the command line without the first, or one of them counted from 0.";
+        ProcAargs "proc.aargs" CharBuf [OPTIONAL INDEX] "Arguments of an ancestor; 1 is the parent.";
+        ProcCmdline "proc.cmdline" CharBuf [] "Name and arguments of the process.";
+        ProcPcmdline "proc.pcmdline" CharBuf [] "Name and arguments of the parent.";
+        ProcAcmdline "proc.acmdline" CharBuf [OPTIONAL INDEX ANY LEFT_ONLY] "Name and arguments of an ancestor; 1 is the parent.";
+        ProcCmdnargs "proc.cmdnargs" Uint64 [] "Number of arguments without the first.";
+        ProcCmdlenargs "proc.cmdlenargs" Uint64 [] "Total length of the arguments without the first.";
+        ProcExeline "proc.exeline" CharBuf [] "The whole command line, argv[0] included.";
+        ProcEnv "proc.env" CharBuf [OPTIONAL KEY] "The environment, or one variable of it.";
+        ProcAenv "proc.aenv" CharBuf [OPTIONAL INDEX KEY ANY LEFT_ONLY] "Environment of an ancestor, or a variable of the nearest ancestor that has it.";
+        ProcCwd "proc.cwd" CharBuf [] "Current directory with a slash at its end.";
+        ProcLoginshellid "proc.loginshellid" Int64 [] "Process id of the oldest shell among the ancestors.";
+        ProcTty "proc.tty" Uint32 [] "Device number of the controlling terminal; 0 is none.";
+        ProcPid "proc.pid" Int64 [] "Process id.";
+        ProcPpid "proc.ppid" Int64 [] "Process id of the parent.";
+        ProcApid "proc.apid" Int64 [OPTIONAL INDEX ANY LEFT_ONLY] "Process id of an ancestor; 1 is the parent.";
+        ProcVpid "proc.vpid" Int64 [] "Process id inside its pid namespace.";
+        ProcPvpid "proc.pvpid" Int64 [] "Process id of the parent inside its pid namespace.";
+        ProcSid "proc.sid" Int64 [] "Session id.";
+        ProcSname "proc.sname" CharBuf [] "Name of the session leader.";
+        ProcSidExe "proc.sid.exe" CharBuf [] "First argument of the session leader's command line.";
+        ProcSidExepath "proc.sid.exepath" CharBuf [] "Path of the session leader's executable.";
+        ProcPgid "proc.pgid" Int64 [] "Process group id.";
+        ProcPgidName "proc.pgid.name" CharBuf [] "Name of the process group leader.";
+        ProcPgidExe "proc.pgid.exe" CharBuf [] "First argument of the process group leader's command line.";
+        ProcPgidExepath "proc.pgid.exepath" CharBuf [] "Path of the process group leader's executable.";
+        ProcVpgid "proc.vpgid" Int64 [] "Process group id inside the pid namespace.";
+        ProcVpgidName "proc.vpgid.name" CharBuf [] "Name of the process group leader inside the pid namespace.";
+        ProcVpgidExe "proc.vpgid.exe" CharBuf [] "First argument of that leader's command line.";
+        ProcVpgidExepath "proc.vpgid.exepath" CharBuf [] "Path of that leader's executable.";
+        ProcDuration "proc.duration" RelTime [] "Age of the process at the event.";
+        ProcPpidDuration "proc.ppid.duration" RelTime [] "Age of the parent at the event.";
+        ProcPidTs "proc.pid.ts" RelTime [] "Start of the process.";
+        ProcPpidTs "proc.ppid.ts" RelTime [] "Start of the parent.";
+        ProcIsExeWritable "proc.is_exe_writable" Bool [] "True when the executable could be written by the user who ran it.";
+        ProcIsExeUpperLayer "proc.is_exe_upper_layer" Bool [] "True when the executable is not of the image but was added to the container.";
+        ProcIsExeLowerLayer "proc.is_exe_lower_layer" Bool [] "True when the executable belongs to the image.";
+        ProcIsExeFromMemfd "proc.is_exe_from_memfd" Bool [] "True when the executable lives in memory only.";
+        ProcIsSidLeader "proc.is_sid_leader" Bool [] "True when the process leads its session.";
+        ProcIsPgidLeader "proc.is_pgid_leader" Bool [] "True when the process leads its process group.";
+        ProcIsVpgidLeader "proc.is_vpgid_leader" Bool [] "True when the process leads its process group inside the pid namespace.";
+        ProcExeIno "proc.exe_ino" Int64 [] "Inode number of the executable.";
+        ProcExeInoCtime "proc.exe_ino.ctime" AbsTime [] "Last change of the executable's inode.";
+        ProcExeInoMtime "proc.exe_ino.mtime" AbsTime [] "Last write of the executable.";
+        ProcExeInoCtimeDurationProcStart "proc.exe_ino.ctime_duration_proc_start" AbsTime [] "Start of the process minus change of its executable.";
+        ProcExeInoCtimeDurationPidnsStart "proc.exe_ino.ctime_duration_pidns_start" AbsTime [] "Start of the pid namespace minus change of the executable.";
+        ProcPidnsInitStartTs "proc.pidns_init_start_ts" AbsTime [] "Start of the pid namespace's first process.";
+        ProcFdopencount "proc.fdopencount" Uint64 [] "Number of open descriptors.";
+        ProcFdlimit "proc.fdlimit" Int64 [] "Limit of open descriptors.";
+        ProcFdusage "proc.fdusage" Double [] "Open descriptors in percent of the limit.";
+        ProcVmsize "proc.vmsize" Uint64 [] "Virtual memory in kB.";
+        ProcVmrss "proc.vmrss" Uint64 [] "Resident memory in kB.";
+        ProcVmswap "proc.vmswap" Uint64 [] "Swapped memory in kB.";
+        ProcNthreads "proc.nthreads" Uint64 [] "Number of threads.";
+        ProcNchilds "proc.nchilds" Uint64 [] "Number of threads without the leader.";
+        ProcStdinType "proc.stdin.type" CharBuf [] "Type of descriptor 0.";
+        ProcStdinName "proc.stdin.name" CharBuf [] "Name of descriptor 0.";
+        ProcStdoutType "proc.stdout.type" CharBuf [] "Type of descriptor 1.";
+        ProcStdoutName "proc.stdout.name" CharBuf [] "Name of descriptor 1.";
+        ProcStderrType "proc.stderr.type" CharBuf [] "Type of descriptor 2.";
+        ProcStderrName "proc.stderr.name" CharBuf [] "Name of descriptor 2.";
+        ProcIsContainerHealthcheck "proc.is_container_healthcheck" Bool [DEPRECATED] "Deprecated; has no value.";
+        ProcIsContainerLivenessProbe "proc.is_container_liveness_probe" Bool [DEPRECATED] "Deprecated; has no value.";
+        ProcIsContainerReadinessProbe "proc.is_container_readiness_probe" Bool [DEPRECATED] "Deprecated; has no value.";
+        ThreadTid "thread.tid" Int64 [] "Thread id.";
+        ThreadVtid "thread.vtid" Int64 [] "Thread id inside the pid namespace.";
+        ThreadIsmain "thread.ismain" Bool [] "True for the main thread of its process.";
+        ThreadNametid "thread.nametid" CharBuf [] "Name and thread id, joined by a colon.";
+        ThreadCapPermitted "thread.cap_permitted" CharBuf [] "Permitted capabilities, separated by blanks.";
+        ThreadCapInheritable "thread.cap_inheritable" CharBuf [] "Inheritable capabilities, separated by blanks.";
+        ThreadCapEffective "thread.cap_effective" CharBuf [] "Effective capabilities, separated by blanks.";
+        ThreadCgroups "thread.cgroups" CharBuf [] "Cgroups as `controller=path`, separated by blanks.";
+        ThreadCgroup "thread.cgroup" CharBuf [REQUIRED KEY DOTTED] "Cgroup path of one controller.";
+        ThreadExectime "thread.exectime" RelTime [] "CPU time since the last switch.";
+        ThreadTotexectime "thread.totexectime" RelTime [] "Total CPU time.";
+        ThreadCpu "thread.cpu" Double [] "CPU use in percent.";
+        ThreadCpuUser "thread.cpu.user" Double [] "CPU use of user code in percent.";
+        ThreadCpuSystem "thread.cpu.system" Double [] "CPU use of the kernel in percent.";
+        ThreadVmsize "thread.vmsize" Uint64 [] "Virtual memory in kB, for the main thread.";
+        ThreadVmrss "thread.vmrss" Uint64 [] "Resident memory in kB, for the main thread.";
+        ThreadVmsizeB "thread.vmsize.b" Uint64 [] "Virtual memory in bytes, for the main thread.";
+        ThreadVmrssB "thread.vmrss.b" Uint64 [] "Resident memory in bytes, for the main thread.";
+        ThreadPfmajor "thread.pfmajor" Uint64 [] "Major page faults.";
+        ThreadPfminor "thread.pfminor" Uint64 [] "Minor page faults.";
     }
-    User {
-        UserUid "user.uid" Uint32 [] filled "Effective user id.";
-        UserName "user.name" CharBuf [] filled "Name of the user.";
-        UserHomedir "user.homedir" CharBuf [] filled "Home directory of the user.";
-        UserShell "user.shell" CharBuf [] filled "Login shell of the user.";
-        UserLoginuid "user.loginuid" Int64 [] filled "User id at login, kept over sudo; -1 without a login.";
-        UserLoginname "user.loginname" CharBuf [] filled "Name of the user who logged in.";
+    User(UserField) {
+        UserUid "user.uid" Uint32 [] "Effective user id.";
+        UserName "user.name" CharBuf [] "Name of the user.";
+        UserHomedir "user.homedir" CharBuf [] "Home directory of the user.";
+        UserShell "user.shell" CharBuf [] "Login shell of the user.";
+        UserLoginuid "user.loginuid" Int64 [] "User id at login, kept over sudo; -1 without a login.";
+        UserLoginname "user.loginname" CharBuf [] "Name of the user who logged in.";
     }
-    Group {
-        GroupGid "group.gid" Uint32 [] filled "Effective group id.";
-        GroupName "group.name" CharBuf [] filled "Name of the group.";
+    Group(GroupField) {
+        GroupGid "group.gid" Uint32 [] "Effective group id.";
+        GroupName "group.name" CharBuf [] "Name of the group.";
     }
-    Fd {
-        FdNum "fd.num" Int64 [] filled "Number of the descriptor; -1 when the call that makes it failed.";
-        FdType "fd.type" CharBuf [] filled "Type: file, directory, ipv4, ipv6, unix, pipe and so on.";
-        FdTypechar "fd.typechar" CharBuf [] filled "Type as one character: f, d, 4, 6, u, p and so on.";
-        FdName "fd.name" CharBuf [] filled "Full path of a file, or the addresses of a connection.";
-        FdDirectory "fd.directory" CharBuf [] filled "Directory part of the path.";
-        FdFilename "fd.filename" CharBuf [] filled "Last part of the path.";
-        FdNameraw "fd.nameraw" CharBuf [] filled "The path as it was passed.";
-        FdIp "fd.ip" IpAddr [FILTER ANY LEFT_ONLY] filled "Address of either end of a connection.";
-        FdCip "fd.cip" IpAddr [] filled "Address of the client.";
-        FdSip "fd.sip" IpAddr [] filled "Address of the server.";
-        FdLip "fd.lip" IpAddr [] filled "Local address.";
-        FdRip "fd.rip" IpAddr [] filled "Remote address.";
-        FdPort "fd.port" Port [FILTER ANY LEFT_ONLY] filled "Port of either end of a connection.";
-        FdCport "fd.cport" Port [] filled "Port of the client.";
-        FdSport "fd.sport" Port [] filled "Port of the server.";
-        FdLport "fd.lport" Port [] filled "Local port.";
-        FdRport "fd.rport" Port [] filled "Remote port.";
-        FdL4proto "fd.l4proto" CharBuf [] filled "Transport protocol: tcp, udp, icmp or raw.";
-        FdSockfamily "fd.sockfamily" CharBuf [] filled "Family of a socket: ip or unix.";
-        FdIsServer "fd.is_server" Bool [] filled "True when this end of the connection is the server.";
-        FdUid "fd.uid" CharBuf [] filled "Thread id and descriptor, joined.";
-        FdContainername "fd.containername" CharBuf [] filled "Container id and name of the descriptor, joined by a colon.";
-        FdContainerdirectory "fd.containerdirectory" CharBuf [] filled "Container id and directory, joined by a colon.";
-        FdProto "fd.proto" Port [FILTER ANY LEFT_ONLY] filled "Service of either end of a connection.";
-        FdCproto "fd.cproto" CharBuf [] filled "Service name of the client's port.";
-        FdSproto "fd.sproto" CharBuf [] filled "Service name of the server's port.";
-        FdLproto "fd.lproto" CharBuf [] filled "Service name of the local port.";
-        FdRproto "fd.rproto" CharBuf [] filled "Service name of the remote port.";
-        FdNet "fd.net" IpNet [FILTER ANY LEFT_ONLY] filled "Address of either end, compared with networks.";
-        FdCnet "fd.cnet" IpNet [FILTER LEFT_ONLY] filled "Address of the client, compared with networks.";
-        FdSnet "fd.snet" IpNet [FILTER LEFT_ONLY] filled "Address of the server, compared with networks.";
-        FdLnet "fd.lnet" IpNet [FILTER LEFT_ONLY] filled "Local address, compared with networks.";
-        FdRnet "fd.rnet" IpNet [FILTER LEFT_ONLY] filled "Remote address, compared with networks.";
-        FdConnected "fd.connected" Bool [] filled "True for a connected internet socket.";
-        FdNameChanged "fd.name_changed" Bool [] filled "True when this event changed the name of the descriptor.";
-        FdCipName "fd.cip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the client's address, of the names used in rules.";
-        FdSipName "fd.sip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the server's address, of the names used in rules.";
-        FdLipName "fd.lip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the local address, of the names used in rules.";
-        FdRipName "fd.rip.name" CharBuf [ANY LEFT_ONLY] filled "Domain name of the remote address, of the names used in rules.";
-        FdDev "fd.dev" Int32 [] filled "Device number of the file.";
-        FdDevMajor "fd.dev.major" Int32 [] filled "Major device number of the file.";
-        FdDevMinor "fd.dev.minor" Int32 [] filled "Minor device number of the file.";
-        FdIno "fd.ino" Int64 [] filled "Inode number of the file.";
-        FdTypes "fd.types" CharBuf [OPTIONAL INDEX LIST LEFT_ONLY] unfilled "Types of all descriptors of the event, or of the given one.";
-        FdIsUpperLayer "fd.is_upper_layer" Bool [] filled "True when the file is in the upper layer of an overlay.";
-        FdIsLowerLayer "fd.is_lower_layer" Bool [] filled "True when the file is in the lower layer of an overlay.";
+    Fd(FdField) {
+        FdNum "fd.num" Int64 [] "Number of the descriptor; -1 when the call that makes it failed.";
+        FdType "fd.type" CharBuf [] "Type: file, directory, ipv4, ipv6, unix, pipe and so on.";
+        FdTypechar "fd.typechar" CharBuf [] "Type as one character: f, d, 4, 6, u, p and so on.";
+        FdName "fd.name" CharBuf [] "Full path of a file, or the addresses of a connection.";
+        FdDirectory "fd.directory" CharBuf [] "Directory part of the path.";
+        FdFilename "fd.filename" CharBuf [] "Last part of the path.";
+        FdNameraw "fd.nameraw" CharBuf [] "The path as it was passed.";
+        FdIp "fd.ip" IpAddr [FILTER ANY LEFT_ONLY] "Address of either end of a connection.";
+        FdCip "fd.cip" IpAddr [] "Address of the client.";
+        FdSip "fd.sip" IpAddr [] "Address of the server.";
+        FdLip "fd.lip" IpAddr [] "Local address.";
+        FdRip "fd.rip" IpAddr [] "Remote address.";
+        FdPort "fd.port" Port [FILTER ANY LEFT_ONLY] "Port of either end of a connection.";
+        FdCport "fd.cport" Port [] "Port of the client.";
+        FdSport "fd.sport" Port [] "Port of the server.";
+        FdLport "fd.lport" Port [] "Local port.";
+        FdRport "fd.rport" Port [] "Remote port.";
+        FdL4proto "fd.l4proto" CharBuf [] "Transport protocol: tcp, udp, icmp or raw.";
+        FdSockfamily "fd.sockfamily" CharBuf [] "Family of a socket: ip or unix.";
+        FdIsServer "fd.is_server" Bool [] "True when this end of the connection is the server.";
+        FdUid "fd.uid" CharBuf [] "Thread id and descriptor, joined.";
+        FdContainername "fd.containername" CharBuf [] "Container id and name of the descriptor, joined by a colon.";
+        FdContainerdirectory "fd.containerdirectory" CharBuf [] "Container id and directory, joined by a colon.";
+        FdProto "fd.proto" Port [FILTER ANY LEFT_ONLY] "Service of either end of a connection.";
+        FdCproto "fd.cproto" CharBuf [] "Service name of the client's port.";
+        FdSproto "fd.sproto" CharBuf [] "Service name of the server's port.";
+        FdLproto "fd.lproto" CharBuf [] "Service name of the local port.";
+        FdRproto "fd.rproto" CharBuf [] "Service name of the remote port.";
+        FdNet "fd.net" IpNet [FILTER ANY LEFT_ONLY] "Address of either end, compared with networks.";
+        FdCnet "fd.cnet" IpNet [FILTER LEFT_ONLY] "Address of the client, compared with networks.";
+        FdSnet "fd.snet" IpNet [FILTER LEFT_ONLY] "Address of the server, compared with networks.";
+        FdLnet "fd.lnet" IpNet [FILTER LEFT_ONLY] "Local address, compared with networks.";
+        FdRnet "fd.rnet" IpNet [FILTER LEFT_ONLY] "Remote address, compared with networks.";
+        FdConnected "fd.connected" Bool [] "True for a connected internet socket.";
+        FdNameChanged "fd.name_changed" Bool [] "True when this event changed the name of the descriptor.";
+        FdCipName "fd.cip.name" CharBuf [ANY LEFT_ONLY] "Domain name of the client's address, of the names used in rules.";
+        FdSipName "fd.sip.name" CharBuf [ANY LEFT_ONLY] "Domain name of the server's address, of the names used in rules.";
+        FdLipName "fd.lip.name" CharBuf [ANY LEFT_ONLY] "Domain name of the local address, of the names used in rules.";
+        FdRipName "fd.rip.name" CharBuf [ANY LEFT_ONLY] "Domain name of the remote address, of the names used in rules.";
+        FdDev "fd.dev" Int32 [] "Device number of the file.";
+        FdDevMajor "fd.dev.major" Int32 [] "Major device number of the file.";
+        FdDevMinor "fd.dev.minor" Int32 [] "Minor device number of the file.";
+        FdIno "fd.ino" Int64 [] "Inode number of the file.";
+        FdTypes "fd.types" CharBuf [OPTIONAL INDEX LIST LEFT_ONLY] "Types of all descriptors of the event, or of the given one.";
+        FdIsUpperLayer "fd.is_upper_layer" Bool [] "True when the file is in the upper layer of an overlay.";
+        FdIsLowerLayer "fd.is_lower_layer" Bool [] "True when the file is in the lower layer of an overlay.";
     }
-    FsPath {
-        FsPathName "fs.path.name" CharBuf [] filled "Path that a successful operation touched.";
-        FsPathNameraw "fs.path.nameraw" CharBuf [] filled "That path as it was passed.";
-        FsPathSource "fs.path.source" CharBuf [] filled "First path of rename, link, symlink and mount.";
-        FsPathSourceraw "fs.path.sourceraw" CharBuf [] filled "That path as it was passed.";
-        FsPathTarget "fs.path.target" CharBuf [] filled "Second path of rename, link, symlink and mount.";
-        FsPathTargetraw "fs.path.targetraw" CharBuf [] filled "That path as it was passed.";
+    FsPath(FsPathField) {
+        FsPathName "fs.path.name" CharBuf [] "Path that a successful operation touched.";
+        FsPathNameraw "fs.path.nameraw" CharBuf [] "That path as it was passed.";
+        FsPathSource "fs.path.source" CharBuf [] "First path of rename, link, symlink and mount.";
+        FsPathSourceraw "fs.path.sourceraw" CharBuf [] "That path as it was passed.";
+        FsPathTarget "fs.path.target" CharBuf [] "Second path of rename, link, symlink and mount.";
+        FsPathTargetraw "fs.path.targetraw" CharBuf [] "That path as it was passed.";
     }
-    Container {
-        ContainerId "container.id" CharBuf [] filled "First 12 characters of the container's id; `host` outside containers.";
-        ContainerFullId "container.full_id" CharBuf [] filled "Id of the container in full.";
-        ContainerName "container.name" CharBuf [] filled "Name of the container; in Kubernetes, its name in the pod.";
-        ContainerImage "container.image" CharBuf [] filled "Image of the container as it was asked for.";
-        ContainerImageId "container.image.id" CharBuf [] filled "Id of the image.";
-        ContainerImageRepository "container.image.repository" CharBuf [] filled "Repository part of the image.";
-        ContainerImageTag "container.image.tag" CharBuf [] filled "Tag of the image.";
-        ContainerImageDigest "container.image.digest" CharBuf [] filled "Digest of the image.";
-        ContainerType "container.type" CharBuf [] filled "Runtime: docker, containerd, cri-o, podman and so on.";
-        ContainerPrivileged "container.privileged" Bool [] filled "True for a privileged container.";
-        ContainerMounts "container.mounts" CharBuf [] filled "All mounts as `source:destination:mode:rw:propagation`.";
-        ContainerMount "container.mount" CharBuf [REQUIRED INDEX KEY] filled "One mount, by position or source.";
-        ContainerMountSource "container.mount.source" CharBuf [REQUIRED INDEX KEY] filled "Source of a mount, by position or destination.";
-        ContainerMountDest "container.mount.dest" CharBuf [REQUIRED INDEX KEY] filled "Destination of a mount, by position or source.";
-        ContainerMountMode "container.mount.mode" CharBuf [REQUIRED INDEX KEY] filled "Mode of a mount, by position or source.";
-        ContainerMountRdwr "container.mount.rdwr" CharBuf [REQUIRED INDEX KEY] filled "`true` when a mount can be written, by position or source.";
-        ContainerMountPropagation "container.mount.propagation" CharBuf [REQUIRED INDEX KEY] filled "Propagation of a mount, by position or source.";
-        ContainerIp "container.ip" CharBuf [] filled "Address of the container.";
-        ContainerCniJson "container.cni.json" CharBuf [] filled "Result of the network plugin for the pod.";
-        ContainerHostPid "container.host_pid" Bool [] filled "True when the container shares the host's pid namespace.";
-        ContainerHostNetwork "container.host_network" Bool [] filled "True when the container shares the host's network namespace.";
-        ContainerHostIpc "container.host_ipc" Bool [] filled "True when the container shares the host's ipc namespace.";
-        ContainerLabel "container.label" CharBuf [REQUIRED KEY] filled "One label of the container.";
-        ContainerLabels "container.labels" CharBuf [] filled "All labels as `name:value`.";
-        ContainerStartTs "container.start_ts" AbsTime [] filled "Start of the container's first process.";
-        ContainerDuration "container.duration" RelTime [] filled "Age of the container at the event.";
-        ContainerHealthcheck "container.healthcheck" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        ContainerLivenessProbe "container.liveness_probe" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        ContainerReadinessProbe "container.readiness_probe" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
+    Container(ContainerField) {
+        ContainerId "container.id" CharBuf [] "First 12 characters of the container's id; `host` outside containers.";
+        ContainerFullId "container.full_id" CharBuf [] "Id of the container in full.";
+        ContainerName "container.name" CharBuf [] "Name of the container; in Kubernetes, its name in the pod.";
+        ContainerImage "container.image" CharBuf [] "Image of the container as it was asked for.";
+        ContainerImageId "container.image.id" CharBuf [] "Id of the image.";
+        ContainerImageRepository "container.image.repository" CharBuf [] "Repository part of the image.";
+        ContainerImageTag "container.image.tag" CharBuf [] "Tag of the image.";
+        ContainerImageDigest "container.image.digest" CharBuf [] "Digest of the image.";
+        ContainerType "container.type" CharBuf [] "Runtime: docker, containerd, cri-o, podman and so on.";
+        ContainerPrivileged "container.privileged" Bool [] "True for a privileged container.";
+        ContainerMounts "container.mounts" CharBuf [] "All mounts as `source:destination:mode:rw:propagation`.";
+        ContainerMount "container.mount" CharBuf [REQUIRED INDEX KEY] "One mount, by position or source.";
+        ContainerMountSource "container.mount.source" CharBuf [REQUIRED INDEX KEY] "Source of a mount, by position or destination.";
+        ContainerMountDest "container.mount.dest" CharBuf [REQUIRED INDEX KEY] "Destination of a mount, by position or source.";
+        ContainerMountMode "container.mount.mode" CharBuf [REQUIRED INDEX KEY] "Mode of a mount, by position or source.";
+        ContainerMountRdwr "container.mount.rdwr" CharBuf [REQUIRED INDEX KEY] "`true` when a mount can be written, by position or source.";
+        ContainerMountPropagation "container.mount.propagation" CharBuf [REQUIRED INDEX KEY] "Propagation of a mount, by position or source.";
+        ContainerIp "container.ip" CharBuf [] "Address of the container.";
+        ContainerCniJson "container.cni.json" CharBuf [] "Result of the network plugin for the pod.";
+        ContainerHostPid "container.host_pid" Bool [] "True when the container shares the host's pid namespace.";
+        ContainerHostNetwork "container.host_network" Bool [] "True when the container shares the host's network namespace.";
+        ContainerHostIpc "container.host_ipc" Bool [] "True when the container shares the host's ipc namespace.";
+        ContainerLabel "container.label" CharBuf [REQUIRED KEY] "One label of the container.";
+        ContainerLabels "container.labels" CharBuf [] "All labels as `name:value`.";
+        ContainerStartTs "container.start_ts" AbsTime [] "Start of the container's first process.";
+        ContainerDuration "container.duration" RelTime [] "Age of the container at the event.";
+        ContainerHealthcheck "container.healthcheck" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        ContainerLivenessProbe "container.liveness_probe" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        ContainerReadinessProbe "container.readiness_probe" CharBuf [DEPRECATED] "Deprecated; has no value.";
     }
-    K8s {
-        K8sPodName "k8s.pod.name" CharBuf [] filled "Name of the pod.";
-        K8sNsName "k8s.ns.name" CharBuf [] filled "Namespace of the pod.";
-        K8sPodUid "k8s.pod.uid" CharBuf [] filled "Unique id of the pod.";
-        K8sPodId "k8s.pod.id" CharBuf [] filled "Unique id of the pod.";
-        K8sPodSandboxId "k8s.pod.sandbox_id" CharBuf [] filled "First 12 characters of the pod sandbox's id.";
-        K8sPodFullSandboxId "k8s.pod.full_sandbox_id" CharBuf [] filled "Id of the pod sandbox in full.";
-        K8sPodLabel "k8s.pod.label" CharBuf [REQUIRED KEY] filled "One label of the pod.";
-        K8sPodLabels "k8s.pod.labels" CharBuf [] filled "All labels of the pod as `name:value`.";
-        K8sPodIp "k8s.pod.ip" CharBuf [] filled "Address of the pod.";
-        K8sPodCniJson "k8s.pod.cni.json" CharBuf [] filled "Result of the network plugin for the pod.";
-        K8sRcName "k8s.rc.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sRcId "k8s.rc.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sRcLabel "k8s.rc.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
-        K8sRcLabels "k8s.rc.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sSvcName "k8s.svc.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sSvcId "k8s.svc.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sSvcLabel "k8s.svc.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
-        K8sSvcLabels "k8s.svc.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sRsName "k8s.rs.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sRsId "k8s.rs.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sRsLabel "k8s.rs.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
-        K8sRsLabels "k8s.rs.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sDeploymentName "k8s.deployment.name" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sDeploymentId "k8s.deployment.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sDeploymentLabel "k8s.deployment.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
-        K8sDeploymentLabels "k8s.deployment.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sNsId "k8s.ns.id" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8sNsLabel "k8s.ns.label" CharBuf [REQUIRED KEY DEPRECATED] filled "Deprecated; has no value.";
-        K8sNsLabels "k8s.ns.labels" CharBuf [DEPRECATED] filled "Deprecated; has no value.";
-        K8smetaPodName "k8smeta.pod.name" CharBuf [] unfilled "Name of the pod, from the k8smeta plugin.";
-        K8smetaPodUid "k8smeta.pod.uid" CharBuf [] unfilled "Unique id of the pod, from the k8smeta plugin.";
-        K8smetaPodLabel "k8smeta.pod.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod, from the k8smeta plugin.";
-        K8smetaPodLabels "k8smeta.pod.labels" CharBuf [LIST] unfilled "All labels of the pod, from the k8smeta plugin.";
-        K8smetaPodIp "k8smeta.pod.ip" CharBuf [] unfilled "Address of the pod, from the k8smeta plugin.";
-        K8smetaNsName "k8smeta.ns.name" CharBuf [] unfilled "Name of the pod's namespace, from the k8smeta plugin.";
-        K8smetaNsUid "k8smeta.ns.uid" CharBuf [] unfilled "Unique id of the pod's namespace, from the k8smeta plugin.";
-        K8smetaNsLabel "k8smeta.ns.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's namespace, from the k8smeta plugin.";
-        K8smetaNsLabels "k8smeta.ns.labels" CharBuf [LIST] unfilled "All labels of the pod's namespace, from the k8smeta plugin.";
-        K8smetaDeploymentName "k8smeta.deployment.name" CharBuf [] unfilled "Name of the pod's deployment, from the k8smeta plugin.";
-        K8smetaDeploymentUid "k8smeta.deployment.uid" CharBuf [] unfilled "Unique id of the pod's deployment, from the k8smeta plugin.";
-        K8smetaDeploymentLabel "k8smeta.deployment.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's deployment, from the k8smeta plugin.";
-        K8smetaDeploymentLabels "k8smeta.deployment.labels" CharBuf [LIST] unfilled "All labels of the pod's deployment, from the k8smeta plugin.";
-        K8smetaSvcName "k8smeta.svc.name" CharBuf [LIST] unfilled "Name of the pod's services, from the k8smeta plugin.";
-        K8smetaSvcUid "k8smeta.svc.uid" CharBuf [LIST] unfilled "Unique id of the pod's services, from the k8smeta plugin.";
-        K8smetaSvcLabel "k8smeta.svc.label" CharBuf [REQUIRED KEY LIST] unfilled "One label of the pod's services, from the k8smeta plugin.";
-        K8smetaSvcLabels "k8smeta.svc.labels" CharBuf [LIST] unfilled "All labels of the pod's services, from the k8smeta plugin.";
-        K8smetaRsName "k8smeta.rs.name" CharBuf [] unfilled "Name of the pod's replica set, from the k8smeta plugin.";
-        K8smetaRsUid "k8smeta.rs.uid" CharBuf [] unfilled "Unique id of the pod's replica set, from the k8smeta plugin.";
-        K8smetaRsLabel "k8smeta.rs.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's replica set, from the k8smeta plugin.";
-        K8smetaRsLabels "k8smeta.rs.labels" CharBuf [LIST] unfilled "All labels of the pod's replica set, from the k8smeta plugin.";
-        K8smetaRcName "k8smeta.rc.name" CharBuf [] unfilled "Name of the pod's replication controller, from the k8smeta plugin.";
-        K8smetaRcUid "k8smeta.rc.uid" CharBuf [] unfilled "Unique id of the pod's replication controller, from the k8smeta plugin.";
-        K8smetaRcLabel "k8smeta.rc.label" CharBuf [REQUIRED KEY] unfilled "One label of the pod's replication controller, from the k8smeta plugin.";
-        K8smetaRcLabels "k8smeta.rc.labels" CharBuf [LIST] unfilled "All labels of the pod's replication controller, from the k8smeta plugin.";
+    K8s(K8sField) {
+        K8sPodName "k8s.pod.name" CharBuf [] "Name of the pod.";
+        K8sNsName "k8s.ns.name" CharBuf [] "Namespace of the pod.";
+        K8sPodUid "k8s.pod.uid" CharBuf [] "Unique id of the pod.";
+        K8sPodId "k8s.pod.id" CharBuf [] "Unique id of the pod.";
+        K8sPodSandboxId "k8s.pod.sandbox_id" CharBuf [] "First 12 characters of the pod sandbox's id.";
+        K8sPodFullSandboxId "k8s.pod.full_sandbox_id" CharBuf [] "Id of the pod sandbox in full.";
+        K8sPodLabel "k8s.pod.label" CharBuf [REQUIRED KEY] "One label of the pod.";
+        K8sPodLabels "k8s.pod.labels" CharBuf [] "All labels of the pod as `name:value`.";
+        K8sPodIp "k8s.pod.ip" CharBuf [] "Address of the pod.";
+        K8sPodCniJson "k8s.pod.cni.json" CharBuf [] "Result of the network plugin for the pod.";
+        K8sRcName "k8s.rc.name" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sRcId "k8s.rc.id" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sRcLabel "k8s.rc.label" CharBuf [REQUIRED KEY DEPRECATED] "Deprecated; has no value.";
+        K8sRcLabels "k8s.rc.labels" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sSvcName "k8s.svc.name" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sSvcId "k8s.svc.id" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sSvcLabel "k8s.svc.label" CharBuf [REQUIRED KEY DEPRECATED] "Deprecated; has no value.";
+        K8sSvcLabels "k8s.svc.labels" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sRsName "k8s.rs.name" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sRsId "k8s.rs.id" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sRsLabel "k8s.rs.label" CharBuf [REQUIRED KEY DEPRECATED] "Deprecated; has no value.";
+        K8sRsLabels "k8s.rs.labels" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sDeploymentName "k8s.deployment.name" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sDeploymentId "k8s.deployment.id" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sDeploymentLabel "k8s.deployment.label" CharBuf [REQUIRED KEY DEPRECATED] "Deprecated; has no value.";
+        K8sDeploymentLabels "k8s.deployment.labels" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sNsId "k8s.ns.id" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8sNsLabel "k8s.ns.label" CharBuf [REQUIRED KEY DEPRECATED] "Deprecated; has no value.";
+        K8sNsLabels "k8s.ns.labels" CharBuf [DEPRECATED] "Deprecated; has no value.";
+        K8smetaPodName "k8smeta.pod.name" CharBuf [] "Name of the pod, from the k8smeta plugin.";
+        K8smetaPodUid "k8smeta.pod.uid" CharBuf [] "Unique id of the pod, from the k8smeta plugin.";
+        K8smetaPodLabel "k8smeta.pod.label" CharBuf [REQUIRED KEY] "One label of the pod, from the k8smeta plugin.";
+        K8smetaPodLabels "k8smeta.pod.labels" CharBuf [LIST] "All labels of the pod, from the k8smeta plugin.";
+        K8smetaPodIp "k8smeta.pod.ip" CharBuf [] "Address of the pod, from the k8smeta plugin.";
+        K8smetaNsName "k8smeta.ns.name" CharBuf [] "Name of the pod's namespace, from the k8smeta plugin.";
+        K8smetaNsUid "k8smeta.ns.uid" CharBuf [] "Unique id of the pod's namespace, from the k8smeta plugin.";
+        K8smetaNsLabel "k8smeta.ns.label" CharBuf [REQUIRED KEY] "One label of the pod's namespace, from the k8smeta plugin.";
+        K8smetaNsLabels "k8smeta.ns.labels" CharBuf [LIST] "All labels of the pod's namespace, from the k8smeta plugin.";
+        K8smetaDeploymentName "k8smeta.deployment.name" CharBuf [] "Name of the pod's deployment, from the k8smeta plugin.";
+        K8smetaDeploymentUid "k8smeta.deployment.uid" CharBuf [] "Unique id of the pod's deployment, from the k8smeta plugin.";
+        K8smetaDeploymentLabel "k8smeta.deployment.label" CharBuf [REQUIRED KEY] "One label of the pod's deployment, from the k8smeta plugin.";
+        K8smetaDeploymentLabels "k8smeta.deployment.labels" CharBuf [LIST] "All labels of the pod's deployment, from the k8smeta plugin.";
+        K8smetaSvcName "k8smeta.svc.name" CharBuf [LIST] "Name of the pod's services, from the k8smeta plugin.";
+        K8smetaSvcUid "k8smeta.svc.uid" CharBuf [LIST] "Unique id of the pod's services, from the k8smeta plugin.";
+        K8smetaSvcLabel "k8smeta.svc.label" CharBuf [REQUIRED KEY LIST] "One label of the pod's services, from the k8smeta plugin.";
+        K8smetaSvcLabels "k8smeta.svc.labels" CharBuf [LIST] "All labels of the pod's services, from the k8smeta plugin.";
+        K8smetaRsName "k8smeta.rs.name" CharBuf [] "Name of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRsUid "k8smeta.rs.uid" CharBuf [] "Unique id of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRsLabel "k8smeta.rs.label" CharBuf [REQUIRED KEY] "One label of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRsLabels "k8smeta.rs.labels" CharBuf [LIST] "All labels of the pod's replica set, from the k8smeta plugin.";
+        K8smetaRcName "k8smeta.rc.name" CharBuf [] "Name of the pod's replication controller, from the k8smeta plugin.";
+        K8smetaRcUid "k8smeta.rc.uid" CharBuf [] "Unique id of the pod's replication controller, from the k8smeta plugin.";
+        K8smetaRcLabel "k8smeta.rc.label" CharBuf [REQUIRED KEY] "One label of the pod's replication controller, from the k8smeta plugin.";
+        K8smetaRcLabels "k8smeta.rc.labels" CharBuf [LIST] "All labels of the pod's replication controller, from the k8smeta plugin.";
     }
-    FdList {
-        FdlistNums "fdlist.nums" CharBuf [] unfilled "Numbers of the polled descriptors.";
-        FdlistNames "fdlist.names" CharBuf [] unfilled "Names of the polled descriptors.";
-        FdlistCips "fdlist.cips" CharBuf [] unfilled "Client addresses of the polled descriptors.";
-        FdlistSips "fdlist.sips" CharBuf [] unfilled "Server addresses of the polled descriptors.";
-        FdlistCports "fdlist.cports" CharBuf [] unfilled "Client ports of the polled descriptors.";
-        FdlistSports "fdlist.sports" CharBuf [] unfilled "Server ports of the polled descriptors.";
+    FdList(FdListField) {
+        FdlistNums "fdlist.nums" CharBuf [] "Numbers of the polled descriptors.";
+        FdlistNames "fdlist.names" CharBuf [] "Names of the polled descriptors.";
+        FdlistCips "fdlist.cips" CharBuf [] "Client addresses of the polled descriptors.";
+        FdlistSips "fdlist.sips" CharBuf [] "Server addresses of the polled descriptors.";
+        FdlistCports "fdlist.cports" CharBuf [] "Client ports of the polled descriptors.";
+        FdlistSports "fdlist.sports" CharBuf [] "Server ports of the polled descriptors.";
     }
-    Other {
-        StaticField "static" CharBuf [REQUIRED KEY DOTTED DOT_ONLY] unfilled "A constant of the configuration.";
-        UtilCnt "util.cnt" Uint64 [] unfilled "A counter that rises with each use.";
+    Other(OtherField) {
+        StaticField "static" CharBuf [REQUIRED KEY DOTTED DOT_ONLY] "A constant of the configuration.";
+        UtilCnt "util.cnt" Uint64 [] "A counter that rises with each use.";
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod domains;
 pub mod event;
 pub mod event_types;
+pub mod field_set;
 pub mod fields;
 pub mod params;
 pub mod priority;

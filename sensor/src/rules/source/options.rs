@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::rules::language::output::ExtraField;
+use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::priority::Priority;
 
 /// How rules are chosen and what they print.
@@ -18,11 +19,8 @@ pub struct Options {
     /// Additions to the outputs.
     pub append_output: Vec<AppendOutput>,
     pub matching: Matching,
-    /// Names of the event types that the sensor can produce; `None`: all. A rule that only others can
-    /// satisfy is reported and left out.
-    pub captured: Option<BTreeSet<String>>,
-    /// Judges rules that need fields which the engine cannot extract yet, too: for test cases, whose events are written.
-    pub every_field: bool,
+    /// What the sensor can see.
+    pub sight: Sight,
     /// The rule engine version that we answer as.
     pub engine_version: (u64, u64, u64),
     /// Plugins that we stand in for, with their versions.
@@ -36,11 +34,29 @@ impl Default for Options {
             selections: Vec::new(),
             append_output: vec![AppendOutput { suggested_output: true, ..AppendOutput::default() }],
             matching: Matching::All,
-            captured: None,
-            every_field: false,
+            sight: Sight::default(),
             engine_version: (0, 62, 0),
             plugins: vec![("container", (0, 7, 0))],
         }
+    }
+}
+
+/// What the sensor at hand can see; by default everything, as where events are written by hand. A rule that needs more loads all
+/// the same, and its status says what it lacks.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// Names of the event types that it captures; `None`: all.
+    pub events: Option<BTreeSet<String>>,
+    /// Fields for which no event has a value.
+    pub unfilled: FieldSet,
+    /// Fields that the running kernel keeps from it.
+    pub hidden: FieldSet,
+}
+
+impl Sight {
+    /// All fields that have no value here.
+    pub const fn blind(&self) -> FieldSet {
+        self.unfilled.or(self.hidden)
     }
 }
 

@@ -27,15 +27,16 @@ pub fn stock_cases() -> Vec<Source> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::Options;
+    use super::super::options::{Options, Sight};
     use super::*;
     use crate::rules::registry::event_types;
-    use crate::rules::rule_set::Status;
+    use crate::rules::status::Status;
     use crate::rules::{cases, load};
 
     /// What the probe and the container state make events of.
     fn captured() -> Options {
-        Options { captured: Some(event_types::captured()), ..Options::default() }
+        let sight = Sight { events: Some(event_types::captured()), ..Sight::default() };
+        Options { sight, ..Options::default() }
     }
 
     #[test]

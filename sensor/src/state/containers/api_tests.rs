@@ -166,7 +166,13 @@ fn cri() -> Router {
             }),
             labels: [("app".to_owned(), "shop".to_owned())].into(),
         };
-        Ok(SandboxStatusResponse { status: Some(status) })
+        let info = json!({"cniResult": {"Interfaces": {
+            "lo": {"IPConfigs": [{"IP": "127.0.0.1"}]},
+            "veth12ab": {"IPConfigs": null},
+            "eth0": {"IPConfigs": [{"IP": "10.1.1.1", "Gateway": "10.1.0.1"}]},
+        }}});
+        let info = [("info".to_owned(), info.to_string())].into();
+        Ok(SandboxStatusResponse { status: Some(status), info })
     };
     Router::new()
         .route("/runtime.v1.RuntimeService/ContainerStatus", method(container))
@@ -189,6 +195,7 @@ fn the_cri_tells_of_a_container_and_its_pod() {
         ("web-7d9", "shop", SANDBOX)
     );
     assert_eq!((pod.labels["app"].as_str(), pod.ip.as_str()), ("shop", "10.1.1.1"));
+    assert_eq!(pod.cni, r#"{"eth0":{"IPConfigs":[{"Gateway":"10.1.0.1","IP":"10.1.1.1"}]}}"#);
     assert_eq!((c.host_network, c.host_pid, c.host_ipc), (true, false, true));
     assert_eq!((c.mounts[0].source.as_str(), c.mounts[0].propagation.as_str()), ("/", "rshared"));
     assert_eq!(c.labels["io.kubernetes.pod.namespace"], "shop");

@@ -43,6 +43,8 @@ pub struct Pod {
     pub sandbox_id: String,
     pub labels: BTreeMap<String, String>,
     pub ip: String,
+    /// The interfaces that the network plugin made, as JSON.
+    pub cni: String,
 }
 
 /// A container. Strings are empty where nothing is known.
@@ -131,6 +133,7 @@ impl Container {
             "labels": self.labels,
             "env": self.env,
             "ip": self.ip,
+            "cni_json": pod.cni,
             "privileged": self.privileged,
             "host_pid": self.host_pid,
             "host_ipc": self.host_ipc,

@@ -80,6 +80,8 @@ pub(super) struct CriMount {
 pub(super) struct SandboxStatusResponse {
     #[prost(message, optional, tag = "1")]
     pub status: Option<SandboxStatus>,
+    #[prost(map = "string, string", tag = "2")]
+    pub info: HashMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -172,6 +174,20 @@ impl Info {
     }
 }
 
+/// What the network plugin made for a pod, out of the `info` entry of a verbose answer about it: containerd keeps the result,
+/// CRI-O writes it into an annotation.
+fn cni(info: &str) -> Option<String> {
+    let info: Value = serde_json::from_str(info).ok()?;
+    if let Some(Value::Object(interfaces)) = info.pointer("/cniResult/Interfaces") {
+        // Falco leaves out what every pod has: the loopback, and the host's ends.
+        let own = interfaces.iter().filter(|(name, _)| *name != "lo" && !name.starts_with("veth"));
+        let own: serde_json::Map<String, Value> = own.map(|(k, v)| (k.clone(), v.clone())).collect();
+        return Some(Value::Object(own).to_string());
+    }
+    let annotation = info.pointer("/runtimeSpec/annotations")?.get("io.kubernetes.cri-o.CNIResult")?;
+    annotation.as_str().map(str::to_owned)
+}
+
 /// Adds what the CRI tells of `container`, which is no sandbox, and of its pod.
 pub(super) async fn describe(connection: &Connection, container: &mut Container) -> Result<(), Refusal> {
     let request = StatusRequest { id: container.full_id.clone(), verbose: true };
@@ -229,7 +245,8 @@ pub(super) async fn describe(connection: &Connection, container: &mut Container)
 /// Adds what the CRI tells of the container's pod.
 async fn describe_pod(connection: &Connection, container: &mut Container) -> Result<(), Refusal> {
     let Some(pod) = &mut container.pod else { return Ok(()) };
-    let request = StatusRequest { id: pod.sandbox_id.clone(), verbose: false };
+    // The network plugin's result is in the verbose part only.
+    let request = StatusRequest { id: pod.sandbox_id.clone(), verbose: true };
     let answer: SandboxStatusResponse = connection.call(SANDBOX_STATUS, request, None).await?;
     let status = answer.status.filter(|s| s.id == pod.sandbox_id).ok_or(Refusal::Failed)?;
     if let Some(metadata) = status.metadata {
@@ -239,6 +256,9 @@ async fn describe_pod(connection: &Connection, container: &mut Container) -> Res
     }
     pod.labels.extend(status.labels);
     pod.ip = status.network.unwrap_or_default().ip;
+    if let Some(cni) = answer.info.get("info").and_then(|info| cni(info)) {
+        pod.cni = cni;
+    }
     container.ip.clone_from(&pod.ip);
     if let Some(options) = status.linux.and_then(|l| l.namespaces?.options) {
         container.host_network = options.network == NODE;

@@ -159,6 +159,14 @@ impl Host {
         };
         spec.describe(&mut container);
         if container.runtime == Runtime::CriO {
+            // STORAGE/overlay-containers/ID/userdata; what belongs to the pod is written into its sandbox's bundle.
+            if let Some(pod) = container.pod.as_mut().filter(|pod| !pod.sandbox_id.is_empty())
+                && let Some(storage) = bundle.ancestors().nth(2)
+                && let Some(sandbox) = read(&storage.join(&pod.sandbox_id).join("userdata/config.json"))
+                && let Some(sandbox) = Spec::parse(&sandbox)
+            {
+                sandbox.describe_crio_pod(pod);
+            }
             return Found { container: Some(container), complete: true, containerd: None };
         }
         // STORAGE/overlay-containers/ID/userdata; the index of all containers is two up.

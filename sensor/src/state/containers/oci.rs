@@ -154,6 +154,15 @@ impl Spec {
         container.label_pod();
     }
 
+    /// What CRI-O writes into the bundle of a sandbox alone: the pod's labels and what the network plugin made.
+    pub fn describe_crio_pod(&self, pod: &mut Pod) {
+        pod.labels = self.object("io.kubernetes.cri-o.Labels");
+        pod.cni = self.annotation("io.kubernetes.cri-o.CNIResult").into();
+        if pod.ip.is_empty() {
+            pod.ip = self.annotation("io.kubernetes.cri-o.IP.0").into();
+        }
+    }
+
     /// Annotations of CRI-O.
     fn describe_crio(&self, container: &mut Container) {
         let get = |key: &str| self.annotation(&format!("io.kubernetes.cri-o.{key}"));
@@ -171,6 +180,7 @@ impl Spec {
             sandbox_id: get("SandboxID").into(),
             labels: if container.is_pod_sandbox { container.labels.clone() } else { BTreeMap::new() },
             ip: get("IP.0").into(),
+            cni: get("CNIResult").into(),
         };
         container.name = first(first(label("io.kubernetes.container.name"), metadata.name), pod.name.clone());
         container.ip.clone_from(&pod.ip);
@@ -273,6 +283,8 @@ impl Container {
     pub(super) fn limit(&mut self, label_max_len: usize) {
         /// Entries of each list: a hostile image must not fill the memory.
         const MANY: usize = 1024;
+        /// Bytes of the network plugin's result, as in Falco.
+        const CNI_MAX: usize = 4096;
         let limit = |labels: &mut BTreeMap<String, String>| {
             labels.retain(|key, value| key.len() <= 1024 && value.len() <= label_max_len);
             while labels.len() > MANY {
@@ -282,6 +294,7 @@ impl Container {
         limit(&mut self.labels);
         if let Some(pod) = &mut self.pod {
             limit(&mut pod.labels);
+            pod.cni.truncate(pod.cni.floor_char_boundary(CNI_MAX));
         }
         self.env.truncate(MANY);
         self.mounts.truncate(MANY);

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ApiError;
+use crate::engine::extract::UNFILLED;
 use crate::rules::registry::fields::{FIELDS, FieldInfo};
 
 /// A field that conditions and outputs can name.
@@ -22,7 +23,12 @@ pub struct FieldHelp {
 
 impl From<&'static FieldInfo> for FieldHelp {
     fn from(info: &'static FieldInfo) -> Self {
-        Self { name: info.name, kind: info.kind.as_str(), doc: info.doc, available: info.filled }
+        Self {
+            name: info.name,
+            kind: info.kind.as_str(),
+            doc: info.doc,
+            available: !UNFILLED.contains(info.field),
+        }
     }
 }
 

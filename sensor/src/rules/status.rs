@@ -1,0 +1,176 @@
+//! Whether rules can fire here, and why not. The words are made here and nowhere else: the start, `doctor`, `rules list`, the
+//! metrics and the web app say the same.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::rules::registry::fields::{Field, Flags};
+use crate::rules::source::options::Sight;
+
+/// Whether a rule can fire, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    Active,
+    /// By `enabled: false` or a selection.
+    Disabled,
+    /// Less severe than the priority threshold.
+    BelowPriority,
+    /// It cannot fire.
+    Inactive(Reason),
+    /// It fires, but part of its condition cannot be seen.
+    Limited(Reason),
+}
+
+impl Status {
+    /// True when the rule is judged.
+    pub fn fires(&self) -> bool {
+        matches!(self, Self::Active | Self::Limited(_))
+    }
+
+    /// One word, and the reason where there is one.
+    pub fn told(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Active => ("active", None),
+            Self::Disabled => ("disabled", None),
+            Self::BelowPriority => ("disabled", Some("it is less severe than the option `priority`")),
+            Self::Inactive(reason) => ("inactive", Some(&reason.words)),
+            Self::Limited(reason) => ("limited", Some(&reason.words)),
+        }
+    }
+}
+
+/// What a rule lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// No event has a value for a field.
+    Field,
+    /// The sensor captures none of the events.
+    Event,
+    /// Nothing: its condition is false whatever happens.
+    Match,
+}
+
+impl Lack {
+    /// The word for labels and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Field => "field",
+            Self::Event => "event",
+            Self::Match => "match",
+        }
+    }
+}
+
+/// Why a rule does not do all that it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    pub lack: Lack,
+    /// In words, to follow a colon.
+    pub words: String,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl Reason {
+    /// A rule that cannot fire without these fields.
+    pub fn needs(fields: &BTreeSet<Field>, sight: &Sight) -> Self {
+        Self { lack: Lack::Field, words: format!("it needs {}", without_value(fields, sight)) }
+    }
+
+    /// A rule that fires without these fields, but not on all that it asks for.
+    pub fn partly(fields: &BTreeSet<Field>, sight: &Sight) -> Self {
+        let words = format!("the parts that ask for {}, never hold", without_value(fields, sight));
+        Self { lack: Lack::Field, words }
+    }
+
+    /// A rule about events that are not captured.
+    pub fn unseen(events: &[&str]) -> Self {
+        /// Names in words; a rule about all events has hundreds.
+        const SHOWN: usize = 5;
+        let names = events.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let more = match events.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" or {more} others"),
+        };
+        Self {
+            lack: Lack::Event,
+            words: format!("it needs {names}{more}, which this sensor does not capture"),
+        }
+    }
+
+    /// A rule whose condition excludes every event.
+    pub fn never() -> Self {
+        Self { lack: Lack::Match, words: "its condition is never true".to_owned() }
+    }
+}
+
+/// The names of the fields, each with why it has no value.
+fn without_value(fields: &BTreeSet<Field>, sight: &Sight) -> String {
+    let is_old = |field: &Field| field.info().flags.has(Flags::DEPRECATED);
+    let named = |wanted: &dyn Fn(&Field) -> bool, why: &str| {
+        let names: Vec<&str> =
+            fields.iter().filter(|field| wanted(field)).map(|field| field.name()).collect();
+        (!names.is_empty()).then(|| format!("{}, which {why}", names.join(", ")))
+    };
+    let groups = [
+        named(&|field| !is_old(field) && sight.unfilled.contains(*field), "this sensor cannot fill"),
+        named(&|field| !is_old(field) && !sight.unfilled.contains(*field), "this kernel does not expose"),
+        named(&is_old, "no event has any more"),
+    ];
+    groups.into_iter().flatten().collect::<Vec<_>>().join(", and ")
+}
+
+/// How many rules can fire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Of all.
+    pub fire: usize,
+    /// Of those that fire.
+    pub limited: usize,
+    pub inactive: usize,
+    /// Switched off, or below the priority threshold.
+    pub disabled: usize,
+}
+
+impl Tally {
+    pub fn of<'s>(statuses: impl IntoIterator<Item = &'s Status>) -> Self {
+        let mut tally = Self::default();
+        for status in statuses {
+            match status {
+                Status::Active => tally.fire += 1,
+                Status::Limited(_) => {
+                    tally.fire += 1;
+                    tally.limited += 1;
+                }
+                Status::Inactive(_) => tally.inactive += 1,
+                Status::Disabled | Status::BelowPriority => tally.disabled += 1,
+            }
+        }
+        tally
+    }
+
+    pub fn all(&self) -> usize {
+        self.fire + self.inactive + self.disabled
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} rules can fire", self.fire, self.all())?;
+        if self.limited > 0 {
+            write!(f, ", {} of them in part", self.limited)?;
+        }
+        if self.inactive > 0 {
+            write!(f, "; {} cannot", self.inactive)?;
+        }
+        match self.disabled {
+            0 => Ok(()),
+            1 => f.write_str("; 1 is disabled"),
+            many => write!(f, "; {many} are disabled"),
+        }
+    }
+}
