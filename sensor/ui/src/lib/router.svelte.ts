@@ -1,6 +1,6 @@
 // The URL is the state: page, query and open alert. Links are plain `<a>`; a click on one becomes a history entry.
 
-export type Page = "overview" | "alerts" | "rules";
+import { pageAt, pageOf, type Page } from "./pages";
 
 export interface Place {
   page: Page;
@@ -15,13 +15,10 @@ export interface Place {
 /** What a first visit looks at. */
 const DEFAULT_QUERY = "since:24h";
 
-const PATHS: Record<Page, string> = { overview: "/", alerts: "/alerts", rules: "/rules" };
-
 function read(): Place {
   const params = new URLSearchParams(location.search);
-  const page = (["alerts", "rules"] as const).find((page) => location.pathname.startsWith(PATHS[page]));
   return {
-    page: page ?? "overview",
+    page: pageAt(location.pathname),
     q: params.get("q") ?? DEFAULT_QUERY,
     open: params.get("open"),
     rule: params.get("rule"),
@@ -32,12 +29,13 @@ export const place: Place = $state(read());
 
 /** The address of `place` with `changes`. */
 export function href(changes: Partial<Place>): string {
-  const { page, q, open, rule } = { ...place, ...changes };
+  const to = { ...place, ...changes };
+  const { path, opens } = pageOf(to.page);
   const params = new URLSearchParams();
-  params.set("q", q);
-  if (open && page === "alerts") params.set("open", open);
-  if (rule && page === "rules") params.set("rule", rule);
-  return `${PATHS[page]}?${params}`;
+  params.set("q", to.q);
+  const opened = opens && to[opens];
+  if (opens && opened) params.set(opens, opened);
+  return `${path}?${params}`;
 }
 
 /** Goes there; `replace` leaves no history entry. */
