@@ -274,7 +274,7 @@ test("a test alert is one click away when there is none", async () => {
   const { page, finish } = await open("none", "/");
   await page.getByText("42 rules look at 15 event types").waitFor();
   await page.getByRole("button", { name: "Make a test alert" }).click();
-  await page.getByRole("complementary", { name: "Alert" }).getByText("This is a test alert of falconet").waitFor();
+  await page.getByRole("complementary", { name: "Alert" }).getByText("This is a test alert of falconet", { exact: true }).waitFor();
   await finish();
 });
 
