@@ -8,8 +8,39 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    look_around(&root);
     embed_bpf(&root.join("../target/bpf/falconet.bpf.o"), &out)?;
     embed_ui(&root.join("ui"), &out)
+}
+
+/// Tells unit tests what is here, so that those that need something else are ignored, with the reason. Looked at once: what is
+/// installed later is seen with the next change of this crate's inputs, and what has gone since makes them fail.
+fn look_around(root: &Path) {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = |program: &str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = capabilities.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
+    // CAP_SYS_ADMIN: user id 0 is not enough in a container.
+    let admin = capabilities >> 21 & 1 == 1;
+    let runtime = admin && ["runc", "tar"].into_iter().all(found) && Path::new("/bin/busybox").is_file();
+    for (name, here) in [
+        ("has_admin", admin),
+        ("has_btf", Path::new("/sys/kernel/btf/vmlinux").is_file()),
+        (
+            "has_containerd",
+            runtime && ["containerd", "containerd-shim-runc-v2", "ctr"].into_iter().all(found),
+        ),
+        ("has_podman", runtime && ["podman", "conmon"].into_iter().all(found)),
+        // Falco's tables and rule files, beside the workspace or above it.
+        ("has_shared", root.ancestors().any(|folder| folder.join("shared/spec").is_dir())),
+    ] {
+        println!("cargo:rustc-check-cfg=cfg({name})");
+        if here {
+            println!("cargo:rustc-cfg={name}");
+        }
+    }
+    println!("cargo:rerun-if-env-changed=USER");
 }
 
 fn embed_bpf(object: &Path, out: &Path) -> io::Result<()> {

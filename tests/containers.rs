@@ -1,4 +1,5 @@
 //! The fixture itself: containers run, are seen and end; the other helpers do what they say.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -8,20 +9,26 @@ use std::net::TcpStream;
 
 use support::containerd::Containerd;
 use support::http::HttpServer;
+use support::need::Need;
 use support::sensor::Falconet;
 
-#[test]
+support::harness::tests! {
+    a_container_runs_and_prints_hello needs Need::Containerd;
+    a_container_is_started_entered_and_killed needs Need::Containerd;
+    the_binary_answers_and_its_end_is_seen;
+    the_http_server_remembers_and_answers;
+}
+
 fn a_container_runs_and_prints_hello() {
-    let Some(containerd) = Containerd::start("a_container_runs_and_prints_hello") else { return };
+    let containerd = Containerd::start();
     assert_eq!(containerd.run(&[], &["/bin/echo", "hello"]), "hello\n");
     let shown =
         containerd.run(&["--env", "MINE=1"], &["/bin/sh", "-c", "echo $MINE $FROM_IMAGE; cat /etc/passwd"]);
     assert!(shown.starts_with("1 yes\nroot:x:0:0:"), "{shown}");
 }
 
-#[test]
 fn a_container_is_started_entered_and_killed() {
-    let Some(containerd) = Containerd::start("a_container_is_started_entered_and_killed") else { return };
+    let containerd = Containerd::start();
     let container = containerd.start_container(&["--label", "app=web"], &["/bin/sleep", "600"]);
     let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
     assert!(cgroup.contains(&container.id), "{cgroup}");
@@ -33,7 +40,6 @@ fn a_container_is_started_entered_and_killed() {
     assert!(!fs::exists(proc).unwrap());
 }
 
-#[test]
 fn the_binary_answers_and_its_end_is_seen() {
     let mut falconet = Falconet::start(["version"]);
     let line = falconet.wait_for("version", |line| line.starts_with("falconet version: "));
@@ -43,7 +49,6 @@ fn the_binary_answers_and_its_end_is_seen() {
     assert_eq!(wrong.wait().code(), Some(64), "{:?}", wrong.log());
 }
 
-#[test]
 fn the_http_server_remembers_and_answers() {
     let server = HttpServer::start();
     server.answer(503, &[("retry-after", "2")]);

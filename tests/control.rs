@@ -1,6 +1,6 @@
 //! The control socket of the real binary: what happens around a rule is told while somebody watches, near misses that the kernel
 //! would not tell of included; reload and status by the command line.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -12,8 +12,13 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
-use support::need::{self, Need};
+use support::need::Need;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    near_misses_are_told_while_somebody_watches needs Need::Sensor;
+    reload_and_status_by_the_command_line needs Need::Sensor;
+}
 
 /// `falconet rules …` with the socket of a sensor.
 fn command(state: &Path, arguments: &[&str]) -> Command {
@@ -49,11 +54,7 @@ impl Drop for Client {
     }
 }
 
-#[test]
 fn near_misses_are_told_while_somebody_watches() {
-    if !need::met("near_misses_are_told_while_somebody_watches", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let dir = tempfile::Builder::new().prefix("fnw").tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
     let path = path.to_str().unwrap();
@@ -124,11 +125,7 @@ fn near_misses_are_told_while_somebody_watches() {
     );
 }
 
-#[test]
 fn reload_and_status_by_the_command_line() {
-    if !need::met("reload_and_status_by_the_command_line", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("r.yaml");
     let rule = |name: &str| {

@@ -1,6 +1,6 @@
 //! The whole way of an event, by the real binary with real containers: a container starts, a rule fires, and it is seen on
 //! standard output, at a webhook and in Teams, complete and in time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -12,8 +12,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::containerd::{Containerd, new_id};
 use support::http::HttpServer;
-use support::need::{self, Need};
+use support::need::Need;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    a_container_is_told_everywhere needs Need::Sensor, Need::Containerd;
+    no_start_is_missed_and_none_lacks_its_name needs Need::Sensor, Need::Containerd;
+    the_alert_comes_within_a_second needs Need::Sensor, Need::Containerd;
+}
 
 /// What the README promises from the start of a container to its alert.
 const LATENCY: Duration = Duration::from_secs(1);
@@ -50,14 +56,9 @@ fn alert(falconet: &Falconet, rule: &str, wanted: impl Fn(&Value) -> bool) -> Va
     serde_json::from_str(&line).unwrap()
 }
 
-#[test]
 fn a_container_is_told_everywhere() {
-    let test = "a_container_is_told_everywhere";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
     let _alone = alone();
-    let Some(containerd) = Containerd::start(test) else { return };
+    let containerd = Containerd::start();
     let state = tempfile::tempdir().unwrap();
     let (webhook, teams) = (HttpServer::start(), HttpServer::start());
     let webhook_address = format!("webhook.address={}", webhook.url("/in"));
@@ -90,14 +91,9 @@ fn a_container_is_told_everywhere() {
     assert!(summary.contains("alerts"), "{summary}");
 }
 
-#[test]
 fn no_start_is_missed_and_none_lacks_its_name() {
-    let test = "no_start_is_missed_and_none_lacks_its_name";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
     let _alone = alone();
-    let Some(containerd) = Containerd::start(test) else { return };
+    let containerd = Containerd::start();
     let state = tempfile::tempdir().unwrap();
     let falconet = sensor(state.path(), &[]);
 
@@ -139,14 +135,9 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-#[test]
 fn the_alert_comes_within_a_second() {
-    let test = "the_alert_comes_within_a_second";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
     let _alone = alone();
-    let Some(containerd) = Containerd::start(test) else { return };
+    let containerd = Containerd::start();
     let state = tempfile::tempdir().unwrap();
     let falconet = sensor(state.path(), &[]);
     let mut waits = Vec::new();

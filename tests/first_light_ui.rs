@@ -1,6 +1,6 @@
 //! The whole way of an event to a person's eyes: the real sensor, real containers, and its web app in a real browser.
 //! What the browser must see is in `sensor/ui/tests/first_light.mjs`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -16,18 +16,16 @@ use support::image;
 use support::need::{self, Need};
 use support::sensor::Falconet;
 
-const TEST: &str = "a_person_sees_the_container";
+support::harness::tests! {
+    a_person_sees_the_container needs Need::Sensor, Need::Browser, Need::Containerd;
+}
+
 const PASSWORD: &str = "correct horse battery staple";
 /// For all that the browser does; a hanging one must not hang the tests.
 const LIMIT: Duration = Duration::from_mins(3);
 
-#[test]
 fn a_person_sees_the_container() {
-    let needs = [Need::Root, Need::Probe, Need::Program("node"), Need::Program("chromium")];
-    if !need::met(TEST, &needs) || !web_app_is_there() {
-        return;
-    }
-    let Some(containerd) = Containerd::start(TEST) else { return };
+    let containerd = Containerd::start();
     let state = tempfile::tempdir().unwrap();
     let webhook = HttpServer::start();
     let falconet = Falconet::with_state(
@@ -59,20 +57,6 @@ fn a_person_sees_the_container() {
     Command::new("cat").arg("/etc/shadow").stdout(Stdio::null()).status().unwrap();
     browser.tell(&json!({"name": seen["output_fields"]["container.name"], "image": image::NAME}));
     browser.wait();
-}
-
-/// True when the web app was built and a browser can be driven; else says what is missing.
-fn web_app_is_there() -> bool {
-    let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui");
-    for (path, remedy) in
-        [("node_modules/playwright-core", "npm ci in sensor/ui"), ("dist/index.html", "cargo xtask build-ui")]
-    {
-        if !ui.join(path).exists() {
-            println!("skipped: {TEST}: sensor/ui/{path} is missing ({remedy})");
-            return false;
-        }
-    }
-    true
 }
 
 /// Node, which drives Chromium; killed on drop.

@@ -1,5 +1,5 @@
 //! The hub by itself: what real Falcos send is kept, seen and forwarded, also over a crash.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -10,6 +10,12 @@ use std::time::Duration;
 
 use support::http::HttpServer;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    falcos_alerts_are_forwarded;
+    alerts_are_taken_until_the_very_end;
+    a_crash_between_the_answer_and_the_delivery_loses_nothing;
+}
 
 /// As Falco's `http_output` sends it.
 const ALERT: &str = r#"{"hostname":"node1","output":"14:22:42.070202000: Informational Container spawned (name=web)","output_fields":{"container.id":"1376fe875695","container.name":"web","evt.time":1763994162070202000,"user.name":null},"priority":"Informational","rule":"Container Spawned","source":"syscall","tags":["container","lifecycle"],"time":"2025-11-24T14:22:42.070202000Z"}"#;
@@ -41,7 +47,6 @@ fn try_post(address: &str, path: &str, body: &str) -> std::io::Result<String> {
     answer.lines().next().map(ToOwned::to_owned).ok_or_else(|| ErrorKind::UnexpectedEof.into())
 }
 
-#[test]
 fn falcos_alerts_are_forwarded() {
     let state = tempfile::tempdir().unwrap();
     let webhook = HttpServer::start();
@@ -58,7 +63,6 @@ fn falcos_alerts_are_forwarded() {
 }
 
 /// SIGTERM while a destination does not answer and a client posts on and on.
-#[test]
 fn alerts_are_taken_until_the_very_end() {
     let state = tempfile::tempdir().unwrap();
     // Takes requests, and never answers.
@@ -108,7 +112,6 @@ fn alerts_are_taken_until_the_very_end() {
     }
 }
 
-#[test]
 fn a_crash_between_the_answer_and_the_delivery_loses_nothing() {
     let state = tempfile::tempdir().unwrap();
     // Refuses everything, so that nothing is delivered before the crash.

@@ -1,4 +1,5 @@
 //! The kernel's filter drops nothing that a rule would match: with and without it the alerts are the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -9,8 +10,13 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::deep;
-use support::need::{self, Need};
+use support::need::Need;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    alerts_are_the_same_with_and_without_it needs Need::Sensor;
+    depth_hides_no_file_from_a_rule_about_where_it_lies needs Need::Sensor;
+}
 
 /// Rules of every kind that the filter understands, and of some that it does not. `DIR` is the test's directory.
 const RULES: &str = "
@@ -69,11 +75,7 @@ fn alerts(falconet: &Falconet, dir: &str) -> BTreeMap<String, usize> {
     found
 }
 
-#[test]
 fn alerts_are_the_same_with_and_without_it() {
-    if !need::met("alerts_are_the_same_with_and_without_it", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let dir = tempfile::Builder::new().prefix("fnf").tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
     fs::create_dir_all(path.join("sub/deep")).unwrap();
@@ -114,11 +116,7 @@ const DEEP: &str = "
   priority: INFO
 ";
 
-#[test]
 fn depth_hides_no_file_from_a_rule_about_where_it_lies() {
-    if !need::met("depth_hides_no_file_from_a_rule_about_where_it_lies", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let (_dir, top) = deep::shared_memory();
     let state = tempfile::tempdir().unwrap();
     let rules = state.path().join("rules.yaml");

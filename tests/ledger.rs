@@ -1,7 +1,7 @@
 //! The ledger: what happened = what was delivered + what the kernel's filter dropped + what is counted as lost, to the last one.
 //!
-//! Needs root, BTF and the BPF object; skipped with a line that says so where one is missing.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Needs root, BTF and the BPF object.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -10,7 +10,11 @@ use std::ffi::CString;
 use falconet::probe::{EventCounters, Options, Probe, Wanted};
 use sensor_ebpf::events::{Event, Kind};
 use sensor_ebpf::filter::{Alternative, Filter};
-use support::need::{self, Need};
+use support::need::Need;
+
+support::harness::tests! {
+    a_full_lane_loses_nothing_uncounted needs Need::Sensor;
+}
 
 /// Processes at the same time, so that CPUs and lanes are several, and the calls of each.
 const PROCESSES: u64 = 8;
@@ -55,11 +59,7 @@ fn counted(probe: &Probe) -> EventCounters {
     counters.into_iter().find(|(event, _)| event.kind == Kind::Creat).unwrap().1
 }
 
-#[test]
 fn a_full_lane_loses_nothing_uncounted() {
-    if !need::met("a_full_lane_loses_nothing_uncounted", &[Need::Root, Need::Btf, Need::Probe]) {
-        return;
-    }
     let dir = tempfile::Builder::new().prefix("fnl").tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
     let file = |name: &str| CString::new(path.join(name).to_str().unwrap()).unwrap();

@@ -1,5 +1,5 @@
 //! What goes wrong at a start is told in a way that helps: the place, the remedy, and an exit code of its own.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -11,8 +11,18 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use support::need::{self, Need};
+use support::need::Need;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    rule_files_are_told_with_line_and_code needs Need::Sensor;
+    configuration_mistakes_are_told_with_line_and_suggestion;
+    ports_in_use_are_named;
+    a_second_process_on_the_same_log_is_told_who_has_it;
+    an_unusable_state_directory_is_named;
+    a_user_without_privileges_is_told_what_is_needed needs Need::Sensor;
+    log_lines_have_no_colour_in_a_file;
+}
 
 /// Ends with `code`, and standard error has all of `says`.
 fn fails(mut falconet: Falconet, code: i32, says: &[&str]) {
@@ -43,12 +53,7 @@ fn rule(condition: &str, output: &str) -> String {
     format!("- rule: Mine\n  desc: d\n  condition: {condition}\n  output: {output}\n  priority: INFO\n")
 }
 
-#[test]
 fn rule_files_are_told_with_line_and_code() {
-    let test = "rule_files_are_told_with_line_and_code";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     for (name, text, says) in [
         ("broken.yaml", "- rule: [".to_owned(), vec!["broken.yaml", "LOAD_ERR_YAML_PARSE"]),
@@ -71,7 +76,6 @@ fn rule_files_are_told_with_line_and_code() {
     fails(falconet, 65, &["gone.yaml"]);
 }
 
-#[test]
 fn configuration_mistakes_are_told_with_line_and_suggestion() {
     let dir = tempfile::tempdir().unwrap();
     for (name, text, says) in [
@@ -89,7 +93,6 @@ fn configuration_mistakes_are_told_with_line_and_suggestion() {
     fails(Falconet::start(["hub", "-c", "/nonexistent.yaml"]), 78, &["/nonexistent.yaml"]);
 }
 
-#[test]
 fn log_lines_have_no_colour_in_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -104,7 +107,6 @@ fn log_lines_have_no_colour_in_a_file() {
     assert!(log.contains(" INFO ") && !log.contains('\x1b'), "{log}");
 }
 
-#[test]
 fn ports_in_use_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -116,7 +118,6 @@ fn ports_in_use_are_named() {
     }
 }
 
-#[test]
 fn a_second_process_on_the_same_log_is_told_who_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let first = Falconet::with_state("hub", dir.path(), &[]);
@@ -125,19 +126,13 @@ fn a_second_process_on_the_same_log_is_told_who_has_it() {
     fails(Falconet::with_state("hub", dir.path(), &[]), 69, &["in use by", &pid, "alert_log.path"]);
 }
 
-#[test]
 fn an_unusable_state_directory_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(dir.path(), "plain-file", "");
     fails(Falconet::with_state("hub", Path::new(&path), &[]), 73, &["plain-file", "alert_log.path"]);
 }
 
-#[test]
 fn a_user_without_privileges_is_told_what_is_needed() {
-    let test = "a_user_without_privileges_is_told_what_is_needed";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
     // Where the tests were built, nobody may not look.
     let dir = tempfile::tempdir().unwrap();
     let binary = dir.path().join("falconet");

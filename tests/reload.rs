@@ -1,6 +1,6 @@
 //! Other rules without a restart, by the real binary on the running kernel: no event is lost or judged by half a set, what does not
 //! load changes nothing and is told, and the kernel is asked for what the new rules need.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -11,8 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::need::{self, Need};
+use support::need::Need;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    no_event_is_lost_or_judged_by_half_a_set needs Need::Sensor;
+    what_does_not_load_changes_nothing_and_is_told needs Need::Sensor;
+    new_rules_see_events_that_nobody_asked_for_before needs Need::Sensor;
+    sighup_and_the_configuration needs Need::Sensor;
+}
 
 const RULE: &str = "Falco internal: hot restart failure";
 
@@ -88,7 +95,6 @@ fn mark(sensor: &Falconet, rule: &str, file: &str) {
     alert(sensor, rule, file);
 }
 
-#[test]
 fn no_event_is_lost_or_judged_by_half_a_set() {
     /// Files that are opened once each; of [`SHARE`] opens one is of such a file, the others are of one and the same.
     const MARKS: usize = 8000;
@@ -97,10 +103,6 @@ fn no_event_is_lost_or_judged_by_half_a_set() {
     /// Opens of one thread in 10 ms.
     const PACE: usize = 250;
     const EDITS: usize = 16;
-    let test = "no_event_is_lost_or_judged_by_half_a_set";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
     let place = Place::new();
     let marks = place.file("m-");
     for n in 0..MARKS {
@@ -200,11 +202,7 @@ fn no_event_is_lost_or_judged_by_half_a_set() {
     }
 }
 
-#[test]
 fn what_does_not_load_changes_nothing_and_is_told() {
-    if !need::met("what_does_not_load_changes_nothing_and_is_told", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let place = Place::new();
     let opened =
         |name: &str| rule(name, &format!("evt.type = openat and fd.name startswith {}", place.file("a")));
@@ -255,11 +253,7 @@ fn mark_both(sensor: &Falconet, place: &Place) {
     assert!(both.is_some(), "{:?}", sensor.log());
 }
 
-#[test]
 fn new_rules_see_events_that_nobody_asked_for_before() {
-    if !need::met("new_rules_see_events_that_nobody_asked_for_before", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let place = Place::new();
     let opened = rule("opened", &format!("evt.type = openat and fd.name startswith {}", place.file("a")));
     let removed =
@@ -295,11 +289,7 @@ fn new_rules_see_events_that_nobody_asked_for_before() {
     assert_eq!((count("removed"), count("other"), count("opened")), (1, 1, 2));
 }
 
-#[test]
 fn sighup_and_the_configuration() {
-    if !need::met("sighup_and_the_configuration", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let place = Place::new();
     let opened =
         |name: &str| rule(name, &format!("evt.type = openat and fd.name startswith {}", place.file("a")));

@@ -1,5 +1,5 @@
 //! `falconet record` beside a running sensor, then `falconet replay`: the same alerts, without root and without a kernel.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -11,8 +11,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::containerd::{Containerd, new_id};
-use support::need::{self, Need};
+use support::need::Need;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    a_replay_says_what_the_sensor_said needs Need::Sensor, Need::Containerd;
+    what_was_recorded_before_a_crash_is_there needs Need::Sensor;
+    a_capture_is_replayed_without_rights;
+}
 
 /// Rules that ask for much of what an event's surroundings tell. `DIR` is the test's directory.
 const RULES: &str = "
@@ -89,13 +95,8 @@ fn told(lines: &[String], about: &[&str]) -> BTreeMap<String, usize> {
     found
 }
 
-#[test]
 fn a_replay_says_what_the_sensor_said() {
-    let test = "a_replay_says_what_the_sensor_said";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
-    let Some(containerd) = Containerd::start(test) else { return };
+    let containerd = Containerd::start();
     let dir = tempfile::Builder::new().prefix("fnr").tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
     fs::create_dir(path.join("sub")).unwrap();
@@ -189,11 +190,7 @@ fn cases(dir: &Path, capture: &str, rules: &str) {
     assert!(tested.status.success(), "{}\n{text}", String::from_utf8_lossy(&tested.stdout));
 }
 
-#[test]
 fn what_was_recorded_before_a_crash_is_there() {
-    if !need::met("what_was_recorded_before_a_crash_is_there", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let dir = tempfile::Builder::new().prefix("fnc").tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
     let capture = path.join("capture");
@@ -233,7 +230,6 @@ fn what_was_recorded_before_a_crash_is_there() {
     assert_eq!(again.status.code(), Some(73), "{}", String::from_utf8_lossy(&again.stderr));
 }
 
-#[test]
 fn a_capture_is_replayed_without_rights() {
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("rules.yaml");

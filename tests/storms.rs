@@ -1,13 +1,17 @@
 //! A process in a loop trips a rule fifty thousand times: some alerts, the rest counted, and nothing in between.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
 use std::fs::{self, File};
 
 use serde_json::Value;
-use support::need::{self, Need};
+use support::need::Need;
 use support::sensor::Falconet;
+
+support::harness::tests! {
+    what_is_raised_and_what_is_left_out_is_what_happened needs Need::Sensor;
+}
 
 /// How often the file is opened.
 const OPENS: u64 = 50_000;
@@ -42,12 +46,7 @@ fn forget_peak(pid: u32) {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
 }
 
-#[test]
 fn what_is_raised_and_what_is_left_out_is_what_happened() {
-    let test = "what_is_raised_and_what_is_left_out_is_what_happened";
-    if !need::met(test, &[Need::Root, Need::Probe]) {
-        return;
-    }
     let dir = tempfile::Builder::new().prefix("fns").tempdir().unwrap();
     let path = dir.path().canonicalize().unwrap();
     for name in ["trap", "end"] {

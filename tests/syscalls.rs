@@ -1,15 +1,16 @@
 //! One syscall in, every field out, nothing else: each event of the registry against the running kernel, by the scenarios in its
 //! family's file; and the readers that all handlers share.
 //!
-//! Needs root, BTF and the BPF object; skipped with a line that says so where one is missing.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+//! Needs root, BTF and the BPF object.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::process::ExitCode;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use falconet::capture::Player;
@@ -24,7 +25,8 @@ use sensor_ebpf::events::EVENTS;
 use sensor_ebpf::for_each_event;
 use sensor_ebpf::record::{CUT_HEAD, CUT_MIDDLE, Record};
 use sensor_ebpf::testing::{DONE, Scenario, Seen, Stage};
-use support::deep;
+use support::need::Need;
+use support::{deep, harness};
 use zerocopy::IntoBytes as _;
 
 /// The probe, and an engine that shows every field of what it sees.
@@ -68,23 +70,15 @@ impl Kernel {
     }
 }
 
-/// The probe, loaded once for all tests of this file; `None` (and a line) where it cannot be.
-fn kernel(test: &str) -> Option<MutexGuard<'static, Kernel>> {
-    static KERNEL: OnceLock<Result<Mutex<Kernel>, String>> = OnceLock::new();
-    let kernel = KERNEL.get_or_init(|| {
+/// The probe, loaded once for all tests of this file.
+fn kernel() -> MutexGuard<'static, Kernel> {
+    static KERNEL: LazyLock<Mutex<Kernel>> = LazyLock::new(|| {
         let event_types = EVENTS.iter().filter_map(|e| e.info.name()).map(str::to_owned).collect();
         let wanted = Wanted { event_types, ..Wanted::default() };
-        Probe::load(&Options { wanted, ..Options::default() })
-            .map(|(probe, lanes)| Mutex::new(Kernel { probe, lanes, player: player() }))
-            .map_err(|e| e.to_string())
+        let (probe, lanes) = Probe::load(&Options { wanted, ..Options::default() }).expect("the probe loads");
+        Mutex::new(Kernel { probe, lanes, player: player() })
     });
-    match kernel {
-        Ok(kernel) => Some(kernel.lock().unwrap_or_else(std::sync::PoisonError::into_inner)),
-        Err(error) => {
-            println!("skipped: {test}: {error}");
-            None
-        }
-    }
+    KERNEL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// An engine with one rule that every event matches, and that prints every field of an event.
@@ -124,21 +118,21 @@ fn player() -> Player {
 }
 
 /// The kernel, for one test.
-struct Play<'a> {
-    test: &'a str,
+struct Play {
     kernel: MutexGuard<'static, Kernel>,
     /// Programs whose records were seen.
     met: Vec<&'static str>,
-    skipped: bool,
+    /// Why this machine cannot play a scenario.
+    skipped: Option<String>,
 }
 
-impl<'a> Play<'a> {
-    fn of(test: &'a str) -> Option<Self> {
-        Some(Self { test, kernel: kernel(test)?, met: Vec::new(), skipped: false })
+impl Play {
+    fn new() -> Self {
+        Self { kernel: kernel(), met: Vec::new(), skipped: None }
     }
 }
 
-impl Stage for Play<'_> {
+impl Stage for Play {
     fn life(&mut self, work: &dyn Fn()) -> Vec<Seen> {
         // SAFETY: the child calls only `work` (raw syscalls on memory prepared before) and `_exit`.
         let child = unsafe { libc::fork() };
@@ -168,35 +162,48 @@ impl Stage for Play<'_> {
     }
 
     fn skip(&mut self, reason: &str) {
-        println!("skipped: {}: {reason}", self.test);
-        self.skipped = true;
+        self.skipped = Some(reason.to_owned());
     }
 }
 
-/// Plays the scenarios of an event; each must meet it.
-fn play(program: &'static str, scenarios: &[Scenario]) {
+/// Plays the scenarios of an event; each must meet it. An error says which could not be played.
+fn play(program: &'static str, scenarios: &[Scenario]) -> Result<(), String> {
     assert!(!scenarios.is_empty(), "{program} has no scenario");
-    let Some(mut stage) = Play::of(program) else { return };
+    let mut stage = Play::new();
+    let mut skipped = Vec::new();
     for scenario in scenarios {
         println!("{program}: {}", scenario.shows);
         stage.met.clear();
         (scenario.play)(&mut stage);
-        assert!(stage.skipped || stage.met.contains(&program), "{}: no {program}", scenario.shows);
+        match stage.skipped.take() {
+            Some(reason) => skipped.push(format!("{}: {reason}", scenario.shows)),
+            None => assert!(stage.met.contains(&program), "{}: no {program}", scenario.shows),
+        }
     }
+    if skipped.is_empty() { Ok(()) } else { Err(skipped.join("; ")) }
 }
 
 /// A test for each event of the registry. An event without scenarios does not compile here.
-macro_rules! tests {
+macro_rules! of_events {
     ($($module:ident { $($kind:ident, $program:ident, $hook:ident $at:tt;)+ })+) => {
-        $(mod $module {
-            $(#[test]
-            fn $program() {
-                super::play(stringify!($program), sensor_ebpf::events::$module::$kind::SCENARIOS);
-            })+
-        })+
+        vec![$($(harness::trial(
+            concat!(stringify!($module), "::", stringify!($program)),
+            &[Need::Sensor],
+            || play(stringify!($program), sensor_ebpf::events::$module::$kind::SCENARIOS),
+        ),)+)+]
     };
 }
-for_each_event!(tests);
+
+fn main() -> ExitCode {
+    let mut tests = for_each_event!(of_events);
+    tests.extend(harness::list! {
+        a_path_of_the_longest_kind_is_whole needs Need::Sensor;
+        a_path_that_is_too_long_keeps_both_ends needs Need::Sensor;
+        a_path_that_is_too_deep_has_an_end_and_says_so needs Need::Sensor;
+        calls_that_no_handler_understands_are_counted needs Need::Sensor;
+    });
+    harness::run(tests)
+}
 
 /// The one open of `end` in a directory of [`deep::dig`], from below `top`.
 fn open_deep(stage: &mut dyn Stage, top: &str, name: &str, depth: usize) -> Seen {
@@ -213,9 +220,8 @@ fn open_deep(stage: &mut dyn Stage, top: &str, name: &str, depth: usize) -> Seen
     seen
 }
 
-#[test]
 fn a_path_of_the_longest_kind_is_whole() {
-    let Some(mut stage) = Play::of("a_path_of_the_longest_kind_is_whole") else { return };
+    let mut stage = Play::new();
     let (_dir, top) = deep::shared_memory();
     // Names of one byte, as many as a path that a call takes can have; and a few long ones.
     for (name, depth) in [("d", 200), ("d", 2000), (&"n".repeat(255) as &str, 15)] {
@@ -227,9 +233,8 @@ fn a_path_of_the_longest_kind_is_whole() {
     }
 }
 
-#[test]
 fn a_path_that_is_too_long_keeps_both_ends() {
-    let Some(mut stage) = Play::of("a_path_that_is_too_long_keeps_both_ends") else { return };
+    let mut stage = Play::new();
     let (_dir, top) = deep::shared_memory();
     // The ring's seam falls elsewhere each time.
     for (name, depth) in [("d", 3000), ("name", 7000), (&"n".repeat(254) as &str, 40), (&"n".repeat(255), 77)]
@@ -244,9 +249,8 @@ fn a_path_that_is_too_long_keeps_both_ends() {
     }
 }
 
-#[test]
 fn a_path_that_is_too_deep_has_an_end_and_says_so() {
-    let Some(mut stage) = Play::of("a_path_that_is_too_deep_has_an_end_and_says_so") else { return };
+    let mut stage = Play::new();
     let (_dir, top) = deep::shared_memory();
     let seen = open_deep(&mut stage, &top, "d", 9000);
     let path = seen.fd.clone().unwrap().2;
@@ -282,10 +286,8 @@ fn survives(work: impl FnOnce()) -> bool {
     libc::WIFEXITED(status)
 }
 
-#[test]
-fn calls_that_no_handler_understands_are_counted() {
-    const TEST: &str = "calls_that_no_handler_understands_are_counted";
-    let Some(mut stage) = Play::of(TEST) else { return };
+fn calls_that_no_handler_understands_are_counted() -> Result<(), String> {
+    let mut stage = Play::new();
     let made = |kernel: &Kernel, of: fn(&ForeignCalls) -> (u64, u32)| {
         let by_cpu = kernel.probe.counters().foreign().unwrap();
         (by_cpu.iter().map(|c| of(c).0).sum::<u64>(), by_cpu.iter().map(|c| of(c).1).collect::<Vec<_>>())
@@ -304,8 +306,7 @@ fn calls_that_no_handler_understands_are_counted() {
     assert!(tgids.iter().any(|tgid| *tgid != 0), "{tgids:?}");
 
     if !survives(|| assert!(getpid_by_interrupt() > 0)) {
-        println!("skipped: {TEST}: this kernel takes no 32-bit calls");
-        return;
+        return Err("this kernel takes no 32-bit calls".into());
     }
     let compat = |c: &ForeignCalls| (c.compat, c.compat_tgid);
     let before = made(&stage.kernel, compat).0;
@@ -315,4 +316,5 @@ fn calls_that_no_handler_understands_are_counted() {
     });
     assert!(seen.is_empty(), "{seen:?}");
     assert_eq!(made(&stage.kernel, compat).0 - before, 5);
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The systemd unit: systemd reads it without a complaint, it is as closed as an eBPF sensor can be, and it agrees with the
 //! binary.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -9,7 +9,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use falconet::app::exit::Class;
-use support::need::{self, Need};
+use support::need::Need;
+
+support::harness::tests! {
+    systemd_reads_the_unit_without_a_complaint needs Need::Systemd;
+    the_unit_is_closed needs Need::Systemd;
+    errors_that_a_restart_does_not_mend_are_final;
+    the_capabilities_of_the_unit_suffice needs Need::Sensor, Need::Program("setpriv");
+}
 
 /// The exposure that the unit may have, in tenths. It has 25 of 100 with systemd 252; other versions count a little
 /// differently.
@@ -40,17 +47,7 @@ fn unit_of_this_binary() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Runs `systemd-analyze` on the unit; a complaint or a bad exit fails the test.
-fn analyze(test: &str, arguments: &[&str]) {
-    if !need::met(test, &[Need::Program("systemd-analyze")]) {
-        return;
-    }
-    let version = Command::new("systemd-analyze").arg("--version").output().unwrap().stdout;
-    let version = String::from_utf8_lossy(&version);
-    let number: u32 = version.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
-    if number < 250 {
-        println!("skipped: {test}: systemd {number} cannot judge a unit file offline, 250 can");
-        return;
-    }
+fn analyze(arguments: &[&str]) {
     let (_dir, file) = unit_of_this_binary();
     let output = Command::new("systemd-analyze").args(arguments).arg(&file).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -58,17 +55,14 @@ fn analyze(test: &str, arguments: &[&str]) {
     assert_eq!(err, "", "complaints");
 }
 
-#[test]
 fn systemd_reads_the_unit_without_a_complaint() {
-    analyze("systemd_reads_the_unit_without_a_complaint", &["verify", "--recursive-errors=no"]);
+    analyze(&["verify", "--recursive-errors=no"]);
 }
 
-#[test]
 fn the_unit_is_closed() {
-    analyze("the_unit_is_closed", &["security", "--offline=yes", "--no-pager", "--threshold", EXPOSURE]);
+    analyze(&["security", "--offline=yes", "--no-pager", "--threshold", EXPOSURE]);
 }
 
-#[test]
 fn errors_that_a_restart_does_not_mend_are_final() {
     let is_final = setting("RestartPreventExitStatus");
     for class in [Class::Usage, Class::Rules, Class::Permission, Class::Config] {
@@ -82,12 +76,7 @@ fn errors_that_a_restart_does_not_mend_are_final() {
     }
 }
 
-#[test]
 fn the_capabilities_of_the_unit_suffice() {
-    let name = "the_capabilities_of_the_unit_suffice";
-    if !need::met(name, &[Need::Root, Need::Btf, Need::Probe, Need::Program("setpriv")]) {
-        return;
-    }
     let kept = setting("CapabilityBoundingSet");
     let kept: Vec<String> =
         kept.iter().map(|c| format!("+{}", c.trim_start_matches("CAP_").to_lowercase())).collect();

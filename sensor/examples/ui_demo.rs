@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use falconet::alert::log::{AlertLog, LogConfig};
+use falconet::alert::now;
 use falconet::ui::{self, UiConfig};
 
 #[path = "../../tests/ui/made_up.rs"]
@@ -57,8 +58,4 @@ async fn main() -> anyhow::Result<()> {
     feed.abort();
     std::fs::remove_dir_all(&dir)?;
     Ok(())
-}
-
-fn now() -> i64 {
-    i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
 }

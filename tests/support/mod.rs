@@ -7,6 +7,7 @@
 
 pub mod containerd;
 pub mod deep;
+pub mod harness;
 pub mod http;
 pub mod image;
 pub mod need;

@@ -1,4 +1,4 @@
-//! What a test needs of the machine, and the line that it prints where that is missing.
+//! What a test needs of the machine.
 
 use std::path::{Path, PathBuf};
 
@@ -7,43 +7,64 @@ use std::path::{Path, PathBuf};
 pub enum Need {
     /// User id 0.
     Root,
-    /// The kernel's type information.
-    Btf,
-    /// The eBPF programs in the binary under test.
-    Probe,
+    /// Root, the kernel's type information, and the eBPF programs in the binary under test.
+    Sensor,
+    /// Root, and what [`Containerd`](super::containerd::Containerd) is made of.
+    Containerd,
+    /// Node, Chromium, what node needs to drive it, and the web app.
+    Browser,
     /// A program in `PATH` or in the `sbin` folders.
     Program(&'static str),
-}
-
-/// True when all `needs` are met; otherwise prints what `cargo xtask test` collects.
-pub fn met(test: &str, needs: &[Need]) -> bool {
-    match needs.iter().find_map(|need| need.missing()) {
-        None => true,
-        Some(reason) => {
-            println!("skipped: {test}: {reason}");
-            false
-        }
-    }
+    /// An IPv6 address on loopback.
+    Ipv6,
+    /// A systemd that can judge a unit file offline.
+    Systemd,
 }
 
 impl Need {
-    fn missing(self) -> Option<String> {
-        let (there, reason) = match self {
+    /// What is missing of it, in words.
+    pub fn missing(self) -> Option<String> {
+        match self {
             // SAFETY: no preconditions.
-            Self::Root => (unsafe { libc::geteuid() } == 0, "needs root".to_owned()),
-            Self::Btf => {
+            Self::Root => (unsafe { libc::geteuid() } != 0).then(|| "needs root".to_owned()),
+            Self::Sensor => Self::Root.missing().or_else(|| {
                 let file = falconet::probe::btf::KERNEL_BTF;
-                (Path::new(file).is_file(), format!("this kernel has no {file}"))
+                if !Path::new(file).is_file() {
+                    Some(format!("this kernel has no {file}"))
+                } else if falconet::probe::OBJECT.is_empty() {
+                    Some("built without the eBPF programs (`cargo xtask build-ebpf`)".to_owned())
+                } else {
+                    None
+                }
+            }),
+            Self::Containerd => Self::Root.missing().or_else(|| {
+                ["containerd", "ctr", "runc", "busybox"].into_iter().find_map(|p| Self::Program(p).missing())
+            }),
+            Self::Browser => {
+                let programs = ["node", "chromium"].into_iter().find_map(|p| Self::Program(p).missing());
+                programs.or_else(|| {
+                    let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui");
+                    [
+                        ("node_modules/playwright-core", "npm ci in sensor/ui"),
+                        ("dist/index.html", "cargo xtask build-ui"),
+                    ]
+                    .into_iter()
+                    .find(|(path, _)| !ui.join(path).exists())
+                    .map(|(path, remedy)| format!("sensor/ui/{path} is missing ({remedy})"))
+                })
             }
-            Self::Probe => (
-                !falconet::probe::OBJECT.is_empty(),
-                "built without the eBPF programs (`cargo xtask build-ebpf`)".to_owned(),
-            ),
             Self::Program(name) => {
-                (find(name).is_some(), format!("there is no {name} (`cargo xtask setup`)"))
+                find(name).is_none().then(|| format!("there is no {name} (`cargo xtask setup`)"))
             }
-        };
-        (!there).then_some(reason)
+            Self::Ipv6 => std::net::TcpListener::bind("[::1]:0").err().map(|_| "no IPv6 loopback".to_owned()),
+            Self::Systemd => Self::Program("systemd-analyze").missing().or_else(|| {
+                let mut command = std::process::Command::new("systemd-analyze");
+                let said = command.arg("--version").output().map(|o| o.stdout).unwrap_or_default();
+                let said = String::from_utf8_lossy(&said);
+                let number = said.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+                (number < 250).then(|| format!("systemd {number} cannot judge a unit file offline, 250 can"))
+            }),
+        }
     }
 }
 

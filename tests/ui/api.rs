@@ -1,6 +1,6 @@
 //! What the API promises.
 
-use falconet::alert::Alert;
+use falconet::alert::{Alert, now};
 use falconet::ui::{self, UiConfig, UiError};
 use reqwest::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
 use reqwest::{Client, Method, StatusCode};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::made_up::{self, MadeUpStatus, SECOND};
-use crate::server::{PASSWORD, Server, client, log_in, now};
+use crate::server::{PASSWORD, Server, client, log_in};
 
 const UUID: &str = "/alerts/018f0000-0000-7000-8000-000000000000";
 

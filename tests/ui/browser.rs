@@ -1,37 +1,39 @@
 //! The web app in a real browser: starts servers with no, few, many and ever more alerts, and lets node drive Chromium
 //! through `sensor/ui/tests`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod made_up;
+#[expect(dead_code, reason = "a part of it is for the tests of the API")]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use falconet::alert::now;
 use serde_json::json;
+use server::{PASSWORD, Server};
+use support::need::{self, Need};
 use tokio::process::Command;
 
-use crate::made_up;
-use crate::need::{self, Need};
-use crate::server::{PASSWORD, Server, now};
+support::harness::tests! {
+    the_web_app_in_a_browser needs Need::Browser;
+}
 
-const TEST: &str = "the_web_app_in_a_browser";
 /// For all of it; a hanging browser must not hang the tests.
 const LIMIT: Duration = Duration::from_mins(5);
 /// Alerts per second of the busy server.
 const RATE: u64 = 500;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_web_app_in_a_browser() {
+fn the_web_app_in_a_browser() {
+    tokio::runtime::Runtime::new().unwrap().block_on(in_a_browser());
+}
+
+async fn in_a_browser() {
     let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui");
-    if !need::met(TEST, &[Need::Program("node"), Need::Program("chromium")]) {
-        return;
-    }
-    for (there, remedy) in
-        [("node_modules/playwright-core", "npm ci in sensor/ui"), ("dist/index.html", "cargo xtask build-ui")]
-    {
-        if !ui.join(there).exists() {
-            println!("skipped: {TEST}: sensor/ui/{there} is missing ({remedy})");
-            return;
-        }
-    }
     let none = Server::with([]).await;
     let few = Server::with(made_up::history(40, 3 * 3600, now()).chain([made_up::hostile(now())])).await;
     let many = Server::with(made_up::history(20_000, 23 * 3600, now())).await;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use falconet::alert::now;
 use futures_util::StreamExt as _;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
 use crate::made_up;
-use crate::server::{Server, now};
+use crate::server::Server;
 
 /// Reads the events of a stream.
 struct Events {

@@ -391,7 +391,7 @@ pub struct MadeUpStatus {
 
 impl StatusSource for MadeUpStatus {
     fn status(&self) -> Status {
-        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap();
+        let now = falconet::alert::now();
         let up = u64::try_from((now - self.started) / SECOND).unwrap();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use falconet::alert::Alert;
 use falconet::alert::log::{AlertLog, LogConfig};
+use falconet::alert::{Alert, now};
 use falconet::ui::{self, UiConfig};
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -25,11 +25,6 @@ pub struct Server {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     dir: tempfile::TempDir,
-}
-
-/// Nanoseconds since the epoch.
-pub fn now() -> i64 {
-    i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap()
 }
 
 /// A client without a session.

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every test there is, then one list of what was skipped and why, then the totals.
 //!
 //! Tests that load eBPF programs or start containers need root. As root, everything runs in one go; under another user
-//! the whole-binary tests run under sudo if it asks no password, and skip themselves otherwise. Nothing is skipped
-//! silently: such a test prints `skipped: <name>: <reason>`, and those lines are collected here.
+//! the whole-binary tests run under sudo if it asks no password. A test for which the machine lacks something counts as ignored
+//! and says why; those reasons are collected here.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -64,8 +64,6 @@ fn cargo_test(selection: &[&str], as_root: bool, filter: Option<&str>, report: &
         // sudo resets PATH; node and containerd may be anywhere in it.
         cargo.env(format!("CARGO_TARGET_{triple}_RUNNER"), format!("sudo -n -E env PATH={path}"));
     }
-    // A test must not write snapshots into the sources; one that would is to fail.
-    cargo.env("INSTA_UPDATE", "no");
     cargo.arg("--").arg("--show-output").args(filter);
     report.stream(&mut cargo)
 }
@@ -77,7 +75,9 @@ fn miri(filter: Option<&str>, report: &mut Report) -> Result<()> {
         return Ok(());
     }
     if !process::succeeds(process::command("cargo").args(["+nightly", "miri", "--version"])) {
-        report.line("skipped: rings under Miri: no `cargo +nightly miri` (`rustup component add --toolchain nightly miri`)");
+        report.skip(
+            "rings under Miri: no `cargo +nightly miri` (`rustup component add --toolchain nightly miri`)",
+        );
         return Ok(());
     }
     let mut cargo = process::command("cargo");
@@ -100,7 +100,7 @@ fn web_app(setup: &mut Setup, report: &mut Report) -> Result<()> {
             report.stream(&mut npm)
         }
         Node::Missing(reason) => {
-            report.line(&format!("skipped: the web app's tests: {reason}"));
+            report.skip(&format!("the web app's tests: {reason}"));
             Ok(())
         }
     }
@@ -111,8 +111,9 @@ fn web_app(setup: &mut Setup, report: &mut Report) -> Result<()> {
 struct Report {
     passed: u64,
     failed: u64,
-    ignored: u64,
-    skipped: Vec<String>,
+    skipped: u64,
+    /// What was skipped, and why.
+    reasons: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -138,20 +139,22 @@ impl Report {
         Ok(())
     }
 
+    /// Notes that something was not run at all.
+    fn skip(&mut self, what: &str) {
+        self.skipped += 1;
+        self.reasons.push(what.to_owned());
+    }
+
     fn line(&mut self, line: &str) {
-        if let Some((_, skipped)) = line.split_once("skipped: ")
-            && !self.skipped.iter().any(|old| old == skipped)
-        {
-            self.skipped.push(skipped.to_owned());
-        }
-        if let Some((name, "FAILED")) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
-        {
-            self.failures.push(name.to_owned());
-        }
-        if let Some((name, reason)) =
-            line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ignored"))
-        {
-            self.skipped.push(format!("{name}: ignored{reason}"));
+        if let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
+            if outcome == "FAILED" {
+                self.failures.push(name.trim_end().to_owned());
+            }
+            // `ignored, why` of the standard harness, `ignored (why)` of the tests' own.
+            if let Some(why) = outcome.strip_prefix("ignored") {
+                let why = why.trim_start_matches([',', ' ', '(']);
+                self.reasons.push(format!("{}: {}", name.trim_end(), why.strip_suffix(')').unwrap_or(why)));
+            }
         }
         // The summary of `node --test`.
         if let Some((word, number)) =
@@ -171,7 +174,7 @@ impl Report {
             };
             self.passed += count("passed");
             self.failed += count("failed");
-            self.ignored += count("ignored");
+            self.skipped += count("ignored");
         }
     }
 
@@ -183,17 +186,15 @@ impl Report {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f)?;
-        for skipped in &self.skipped {
-            writeln!(f, "skipped: {skipped}")?;
+        for reason in &self.reasons {
+            writeln!(f, "skipped: {reason}")?;
         }
         for failure in &self.failures {
             writeln!(f, "failed: {failure}")?;
         }
-        // A test that skips itself counts as passed for cargo; it did not prove anything.
-        let skipped = self.skipped.len() as u64;
-        let ran = self.passed.saturating_sub(skipped.saturating_sub(self.ignored));
+        let Self { passed, failed, skipped, .. } = self;
         let verdict = if self.failed() { "FAILED" } else { "ok" };
-        writeln!(f, "\ntotals: {verdict}. {ran} passed; {} failed; {skipped} skipped", self.failed)
+        writeln!(f, "\ntotals: {verdict}. {passed} passed; {failed} failed; {skipped} skipped")
     }
 }
 
@@ -208,9 +209,8 @@ mod tests {
             "test a::b ... ok",
             "test a::c ... FAILED",
             "test a::d ... ignored, takes an hour",
-            "skipped: container_runs: no containerd",
-            "skipped: container_runs: no containerd",
-            "test result: FAILED. 12 passed; 1 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s",
+            "test container_runs         ... ignored (there is no containerd (`cargo xtask setup`))",
+            "test result: FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.01s",
             "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "# tests 1",
             "# pass 1",
@@ -218,19 +218,21 @@ mod tests {
         ] {
             report.line(line);
         }
+        report.skip("the web app's tests: no node");
         let expected = Report {
             passed: 15,
             failed: 1,
-            ignored: 1,
-            skipped: vec![
-                "a::d: ignored, takes an hour".to_owned(),
-                "container_runs: no containerd".to_owned(),
+            skipped: 3,
+            reasons: vec![
+                "a::d: takes an hour".to_owned(),
+                "container_runs: there is no containerd (`cargo xtask setup`)".to_owned(),
+                "the web app's tests: no node".to_owned(),
             ],
             failures: vec!["a::c".to_owned()],
         };
         assert_eq!(report, expected);
         assert!(report.failed());
         let text = report.to_string();
-        assert!(text.ends_with("totals: FAILED. 14 passed; 1 failed; 2 skipped\n"), "{text}");
+        assert!(text.ends_with("totals: FAILED. 15 passed; 1 failed; 3 skipped\n"), "{text}");
     }
 }

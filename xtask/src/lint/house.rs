@@ -83,6 +83,18 @@ fn file_findings(name: &str, text: &str) -> Vec<(usize, String)> {
             ));
         }
     }
+    // A benchmark is no test.
+    if (name.starts_with("tests/") || name.starts_with("sensor/src/"))
+        && let Some(at) = text.lines().position(|line| line.contains(concat!("\"skip", "ped: ")))
+    {
+        let remedy = "let the harness ignore it (`needs`, or `cfg_attr(not(has_…), ignore)`)";
+        found.push((at + 1, format!("a test that leaves itself out counts as passed: {remedy}")));
+    }
+    // The list of `tests!` is all that is run there, and nothing would tell of a test beside it.
+    let listed = ["tests!", "list!"].iter().any(|list| text.contains(&format!("harness::{list}")));
+    if listed && let Some(at) = text.lines().position(|line| line.trim() == "#[test]") {
+        found.push((at + 1, "`#[test]` beside `tests!` is never run: put the test into the list".to_owned()));
+    }
     if let Some(family) = name.strip_prefix(EVENTS)
         && !NOT_FAMILIES.contains(&family)
     {
@@ -141,6 +153,16 @@ mod tests {
             texts("a.rs", concat!("//! A.\nlet c = mpsc::unbounded", "_channel();\n"))[0]
                 .contains("bound it")
         );
+    }
+
+    #[test]
+    fn a_test_that_is_never_run_is_found() {
+        let listed = concat!("//! T.\nsupport::harness::", "tests! {\n    a;\n}\n\nfn a() {}\n");
+        assert_eq!(texts("tests/t.rs", listed), Vec::<String>::new());
+        let beside = format!("{listed}\n#[test]\nfn b() {{}}\n");
+        assert!(texts("tests/t.rs", &beside)[0].contains("never run"));
+        let itself = concat!("//! T.\nfn a() { println!(\"skip", "ped: a: no root\") }\n");
+        assert!(texts("tests/t.rs", itself)[0].contains("counts as passed"));
     }
 
     #[test]

@@ -531,53 +531,69 @@ mod tests {
         all.iter().map(show).collect()
     }
 
-    #[test]
-    fn a_trace_fires_exactly_when_the_engine_does() {
-        let mut sets = vec![load(&stock(), &Options::default()).rules.unwrap()];
-        sets.extend(
-            upstream("a_trace_fires_exactly_when_the_engine_does")
-                .map(|sources| load(&sources, &Options::default()).rules.unwrap()),
-        );
-        for set in &sets {
-            let (mut scratch, mut fired) = (Scratch::default(), 0);
-            for source in stock_cases() {
-                for case in &cases::parse(&source).unwrap().cases {
-                    let mut names = Vec::new();
-                    set.evaluate(&mut scratch, &case.event, |rule| names.push(rule.name.as_str()));
-                    fired += names.len();
-                    for rule in set.rules().iter().filter(|rule| rule.status.fires()) {
-                        let trace = set.trace(rule, &case.event);
-                        let place = format!("{}, line {}: {}", source.name, case.line, rule.name);
-                        assert_eq!(trace.fires, names.contains(&rule.name.as_str()), "{place}");
-                        let distance = set.distance(rule, &case.event);
-                        assert_eq!(distance == 0, trace.fires, "{place}");
-                        assert_eq!(trace.root.cost(true), distance, "{place}");
-                        assert_eq!(trace.near_miss().is_some(), distance == 1, "{place}");
-                    }
+    fn stock_rules() -> RuleSet {
+        load(&stock(), &Options::default()).rules.unwrap()
+    }
+
+    fn upstream_rules() -> RuleSet {
+        load(&upstream(), &Options::default()).rules.unwrap()
+    }
+
+    /// A trace fires exactly when the engine does.
+    fn agrees_with_the_engine(set: &RuleSet) {
+        let (mut scratch, mut fired) = (Scratch::default(), 0);
+        for source in stock_cases() {
+            for case in &cases::parse(&source).unwrap().cases {
+                let mut names = Vec::new();
+                set.evaluate(&mut scratch, &case.event, |rule| names.push(rule.name.as_str()));
+                fired += names.len();
+                for rule in set.rules().iter().filter(|rule| rule.status.fires()) {
+                    let trace = set.trace(rule, &case.event);
+                    let place = format!("{}, line {}: {}", source.name, case.line, rule.name);
+                    assert_eq!(trace.fires, names.contains(&rule.name.as_str()), "{place}");
+                    let distance = set.distance(rule, &case.event);
+                    assert_eq!(distance == 0, trace.fires, "{place}");
+                    assert_eq!(trace.root.cost(true), distance, "{place}");
+                    assert_eq!(trace.near_miss().is_some(), distance == 1, "{place}");
                 }
             }
-            assert!(fired > 10, "only {fired} fired");
+        }
+        assert!(fired > 10, "only {fired} fired");
+    }
+
+    #[test]
+    fn a_trace_of_the_stock_rules_fires_exactly_when_the_engine_does() {
+        agrees_with_the_engine(&stock_rules());
+    }
+
+    #[test]
+    #[cfg_attr(not(has_shared), ignore = "needs ../shared")]
+    fn a_trace_of_the_upstream_rules_fires_exactly_when_the_engine_does() {
+        agrees_with_the_engine(&upstream_rules());
+    }
+
+    /// Every comparison has its place and what it reads.
+    fn leaves_are_complete(set: &RuleSet) {
+        let file = events(&["evt.type: open"]);
+        for rule in set.rules() {
+            let trace = set.trace(rule, &file.cases[0].event);
+            let mut all = Vec::new();
+            leaves(&trace.root, &mut all);
+            for leaf in all {
+                assert!(leaf.place.is_some() && !leaf.actual.is_empty(), "{}: {}", rule.name, leaf.text);
+            }
         }
     }
 
     #[test]
-    fn every_comparison_of_the_rules_has_its_place_and_what_it_reads() {
-        let mut sets = vec![load(&stock(), &Options::default()).rules.unwrap()];
-        sets.extend(
-            upstream("every_comparison_of_the_rules_has_its_place_and_what_it_reads")
-                .map(|sources| load(&sources, &Options::default()).rules.unwrap()),
-        );
-        let file = events(&["evt.type: open"]);
-        for set in &sets {
-            for rule in set.rules() {
-                let trace = set.trace(rule, &file.cases[0].event);
-                let mut all = Vec::new();
-                leaves(&trace.root, &mut all);
-                for leaf in all {
-                    assert!(leaf.place.is_some() && !leaf.actual.is_empty(), "{}: {}", rule.name, leaf.text);
-                }
-            }
-        }
+    fn every_comparison_of_the_stock_rules_has_its_place_and_what_it_reads() {
+        leaves_are_complete(&stock_rules());
+    }
+
+    #[test]
+    #[cfg_attr(not(has_shared), ignore = "needs ../shared")]
+    fn every_comparison_of_the_upstream_rules_has_its_place_and_what_it_reads() {
+        leaves_are_complete(&upstream_rules());
     }
 
     #[test]

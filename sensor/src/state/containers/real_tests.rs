@@ -23,10 +23,8 @@ struct Containerd {
 }
 
 impl Containerd {
-    /// `Err` says why there cannot be one here.
-    fn start() -> Result<Self, String> {
+    fn start() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        need(&["containerd", "containerd-shim-runc-v2", "ctr", "runc", "tar"])?;
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let config = format!(
@@ -53,11 +51,11 @@ impl Containerd {
         while containerd.ctr(&["version"]).is_err() {
             if Instant::now() > until {
                 let log = fs::read_to_string(containerd.dir.path().join("log")).unwrap_or_default();
-                return Err(format!("containerd does not start here:\n{log}"));
+                panic!("containerd does not start here:\n{log}");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(containerd)
+        containerd
     }
 
     fn ctr(&self, arguments: &[&str]) -> Result<(), String> {
@@ -106,23 +104,6 @@ impl Drop for Containerd {
     }
 }
 
-/// `Err` says what is missing.
-fn need(programs: &[&str]) -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("not root".into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for program in programs {
-        if !std::env::split_paths(&path).any(|d| d.join(program).is_file()) {
-            return Err(format!("{program} is not installed"));
-        }
-    }
-    if !Path::new("/bin/busybox").is_file() {
-        return Err("/bin/busybox (busybox-static) is not installed".into());
-    }
-    Ok(())
-}
-
 fn tar(from: &Path, to: &Path, names: &[&str]) {
     let status = Command::new("tar").arg("-C").arg(from).arg("-cf").arg(to).args(names).status();
     assert!(status.unwrap().success());
@@ -165,12 +146,9 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>, what: &str) -> T {
 }
 
 #[test]
+#[cfg_attr(not(has_containerd), ignore = "needs root and containerd")]
 fn a_real_container_is_known_in_time() {
-    let test = "a_real_container_is_known_in_time";
-    let containerd = match Containerd::start() {
-        Ok(containerd) => containerd,
-        Err(reason) => return println!("skipped: {test}: {reason}"),
-    };
+    let containerd = Containerd::start();
     containerd.import_image();
 
     let layout = Arc::new(Layout::detect(Path::new("/proc")).unwrap());
@@ -247,12 +225,9 @@ fn a_real_container_is_known_in_time() {
 }
 
 #[test]
+#[cfg_attr(not(all(has_containerd, has_btf)), ignore = "needs root, containerd and a kernel with BTF")]
 fn the_kernel_tells_of_a_container_that_lives_for_a_moment() {
-    let test = "the_kernel_tells_of_a_container_that_lives_for_a_moment";
-    let containerd = match Containerd::start() {
-        Ok(containerd) => containerd,
-        Err(reason) => return println!("skipped: {test}: {reason}"),
-    };
+    let containerd = Containerd::start();
     containerd.import_image();
     let layout = Arc::new(Layout::detect(Path::new("/proc")).unwrap());
     let options = probe::Options {
@@ -260,10 +235,7 @@ fn the_kernel_tells_of_a_container_that_lives_for_a_moment() {
         cgroup_hierarchy: layout.hierarchy(),
         ..probe::Options::default()
     };
-    let (_probe, mut lanes) = match probe::Probe::load(&options) {
-        Ok(loaded) => loaded,
-        Err(reason) => return println!("skipped: {test}: {reason}"),
-    };
+    let (_probe, mut lanes) = probe::Probe::load(&options).unwrap();
     let mut containers =
         Containers::new(EnginesConfig::default(), layout.clone(), Path::new("/proc")).unwrap();
     containers.seed();
@@ -366,11 +338,8 @@ impl Drop for Podman {
 }
 
 #[test]
+#[cfg_attr(not(has_podman), ignore = "needs root and podman")]
 fn podmans_container_is_named_from_disk_and_labelled_by_its_api() {
-    let test = "podmans_container_is_named_from_disk_and_labelled_by_its_api";
-    if let Err(reason) = need(&["podman", "conmon", "runc", "tar"]) {
-        return println!("skipped: {test}: {reason}");
-    }
     let podman = Podman { dir: tempfile::tempdir().unwrap() };
     layer(podman.dir.path());
     let image = podman.dir.path().join("layer.tar").display().to_string();
@@ -393,10 +362,7 @@ fn podmans_container_is_named_from_disk_and_labelled_by_its_api() {
         "60",
     ];
     let started = podman.run(&["import", &image, IMAGE]).and_then(|_| podman.run(&run));
-    let id = match started {
-        Ok(id) => id,
-        Err(reason) => return println!("skipped: {test}: podman does not run here: {reason}"),
-    };
+    let id = started.unwrap();
 
     let layout = Arc::new(Layout::detect(Path::new("/proc")).unwrap());
     let look = |engines: EnginesConfig| {
