@@ -4,6 +4,7 @@ mod arrows;
 mod dependencies;
 mod errors;
 mod house;
+mod references;
 
 use anyhow::{Context, Result, bail};
 
@@ -33,6 +34,8 @@ pub fn task(args: &Args) -> Result<()> {
     record("arrows between modules", &mut arrows::check);
     record("causes of errors", &mut errors::check);
     record("rustfmt", &mut rustfmt);
+    record("files that the documentation names", &mut references::check);
+    record("rustfmt", &mut || process::run(process::cargo().args(["fmt", "--all", "--check"])));
     if !args.quick {
         let mut setup = Setup::new(args.install);
         record("clippy", &mut clippy);
