@@ -33,9 +33,8 @@ pub fn task(args: &Args) -> Result<()> {
     record("house rules", &mut house::check);
     record("arrows between modules", &mut arrows::check);
     record("causes of errors", &mut errors::check);
-    record("rustfmt", &mut rustfmt);
     record("files that the documentation names", &mut references::check);
-    record("rustfmt", &mut || process::run(process::cargo().args(["fmt", "--all", "--check"])));
+    record("rustfmt", &mut rustfmt);
     if !args.quick {
         let mut setup = Setup::new(args.install);
         record("clippy", &mut clippy);
