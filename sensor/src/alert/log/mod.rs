@@ -19,6 +19,7 @@
 //! - Old alerts go by age and size ([`retention`]). Only the size limit takes what an output still waits for; it is counted.
 
 mod config;
+mod entry;
 mod error;
 mod outputs;
 mod queue;
@@ -37,9 +38,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::Alert;
 use super::query::{Facet, Query};
-use super::{Alert, now};
 pub use config::{LogConfig, size_of_text};
+pub use entry::{Bucket, Entry, Page, Seq};
 pub use error::LogError;
 pub use outputs::{DeadLetter, Delivery, DeliveryState};
 pub use series::Labels;
@@ -53,41 +55,11 @@ use series::Series;
 use stats::Counters;
 use writer::{RETRY, Writer};
 
-/// A position in the log: strictly rising, never used twice. The first is 1.
-pub type Seq = i64;
-
 /// Connections that read for outputs, and for searches. Each costs some MiB while it sorts.
 const FEEDS: usize = 2;
 const SEARCHES: usize = 3;
 /// Most buckets of a timeline.
 const MAX_BUCKETS: i64 = 5000;
-
-/// An alert at its position.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    pub seq: Seq,
-    pub alert: Arc<Alert>,
-}
-
-/// Alerts of a span of time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bucket {
-    /// Begin of the span, ns since the epoch.
-    pub start: i64,
-    /// Alerts by priority number (0 = Emergency).
-    pub counts: [u64; 8],
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// What was made of its entries.
-    pub shown: Vec<T>,
-    /// Position of the last entry that was looked at, where the next page begins.
-    pub last: Option<Seq>,
-    /// There is a next page.
-    pub more: bool,
-}
 
 /// Handle on the open log; clones share it.
 #[derive(Debug, Clone)]
@@ -346,11 +318,6 @@ impl AlertLog {
     async fn change(&self, change: Change) -> Result<Seq, LogError> {
         self.shared.queue.ask(|reply| Job::Change { change, reply }).await
     }
-}
-
-/// A limit for SQL.
-fn limit(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

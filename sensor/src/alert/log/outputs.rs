@@ -6,7 +6,9 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Entry, Seq, now, rows};
+use super::entry::{Entry, Seq, sql_limit};
+use super::rows;
+use crate::alert::now;
 
 /// A cursor that nobody asked for in so long belongs to an output that was removed; it holds nothing back.
 const FORGOTTEN: i64 = 24 * 3600 * 1_000_000_000;
@@ -217,7 +219,7 @@ pub(super) fn dead_letters(
              JOIN alert AS a USING (seq) JOIN body AS b USING (seq) \
              WHERE (?1 IS NULL OR d.output = ?1) AND (NOT ?2 OR d.replay) ORDER BY d.seq DESC LIMIT ?3"
         ))?
-        .query_map(params![output, only_replay, super::limit(limit)], |row| {
+        .query_map(params![output, only_replay, sql_limit(limit)], |row| {
             Ok(DeadLetter {
                 entry: rows::entry(row)?,
                 output: row.get(12)?,

@@ -13,9 +13,10 @@ use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::entry::Seq;
+use super::error::LogError;
 use super::outputs::Change;
 use super::stats::Counters;
-use super::{LogError, Seq};
 use crate::alert::Alert;
 
 /// Bytes of own alerts that may wait: 12,288 alerts of the usual size.

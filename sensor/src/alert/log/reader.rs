@@ -13,7 +13,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use uuid::Uuid;
 
-use super::{Bucket, Entry, LogError, Page, Seq, rows, schema};
+use super::entry::{Bucket, Entry, Page, Seq, sql_limit};
+use super::error::LogError;
+use super::{rows, schema};
 use crate::alert::query::{Facet, Query, sql};
 use crate::blocking::{Abandoned, Workers};
 
@@ -113,7 +115,7 @@ pub(super) fn read<T>(
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {columns} FROM alert AS a JOIN body AS b USING (seq) WHERE a.seq > ? ORDER BY a.seq LIMIT ?"
     ))?;
-    page(statement.query(params![after, super::limit(limit.saturating_add(1))])?, limit, show)
+    page(statement.query(params![after, sql_limit(limit.saturating_add(1))])?, limit, show)
 }
 
 pub(super) fn get(connection: &Connection, uuid: Uuid) -> rusqlite::Result<Option<Entry>> {
@@ -138,7 +140,7 @@ pub(super) fn search<T>(
     let columns = rows::LISTED;
     let mut values = condition.values;
     values.push(Value::Integer(before.unwrap_or(Seq::MAX)));
-    values.push(Value::Integer(super::limit(limit.saturating_add(1))));
+    values.push(Value::Integer(sql_limit(limit.saturating_add(1))));
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {columns} FROM alert AS a JOIN body AS b USING (seq) WHERE {} AND a.seq < ? \
          ORDER BY a.seq DESC LIMIT ?",
@@ -178,7 +180,7 @@ pub(super) fn count_by(
     let from = tables(&condition);
     let (value, list) = sql::counted(by);
     let mut values = condition.values;
-    values.push(Value::Integer(super::limit(limit)));
+    values.push(Value::Integer(sql_limit(limit)));
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {value} AS v, count(*) AS n FROM {from}{list} WHERE {} AND v <> '' GROUP BY v ORDER BY n DESC, v LIMIT ?",
         condition.sql

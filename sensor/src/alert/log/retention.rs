@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::entry::{Seq, sql_limit};
 use super::outputs::{Cursors, MAX_DEAD};
+use super::rows;
 use super::stats::Counters;
-use super::{Seq, rows};
 
 /// Alerts removed in one step at most, beyond what just came in.
 const STEP: usize = 512;
@@ -73,7 +74,7 @@ impl Retention {
         if found.is_empty() && last == Seq::MAX {
             found = connection
                 .prepare_cached("SELECT seq FROM alert ORDER BY seq LIMIT ?")?
-                .query_map([super::limit(STEP)], |row| row.get(0))?
+                .query_map([sql_limit(STEP)], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
         }
         let lost = found.iter().filter(|&&seq| seq > passed).count();
@@ -107,7 +108,7 @@ fn oldest(connection: &Connection, last: Seq, before: i64) -> rusqlite::Result<V
              AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.seq = a.seq) ORDER BY seq LIMIT ?3) \
              WHERE received < ?2",
         )?
-        .query_map(params![last, before, super::limit(STEP)], |row| row.get(0))?
+        .query_map(params![last, before, sql_limit(STEP)], |row| row.get(0))?
         .collect()
 }
 
@@ -128,7 +129,7 @@ fn limit_dead_letters(connection: &Connection, counters: &Counters) -> rusqlite:
     let dropped = connection.execute(
         "DELETE FROM dead_letter WHERE (seq, output) IN \
          (SELECT seq, output FROM dead_letter ORDER BY seq DESC LIMIT -1 OFFSET ?)",
-        [super::limit(MAX_DEAD)],
+        [sql_limit(MAX_DEAD)],
     )?;
     add(&counters.dead_dropped, dropped);
     Ok(())

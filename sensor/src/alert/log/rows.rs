@@ -8,7 +8,7 @@ use rusqlite::{
 };
 use serde_json::{Map, Value};
 
-use super::{Entry, Seq};
+use super::entry::{Entry, Seq};
 use crate::alert::Alert;
 use crate::alert::query::{Column, Facet};
 use crate::rules::Priority;

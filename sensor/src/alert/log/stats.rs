@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Seq;
+use super::entry::Seq;
 
 /// The alert log in numbers, since it was opened where not said otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::alert::now;
 use crate::alert::tests::alert;
 use crate::rules::Priority;
 

@@ -20,14 +20,16 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 
+use super::entry::Seq;
+use super::error::LogError;
 use super::outputs::Cursors;
 use super::queue::{Job, Reply};
 use super::retention::Retention;
 use super::rows::{self, Stored};
 use super::series::Series;
 use super::stats::Counters;
-use super::{LogError, Seq, now};
 use crate::alert::Alert;
+use crate::alert::now;
 
 /// Most jobs of one transaction: bounds how long the first one waits.
 const BATCH: usize = 4096;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::text_of;
+use super::text::text_of;
 use crate::alert::Alert;
 
 /// How a facet is named, kept and counted.

@@ -2,20 +2,37 @@
 
 use std::fmt;
 
+use super::facet::Facet;
+use super::pattern::Pattern;
 use super::pattern::PatternBuilder;
-use super::{Facet, Key, KeyHelp, Order, Pattern, Term, Test, keys, time};
+use super::term::{FIELD, Key, Order, Term, Test};
+use super::time;
 use crate::rules::{Priority, nearest};
 
 /// Longest query taken, in bytes; a URL holds it.
 const MAX_LENGTH: usize = 8192;
 /// Most values of one query, so that a hostile one cannot make the database slow.
 const MAX_VALUES: usize = 200;
-/// Leads the name of an output field that has no dot.
-pub(super) const FIELD: &str = "field.";
+
+/// A key of the language, for completion and messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyHelp {
+    pub word: &'static str,
+    /// Other spellings.
+    pub others: &'static [&'static str],
+    /// What it looks at, in a few words.
+    pub means: &'static str,
+}
+
+/// All keys: the facets, and those that alerts are not counted by.
+pub fn keys() -> impl Iterator<Item = KeyHelp> {
+    let facet = |facet: &Facet| KeyHelp { word: facet.word(), others: facet.others(), means: facet.means() };
+    Facet::ALL.iter().map(facet).chain(Special::ALL.map(Special::help))
+}
 
 /// Keys beside the facets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Special {
+enum Special {
     Uuid,
     Since,
     Until,

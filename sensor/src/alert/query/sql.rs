@@ -11,7 +11,9 @@ use rusqlite::{Connection, Error};
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::{Facet, Key, Order, Pattern, Query, Term, Test};
+use super::term::{Key, Order, Term, Test, contains};
+use super::text::text_of;
+use super::{Facet, Pattern, Query};
 
 /// A condition with its bound values, for tables `alert AS a` and, when `body` says so, `body AS b`.
 #[derive(Debug, Default)]
@@ -148,7 +150,7 @@ pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
         let name = text(ctx, 1)?.unwrap_or_default();
         let json = text(ctx, 0)?.unwrap_or_default();
         Ok(may_hold(&pattern, json)
-            && super::text_of(&decode(json)?, name).is_some_and(|text| pattern.matches(&text)))
+            && text_of(&decode(json)?, name).is_some_and(|text| pattern.matches(&text)))
     })?;
     connection.create_scalar_function(c"text_in", 6, flags, |ctx| {
         let pattern = pattern(ctx, 0)?;
@@ -156,13 +158,12 @@ pub(crate) fn register(connection: &Connection) -> rusqlite::Result<()> {
         for (n, slot) in texts.iter_mut().enumerate() {
             *slot = text(ctx, n + 1)?.unwrap_or_default();
         }
-        if super::contains(&pattern, texts, &[], &Map::new()) {
+        if contains(&pattern, texts, &[], &Map::new()) {
             return Ok(true);
         }
         let [tags, fields] = [text(ctx, 4)?.unwrap_or_default(), text(ctx, 5)?.unwrap_or_default()];
-        Ok(may_hold(&pattern, tags)
-            && super::contains(&pattern, [""; 3], &decode::<Vec<_>>(tags)?, &Map::new())
-            || may_hold(&pattern, fields) && super::contains(&pattern, [""; 3], &[], &decode(fields)?))
+        Ok(may_hold(&pattern, tags) && contains(&pattern, [""; 3], &decode::<Vec<_>>(tags)?, &Map::new())
+            || may_hold(&pattern, fields) && contains(&pattern, [""; 3], &[], &decode(fields)?))
     })
 }
 

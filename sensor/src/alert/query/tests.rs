@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::alert::tests::alert;
+use crate::rules::Priority;
 
 const NOW: i64 = 1_763_994_162_000_000_000;
 
