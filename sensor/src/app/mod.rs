@@ -5,6 +5,7 @@ mod door;
 pub mod exit;
 pub mod hub;
 mod in_use;
+pub mod names;
 pub mod phases;
 mod reload;
 pub mod ruleset;

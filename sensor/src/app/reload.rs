@@ -16,13 +16,14 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use super::in_use::{InUse, Refused};
+use super::names::HostNames;
 use super::phases::Phases;
 use super::ruleset;
 use super::run::Settings;
 use super::watch::{Watcher, Woken};
 use crate::alert::log::AlertLog;
 use crate::alert::now;
-use crate::config::Config;
+use crate::config::{Config, RulesConfig};
 use crate::control::Reloaded;
 use crate::engine::{Orders, Stats, internal, stats};
 use crate::probe::{Probe, Wanted};
@@ -111,9 +112,10 @@ impl Running {
 pub struct Reloader {
     /// How the configuration is read: file, `-o` options, `-r` files.
     pub settings: Settings,
-    /// As at the start, but for the keys that count at a reload.
+    /// As at the start, but for [`Config::rules`].
     pub config: Config,
     pub sight: Sight,
+    pub names: Arc<HostNames>,
     pub probe: Probe,
     pub orders: Orders,
     pub in_use: Arc<InUse>,
@@ -149,7 +151,7 @@ impl Reloader {
         let handle = Handle { requests: sender, wake: wake.clone() };
         let watcher = Watcher::new(!self.config.sensor.watch_config_files);
         let wanted = ruleset::wanted(&self.in_use.now().rules, self.config.sensor.kernel_filter);
-        let used = Some(print(&self.config, sources));
+        let used = Some(print(&self.config.rules, sources));
         let mut thread = Thread {
             parts: self,
             watcher,
@@ -259,7 +261,7 @@ impl Thread {
 
     fn arm(&mut self) {
         let config = &self.parts.config;
-        let mut paths = config.sensor.rules_files.clone();
+        let mut paths = config.rules.rules_files.clone();
         paths.extend(self.parts.settings.config.clone().or_else(|| Some(crate::config::DEFAULT_FILE.into())));
         self.watcher.arm(&paths);
     }
@@ -269,14 +271,14 @@ impl Thread {
         let start = Instant::now();
         self.arm();
         let config = self.configuration().map_err(|error| self.refuse(None, asked, Problem::of(&error)))?;
-        if config.sensor.rules_files != self.parts.config.sensor.rules_files {
-            self.parts.config.sensor.rules_files.clone_from(&config.sensor.rules_files);
+        if config.rules.rules_files != self.parts.config.rules.rules_files {
+            self.parts.config.rules.rules_files.clone_from(&config.rules.rules_files);
             self.arm();
         }
         let sources =
-            ruleset::read(&config).map_err(|error| self.refuse(None, asked, Problem::of(&error)))?;
-        let print = print(&config, &sources);
-        let origin = ruleset::origin(&config, sources.len());
+            ruleset::read(&config.rules).map_err(|error| self.refuse(None, asked, Problem::of(&error)))?;
+        let print = print(&config.rules, &sources);
+        let origin = ruleset::origin(&config.rules, sources.len());
         if !asked {
             if self.used == Some(print) {
                 if self.refused.take().is_some() {
@@ -291,7 +293,8 @@ impl Thread {
                 return Err(why.clone());
             }
         }
-        let loaded = ruleset::load(&config, &sources, &self.parts.sight);
+        let loaded =
+            ruleset::load(&config.rules, &sources, &self.parts.sight, self.parts.names.clone());
         let warnings: Vec<String> =
             loaded.files.iter().flat_map(|file| &file.warnings).map(ToString::to_string).collect();
         let rules = match loaded.into_rules() {
@@ -336,14 +339,14 @@ impl Thread {
         let Settings { config: file, options, rules } = &self.parts.settings;
         let mut new = Config::load(file.as_deref(), options)?;
         if !rules.is_empty() {
-            new.sensor.rules_files.clone_from(rules);
+            new.rules.rules_files.clone_from(rules);
         }
         let others: Vec<String> = self
             .parts
             .config
             .changed(&new)
             .into_iter()
-            .filter(|key| !ruleset::KEYS.contains(&key.as_str()))
+            .filter(|key| !RulesConfig::keys().contains(&key.as_str()))
             .collect();
         if others != self.told {
             if !others.is_empty() {
@@ -352,11 +355,7 @@ impl Thread {
             self.told = others;
         }
         let mut config = self.parts.config.clone();
-        config.sensor.rules_files = new.sensor.rules_files;
-        config.sensor.rules = new.sensor.rules;
-        config.sensor.rule_matching = new.sensor.rule_matching;
-        config.sensor.priority = new.sensor.priority;
-        config.sensor.append_output = new.sensor.append_output;
+        config.rules = new.rules;
         Ok(config)
     }
 
@@ -400,17 +399,43 @@ impl Problem {
 }
 
 /// Of everything that decides what the rules become.
-fn print(config: &Config, sources: &[Source]) -> Print {
+fn print(config: &RulesConfig, sources: &[Source]) -> Print {
     let mut hash = Sha256::new();
-    let sensor = &config.sensor;
-    let options = format!(
-        "{:?}{:?}{:?}{:?}",
-        sensor.rules, sensor.rule_matching, sensor.priority, sensor.append_output
-    );
+    let options = format!("{config:?}");
     let texts = sources.iter().flat_map(|source| [source.name.as_str(), source.text.as_str()]);
     for text in std::iter::once(options.as_str()).chain(texts) {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_that_counts_makes_another_print() {
+        let of = |options: &[&str]| {
+            let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+            print(&Config::of(None, &options).unwrap().rules, &[])
+        };
+        let mut prints = vec![of(&[])];
+        for key in RulesConfig::keys() {
+            let value = match *key {
+                "rules_files" => "/a.yaml",
+                "rules_file" => "/b.yaml",
+                "rules" => "[{disable: {tag: x}}]",
+                "rule_matching" => "first",
+                "priority" => "error",
+                "append_output" => "[]",
+                new => panic!("a value for {new} is missing here"),
+            };
+            let print = of(&[&format!("{key}={value}")]);
+            assert!(!prints.contains(&print), "{key}");
+            prints.push(print);
+        }
+        assert_eq!(prints.len(), 7);
+        assert_eq!(of(&[]), of(&["kernel_filter=false"]));
+    }
 }

@@ -1,38 +1,39 @@
 //! From the configuration to the rules, and from the rules to what the kernel is asked for: at the start and at each reload.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sensor_ebpf::filter::{Alternative, Filter, READ, WRITE};
 
 use super::phases::Phases;
-use crate::config::Config;
+use crate::config::RulesConfig;
 use crate::probe::Wanted;
 use crate::rules::prefilter::Need;
 use crate::rules::source::files::FilesError;
-use crate::rules::{self, Loaded, RuleSet, Sight, Source};
-
-/// Keys of the configuration that count at a reload.
-pub const KEYS: [&str; 6] =
-    ["rules_files", "rules_file", "rules", "rule_matching", "priority", "append_output"];
+use crate::rules::{self, Loaded, Names, RuleSet, Sight, Source};
 
 /// The configured rule files, or ours.
-pub fn read(config: &Config) -> Result<Vec<Source>, FilesError> {
-    if config.sensor.rules_files.is_empty() {
+pub fn read(config: &RulesConfig) -> Result<Vec<Source>, FilesError> {
+    if config.rules_files.is_empty() {
         Ok(rules::stock())
     } else {
-        rules::source::files::configured(&config.sensor.rules_files)
+        rules::source::files::configured(&config.rules_files)
     }
 }
 
+/// What rules become on a sensor that sees that much.
+pub fn options(config: &RulesConfig, sight: &Sight, names: Arc<dyn Names>) -> rules::Options {
+    rules::Options { sight: sight.clone(), names, ..config.options() }
+}
+
 /// Compiles them as the configuration says, for a sensor that sees that much.
-pub fn load(config: &Config, sources: &[Source], sight: &Sight) -> Loaded {
-    let options = rules::Options { sight: sight.clone(), ..config.sensor.rule_options() };
-    rules::load(sources, &options)
+pub fn load(config: &RulesConfig, sources: &[Source], sight: &Sight, names: Arc<dyn Names>) -> Loaded {
+    rules::load(sources, &options(config, sight, names))
 }
 
 /// Where the rules come from, in words.
-pub fn origin(config: &Config, sources: usize) -> String {
-    let files = if config.sensor.rules_files.is_empty() { "stock rules" } else { "files" };
+pub fn origin(config: &RulesConfig, sources: usize) -> String {
+    let files = if config.rules_files.is_empty() { "stock rules" } else { "files" };
     format!("{sources} {files}")
 }
 

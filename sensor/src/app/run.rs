@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use super::door::Door;
 use super::exit::{Class, Failure};
 use super::in_use::InUse;
+use super::names::HostNames;
 use super::phases::Phases;
 use super::reload::Reloader;
 use super::service::{self, Service};
@@ -19,7 +20,6 @@ use crate::control;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
-use crate::rules::registry::domains::DOMAINS;
 use crate::rules::{RuleSet, Sight, Source};
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, processes};
 
@@ -43,15 +43,16 @@ pub fn run(args: Settings) -> Result<(), Failure> {
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !args.rules.is_empty() {
-        config.sensor.rules_files.clone_from(&args.rules);
+        config.rules.rules_files.clone_from(&args.rules);
     }
     if !OBJECT.is_empty() {
         doctor::privileged()?;
     }
     let mut phases = Phases::begin();
     let sight = sight::here();
-    let (rules, sources) = load_rules(&config, &sight, &mut phases)?;
-    let in_use = Arc::new(InUse::new(rules.clone(), ruleset::origin(&config, sources.len())));
+    let names = Arc::new(HostNames::default());
+    let (rules, sources) = load_rules(&config, &sight, names.clone(), &mut phases)?;
+    let in_use = Arc::new(InUse::new(rules.clone(), ruleset::origin(&config.rules, sources.len())));
     let layout = Layout::detect(Path::new(PROC)).map_err(|e| Failure::new(Class::Unavailable, e))?;
     // The verifier takes longest; the rest starts meanwhile.
     let probe = thread::spawn({
@@ -83,7 +84,7 @@ pub fn run(args: Settings) -> Result<(), Failure> {
     let stats = Arc::new(Stats::default());
     overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
     let judge = judge(&config, rules, layout, hostname.clone(), log.clone(), stats.clone(), &mut phases)?;
-    DOMAINS.keep_resolved().map_err(|e| {
+    names.keep_resolved().map_err(|e| {
         Failure::new(Class::Unavailable, anyhow!("the thread that resolves domain names: {e}"))
     })?;
     let engine = start_engine(lanes, judge, &probe, stats.clone())?;
@@ -92,6 +93,7 @@ pub fn run(args: Settings) -> Result<(), Failure> {
         settings: args,
         config: config.clone(),
         sight,
+        names,
         probe,
         orders: engine.orders().clone(),
         in_use: in_use.clone(),
@@ -149,10 +151,11 @@ pub fn run(args: Settings) -> Result<(), Failure> {
 pub fn load_rules(
     config: &Config,
     sight: &Sight,
+    names: Arc<HostNames>,
     phases: &mut Phases,
 ) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
-    let sources = ruleset::read(config).map_err(|e| Failure::new(Class::Rules, e))?;
-    let loaded = ruleset::load(config, &sources, sight);
+    let sources = ruleset::read(&config.rules).map_err(|e| Failure::new(Class::Rules, e))?;
+    let loaded = ruleset::load(&config.rules, &sources, sight, names);
     for report in &loaded.files {
         if let crate::rules::report::diagnostic::Schema::Failed(_) = report.schema {
             Phases::note(report.schema_line());
@@ -162,7 +165,7 @@ pub fn load_rules(
         }
     }
     let set = loaded.into_rules().map_err(|e| Failure::new(Class::Rules, e))?;
-    let origin = ruleset::origin(config, sources.len());
+    let origin = ruleset::origin(&config.rules, sources.len());
     phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
     ruleset::tell(&set);
     Ok((Arc::new(set), sources))

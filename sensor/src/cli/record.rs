@@ -13,6 +13,7 @@ use anyhow::anyhow;
 use crate::alert::log::size_of_text;
 use crate::alert::query::time;
 use crate::app::exit::{Class, Failure};
+use crate::app::names::HostNames;
 use crate::app::phases::Phases;
 use crate::app::ruleset;
 use crate::app::run::{PROC, load_rules, probe_failure, tell_probe};
@@ -83,7 +84,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut config =
         Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
     if !args.rules.is_empty() {
-        config.sensor.rules_files.clone_from(&args.rules);
+        config.rules.rules_files.clone_from(&args.rules);
     }
     let mut phases = Phases::begin();
     let wanted = wanted(args, &config, &mut phases)?;
@@ -102,7 +103,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// Types of events to keep, and what the kernel may drop of them.
 fn wanted(args: &Args, config: &Config, phases: &mut Phases) -> Result<Wanted, Failure> {
     if args.events.is_empty() {
-        let (rules, _) = load_rules(config, &sight::here(), phases)?;
+        let (rules, _) = load_rules(config, &sight::here(), Arc::new(HostNames::default()), phases)?;
         return Ok(ruleset::wanted(&rules, args.filtered));
     }
     let known = captured();

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
 use crate::app::exit::{Class, Failure};
+use crate::app::names::HostNames;
 use crate::app::ruleset;
 use crate::app::sight;
 use crate::capture::cases::{self, Cases};
@@ -136,11 +137,12 @@ fn events_per_second(events: u64, time: std::time::Duration) -> f64 {
 /// The rules, with everything inactive that the capture has no events for.
 /// `named`: files that must be there, instead of those of the configuration.
 fn load(config: &Config, named: &[PathBuf], header: &Header) -> Result<Arc<RuleSet>, Failure> {
-    let sources = if named.is_empty() { ruleset::read(config) } else { rules::source::files::read(named) };
+    let sources =
+        if named.is_empty() { ruleset::read(&config.rules) } else { rules::source::files::read(named) };
     let sources = sources.map_err(|e| Failure::new(Class::Unjudged, e))?;
     let held = header.event_types().map(str::to_owned).collect();
     let sight = rules::Sight { events: Some(held), ..sight::anywhere() };
-    let rules = ruleset::load(config, &sources, &sight).into_rules();
+    let rules = ruleset::load(&config.rules, &sources, &sight, Arc::new(HostNames::default())).into_rules();
     rules.map(Arc::new).map_err(|error| Failure::new(Class::Unjudged, error))
 }
 

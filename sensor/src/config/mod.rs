@@ -38,6 +38,7 @@ pub const DEFAULT_FILE: &str = "/etc/falconet/falconet.yaml";
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     pub sensor: SensorConfig,
+    pub rules: RulesConfig,
     pub alert_log: LogConfig,
     pub hub: HubConfig,
     pub outputs: OutputsConfig,
@@ -57,10 +58,10 @@ impl std::fmt::Debug for Given {
     }
 }
 
-/// What is watched and by which rules.
+/// Which rules, and what becomes of them. These keys, all of them and no others, count at a reload.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct SensorConfig {
+pub struct RulesConfig {
     /// Rule files and directories, in order; those that are not there are passed over. Without any, the stock rules. Falco's
     /// older name for it is `rules_file`.
     #[serde(alias = "rules_file", deserialize_with = "one_or_many")]
@@ -74,6 +75,12 @@ pub struct SensorConfig {
     pub priority: Priority,
     /// Additions to the outputs of rules. The default tells container and pod.
     pub append_output: Vec<AppendOutput>,
+}
+
+/// How the sensor works.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SensorConfig {
     /// UTC with the date instead of the local time of day at the beginning of an alert's text.
     pub time_format_iso_8601: bool,
     /// Load the rules again when a rule file or the configuration changes. On SIGHUP they are in any case.
@@ -109,15 +116,22 @@ impl BufferSize {
     }
 }
 
-impl Default for SensorConfig {
+impl Default for RulesConfig {
     fn default() -> Self {
         let rules = crate::rules::Options::default();
         Self {
             rules_files: Vec::new(),
-            rules: Vec::new(),
+            rules: rules.selections,
             rule_matching: rules.matching,
             priority: rules.priority,
             append_output: rules.append_output,
+        }
+    }
+}
+
+impl Default for SensorConfig {
+    fn default() -> Self {
+        Self {
             time_format_iso_8601: false,
             watch_config_files: true,
             control_socket: None,
@@ -129,9 +143,14 @@ impl Default for SensorConfig {
     }
 }
 
-impl SensorConfig {
+impl RulesConfig {
+    /// Names of its keys.
+    pub fn keys() -> &'static [&'static str] {
+        keys::of::<Self>()
+    }
+
     /// What loading the rules needs to know of it.
-    pub fn rule_options(&self) -> crate::rules::Options {
+    pub fn options(&self) -> crate::rules::Options {
         crate::rules::Options {
             priority: self.priority,
             selections: self.rules.clone(),
@@ -191,6 +210,7 @@ impl Config {
         let mut parts = Parts::split(file.as_ref(), document)?;
         Ok(Self {
             sensor: parts.take()?,
+            rules: parts.take()?,
             outputs: OutputsConfig { shared: parts.take()?, destinations: parts.take()? },
             hub: parts.take()?,
             alert_log: parts.section("alert_log")?,
@@ -224,6 +244,7 @@ impl<'a> Parts<'a> {
     fn split(file: Option<&'a PathBuf>, document: Document) -> Result<Self, ConfigError> {
         let mut known: Vec<&str> = SECTIONS.to_vec();
         known.extend(keys::of::<SensorConfig>());
+        known.extend(keys::of::<RulesConfig>());
         known.extend(keys::of::<SharedConfig>());
         known.extend(keys::of::<Destinations>());
         known.extend(keys::of::<HubConfig>());
@@ -280,9 +301,9 @@ mod tests {
              listenport: 2802\nTeams:\n  WebhookURL: https://example.invalid/x\nalert_log: {path: /tmp/x.db}\nui:\n",
         )
         .unwrap();
-        assert_eq!(config.sensor.rules_files, [PathBuf::from("/etc/falco/falco_rules.yaml")]);
-        assert_eq!(config.sensor.priority, Priority::Notice);
-        assert_eq!(config.sensor.rules.len(), 1);
+        assert_eq!(config.rules.rules_files, [PathBuf::from("/etc/falco/falco_rules.yaml")]);
+        assert_eq!(config.rules.priority, Priority::Notice);
+        assert_eq!(config.rules.rules.len(), 1);
         assert!(config.outputs.shared.json_output);
         assert_eq!(config.hub.listenport, 2802);
         assert_eq!(config.alert_log.path, PathBuf::from("/tmp/x.db"));
@@ -293,7 +314,7 @@ mod tests {
         for text in
             ["rules_file: /a.yaml", "rules_file: [/a.yaml]", "rules_files: /a.yaml", "rules_files: [/a.yaml]"]
         {
-            assert_eq!(read(text).unwrap().sensor.rules_files, [PathBuf::from("/a.yaml")], "{text}");
+            assert_eq!(read(text).unwrap().rules.rules_files, [PathBuf::from("/a.yaml")], "{text}");
         }
     }
 

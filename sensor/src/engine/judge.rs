@@ -269,6 +269,7 @@ impl Judge {
             users: &self.users,
             clock: &self.clock,
             hostname: &self.hostname,
+            hosts: &**self.rules.names(),
         };
         let Subject { what, ty, name, boot, container, number, missing } = subject;
         let time = self.clock.wall(boot);

@@ -8,7 +8,7 @@ use sensor_ebpf::record::{Fd, Record};
 
 use super::args::Names;
 use super::clock::Clock;
-use crate::rules::{EventType, FieldArg};
+use crate::rules::{self, EventType, FieldArg};
 use crate::state::{Container, MAX_ANCESTORS, Process, Processes, Users};
 
 /// What every event of a sensor shares.
@@ -17,6 +17,7 @@ pub struct Known<'a> {
     pub users: &'a Users,
     pub clock: &'a Clock,
     pub hostname: &'a str,
+    pub hosts: &'a dyn rules::Names,
 }
 
 /// What happened.

@@ -158,6 +158,7 @@ impl Checked {
             reads,
             matching: options.matching,
             unfilled: options.sight.blind(),
+            names: Arc::clone(&options.names),
             requirements,
             sources,
             judged,
@@ -225,11 +226,14 @@ fn rule(
     let output = output.map_err(in_output)?;
     let in_rule = |complaint| resolver.in_rule(definition, &text, complaint);
     let (written, expr) = resolver.rule(&text).map_err(in_rule)?;
-    let mut findings =
-        Findings { unfilled: options.sight.blind(), budget: std::mem::take(budget), ..Findings::default() };
+    let mut findings = Findings {
+        unfilled: options.sight.blind(),
+        budget: std::mem::take(budget),
+        ..Findings::new(&options.names)
+    };
     let cond = check::condition(&expr, &mut findings);
     *budget = findings.budget;
-    let domains = findings.domains;
+    let hosts = findings.hosts;
     warnings.extend(findings.warnings.into_iter().map(in_rule));
     let cond = cond.map_err(in_rule)?;
     let mut extra = Vec::new();
@@ -278,7 +282,7 @@ fn rule(
         status,
         kept,
         counters: Counters::new(types.into(), Arc::clone(judged)),
-        _domains: domains,
+        _hosts: hosts,
     })
 }
 

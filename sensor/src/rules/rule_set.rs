@@ -11,11 +11,11 @@ use crate::rules::program::counters::{Counters, Judged};
 use crate::rules::program::evaluate::Scratch;
 use crate::rules::program::prefilter::Prefilter;
 use crate::rules::program::reads::Reads;
-use crate::rules::registry::domains::Domain;
 use crate::rules::registry::event::{Event, EventType};
 use crate::rules::registry::event_types;
 use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::fields::Field;
+use crate::rules::registry::names::{Held, Names};
 use crate::rules::registry::priority::Priority;
 use crate::rules::report::source::{Origin, Place};
 use crate::rules::source::definitions::Sources;
@@ -45,8 +45,8 @@ pub struct Rule {
     /// The condition for those who want to see it.
     pub(super) kept: Kept,
     pub(super) counters: Counters,
-    /// Keeps the domain names of the condition resolved.
-    pub(super) _domains: Vec<Arc<Domain>>,
+    /// Keeps the host names of the condition in use.
+    pub(super) _hosts: Vec<Held>,
 }
 
 impl Rule {
@@ -74,6 +74,7 @@ pub struct RuleSet {
     pub(super) matching: Matching,
     /// Fields that had no value where it was loaded.
     pub(super) unfilled: FieldSet,
+    pub(super) names: Arc<dyn Names>,
     pub(super) requirements: Requirements,
     pub(super) sources: Sources,
     pub(super) judged: Arc<Judged>,
@@ -98,6 +99,11 @@ impl RuleSet {
     /// How many rules may fire on one event.
     pub fn matching(&self) -> Matching {
         self.matching
+    }
+
+    /// What names in the rules stand for.
+    pub fn names(&self) -> &Arc<dyn Names> {
+        &self.names
     }
 
     /// What an open must have for any rule to match it.

@@ -2,19 +2,21 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use clap::ValueEnum;
 
 use super::sarif;
 use crate::app::exit::{Class, Failure};
-use crate::app::sight;
+use crate::app::names::HostNames;
+use crate::app::{ruleset, sight};
 use crate::cli::print::say;
 use crate::config::Config;
 use crate::rules::lint::{self, Finding, LINTS, Level};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport};
 use crate::rules::source::files;
-use crate::rules::{Loaded, Options, Source, load, stock};
+use crate::rules::{Loaded, Source, load, stock};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -100,8 +102,8 @@ fn check(args: &Args, out: &mut String) -> Result<(), Failure> {
     policy.check()?;
     let config =
         Config::of(args.config.clone(), &args.options).map_err(|error| Failure::new(Class::Config, error))?;
-    let options = Options { sight: sight::anywhere(), ..config.sensor.rule_options() };
-    let paths = if args.files.is_empty() { &config.sensor.rules_files } else { &args.files };
+    let options = ruleset::options(&config.rules, &sight::anywhere(), Arc::new(HostNames::default()));
+    let paths = if args.files.is_empty() { &config.rules.rules_files } else { &args.files };
     let (sources, unreadable) = if paths.is_empty() { (stock(), None) } else { read(paths) };
     let mut loaded = load(&sources, &options);
     if let Some(report) = unreadable
@@ -312,7 +314,7 @@ mod tests {
     fn a_finding_shows_its_place() {
         let text_of = GOOD.replace("unlink", "unlink and fd.name=/x");
         let sources = [Source::new("a.yaml", text_of)];
-        let loaded = load(&sources, &Options::default());
+        let loaded = load(&sources, &crate::rules::Options::default());
         let findings = lint::run(&sources, loaded.rules.as_ref().unwrap());
         let text = text(&loaded, &findings, &Policy { deny: &[], allow: &[] });
         assert!(

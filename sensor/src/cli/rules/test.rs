@@ -223,7 +223,7 @@ fn prepare(path: &Path, options: &[String]) -> anyhow::Result<Ready> {
         all.push(option.text.clone());
         Config::of(None, &all).map_err(|error| anyhow!("{}:{}: {error}", path.display(), option.line))?;
     }
-    let options = Config::of(None, &all)?.sensor.rule_options();
+    let options = Config::of(None, &all)?.rules.options();
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut sources: Vec<Source> = Vec::new();
     for rules in &file.rules {

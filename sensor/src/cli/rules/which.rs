@@ -1,8 +1,10 @@
 //! Which rules a command is about: files that are named, or those of the configuration, or the stock rules.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::app::exit::{Class, Failure};
+use crate::app::names::HostNames;
 use crate::app::{ruleset, sight};
 use crate::config::Config;
 use crate::rules::source::files;
@@ -35,9 +37,9 @@ impl Which {
             file => Config::load(file.as_deref(), &self.options),
         };
         let config = config.map_err(|error| Failure::new(Class::Config, error))?;
-        let sources = if paths.is_empty() { ruleset::read(&config) } else { files::read(paths) };
+        let sources = if paths.is_empty() { ruleset::read(&config.rules) } else { files::read(paths) };
         let sources = sources.map_err(|error| Failure::new(Class::Rules, error))?;
-        let loaded = ruleset::load(&config, &sources, sight);
+        let loaded = ruleset::load(&config.rules, &sources, sight, Arc::new(HostNames::default()));
         loaded.into_rules().map_err(|error| Failure::new(Class::Rules, error))
     }
 }

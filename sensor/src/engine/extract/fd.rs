@@ -12,7 +12,6 @@ use crate::engine::fd::{self, Tuple};
 use crate::engine::live::Live;
 use crate::engine::path;
 use crate::rules::Value;
-use crate::rules::registry::domains::DOMAINS;
 use crate::rules::registry::fields::FdField;
 
 /// What of the descriptor a field is. All are missing for events without one.
@@ -121,7 +120,7 @@ impl Part {
             }
             Self::Names(end) => {
                 let mut found = None;
-                DOMAINS.any_of(address(end)?.ip(), &mut |name| {
+                event.known.hosts.any_of(address(end)?.ip(), &mut |name| {
                     found = Some(Value::Str(event.bump.alloc_slice_copy(name.as_bytes())));
                     true
                 });
@@ -140,8 +139,9 @@ impl Part {
         match self {
             Self::EitherIp => ends.any(|end| test(Value::Ip(end.ip()))),
             Self::EitherPort => ends.any(|end| test(Value::Uint(end.port().into()))),
-            Self::Names(end) => end(&tuple)
-                .is_some_and(|end| DOMAINS.any_of(end.ip(), &mut |name| test(Value::Str(name.as_bytes())))),
+            Self::Names(end) => end(&tuple).is_some_and(|end| {
+                event.known.hosts.any_of(end.ip(), &mut |name| test(Value::Str(name.as_bytes())))
+            }),
             Self::View(_) | Self::Open(_) | Self::Ip(_) | Self::Port(_) | Self::Service(_) => false,
         }
     }

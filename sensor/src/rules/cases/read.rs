@@ -7,8 +7,9 @@ use super::event::{CaseEvent, Owned, UNTYPED, Written};
 use super::{Case, CaseError, CaseFile, Named, Remark};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::fields::{Field, FieldArg, FieldError, FieldRef, Flags};
+use crate::rules::registry::services::WellKnown;
 use crate::rules::registry::types::FieldType;
-use crate::rules::registry::{event_types, services};
+use crate::rules::registry::{event_types, names};
 use crate::rules::report::source::Source;
 use crate::rules::report::suggest;
 use crate::yaml::{self, Node, Yaml};
@@ -309,7 +310,7 @@ impl Reader<'_> {
                 Owned::Ip(text.trim().parse().map_err(|_| wrong("an IP address"))?)
             }
             FieldType::Port => {
-                let port = services::port(text.trim());
+                let port = names::port(text.trim(), &WellKnown);
                 Owned::Uint(port.map(u64::from).ok_or_else(|| wrong("a port number or a known service"))?)
             }
             FieldType::Int16 | FieldType::Int32 | FieldType::Int64 | FieldType::Double => Owned::Int(

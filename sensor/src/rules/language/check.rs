@@ -8,7 +8,6 @@ use super::findings::{Findings, refuse, unsupported};
 use super::literals::{allowed, decimal, literals, values};
 use super::matcher::{Matcher, Number, Order};
 use super::transform::{self, Compute, Yields};
-use crate::rules::registry::domains::DOMAINS;
 use crate::rules::registry::event::{EventType, Value};
 use crate::rules::registry::event_types;
 use crate::rules::registry::field_set::FieldSet;
@@ -298,7 +297,7 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
         }
         for value in values(&check.right) {
             if let Ok(name) = std::str::from_utf8(&value.bytes) {
-                findings.domains.push(DOMAINS.hold(name));
+                findings.hosts.push(findings.names.hold(name));
             }
         }
     }
@@ -318,7 +317,7 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
     {
         // Falco looks at the first network only.
         let first = Check { right: Right::List(values[..1].to_vec()), ..check.clone() };
-        return field_comparison(field, &first, &mut Findings::default());
+        return field_comparison(field, &first, &mut Findings::new(&findings.names));
     }
     if findings.unfilled.contains(field.field) {
         return Ok(Cond::Unfilled(field.field));
@@ -337,7 +336,7 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
         Some(matcher) if field.is_list() => Test::Any(field, matcher),
         Some(_) if field.all_must_differ() && op == Op::Ne => {
             let equal = Check { op: Op::Eq, ..check.clone() };
-            Test::NoneOf(field, literals(kind, &equal, &mut Findings::default())?)
+            Test::NoneOf(field, literals(kind, &equal, &mut Findings::new(&findings.names))?)
         }
         Some(matcher) if field.is_any() => Test::Any(field, matcher),
         Some(matcher) => Test::One(field, matcher),

@@ -4,20 +4,35 @@ use std::sync::Arc;
 
 use super::ast::{Op, Span};
 use super::pattern::Budget;
-use crate::rules::registry::domains::Domain;
 use crate::rules::registry::field_set::FieldSet;
+use crate::rules::registry::names::{Held, Names};
 use crate::rules::report::complaint::{Code, Complaint};
 
-/// What checking a condition found beside its meaning.
-#[derive(Debug, Default)]
+/// What checking a condition asks for, and what it found beside the meaning.
+#[derive(Debug)]
 pub struct Findings {
+    /// What names of services and hosts stand for.
+    pub names: Arc<dyn Names>,
     pub warnings: Vec<Complaint>,
     /// What is left for automata.
     pub budget: Budget,
-    /// The domain names in it.
-    pub domains: Vec<Arc<Domain>>,
+    /// The host names in it.
+    pub hosts: Vec<Held>,
     /// Fields that have no value: comparisons with them are marked.
     pub unfilled: FieldSet,
+}
+
+impl Findings {
+    /// Nothing found so far, and no field without values.
+    pub fn new(names: &Arc<dyn Names>) -> Self {
+        Self {
+            names: Arc::clone(names),
+            warnings: Vec::new(),
+            budget: Budget::default(),
+            hosts: Vec::new(),
+            unfilled: FieldSet::default(),
+        }
+    }
 }
 
 /// An error about a piece of a condition.

@@ -8,7 +8,7 @@ use super::findings::{Findings, refuse, unsupported};
 use super::matcher::{Bytes, Matcher, Net, Number, Order, ip};
 use super::pattern::{self, PathSet};
 use crate::rules::registry::fields::FieldRef;
-use crate::rules::registry::services::port;
+use crate::rules::registry::names::port;
 use crate::rules::registry::types::FieldType;
 use crate::rules::report::complaint::{Code, Complaint};
 
@@ -86,7 +86,7 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
         _ => {
             let parse = |value: &Literal| {
                 if kind == FieldType::Port {
-                    let number = text(value).and_then(|t| port(&t)).map(i128::from);
+                    let number = text(value).and_then(|t| port(&t, &*findings.names)).map(i128::from);
                     return number.ok_or_else(|| not_a(value, "a port number or known service"));
                 }
                 let number = decimal(&value.bytes).ok_or_else(|| not_a(value, "a decimal number"))?;

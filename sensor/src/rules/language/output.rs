@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use super::ast::Operand;
 use super::compute::Computed;
-use super::findings::Findings;
 use super::transform::{self, Compute};
 use super::{check, parse};
 use crate::rules::registry::event::{Event, Value};
@@ -329,7 +328,7 @@ pub fn extra(field: &super::output::ExtraField) -> Result<Vec<(String, Extra)>, 
             .iter()
             .map(|(key, format)| {
                 let text = Text::placed(format, crate::rules::report::source::Origin::default());
-                let template = Template::compile(&text, &mut Findings::default().warnings);
+                let template = Template::compile(&text, &mut Vec::new());
                 template
                     .map(|template| (key.clone(), Extra::Format(template)))
                     .map_err(|complaint| complaint.message.clone())

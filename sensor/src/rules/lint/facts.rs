@@ -6,15 +6,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::formula::{Leaf, Node, Part, Types, all_types};
+use super::formula::{Leaf, Literal, Node, Part, Types, all_types};
 use super::values;
 use crate::rules::language::ast::{Modifier, Op};
-use crate::rules::language::literals::decimal;
 use crate::rules::language::matcher;
 use crate::rules::registry::event::Value;
+use crate::rules::registry::event_types;
 use crate::rules::registry::fields::FieldRef;
 use crate::rules::registry::types::FieldType;
-use crate::rules::registry::{event_types, services};
 
 /// Comparisons of one field that are held against each other, at most; more come from generated rules.
 const MOST: usize = 128;
@@ -243,32 +242,7 @@ fn candidates(leaf: &Leaf) -> Option<Vec<Literal<'_>>> {
     if !listed || leaf.check.op == Op::Exists {
         return None;
     }
-    let kind = leaf.field.as_ref()?.kind();
-    leaf.values().iter().map(|value| literal(kind, &value.bytes)).collect()
-}
-
-/// A literal as a value of the field's type. Networks and values of changing type stand for many.
-#[derive(Clone)]
-struct Literal<'l> {
-    bytes: &'l [u8],
-    value: Value<'l>,
-}
-
-fn literal(kind: FieldType, bytes: &[u8]) -> Option<Literal<'_>> {
-    let text = || std::str::from_utf8(bytes).ok();
-    let value = match kind {
-        FieldType::CharBuf | FieldType::FsPath => Value::Str(bytes),
-        FieldType::ByteBuf => Value::Buf(bytes),
-        FieldType::Bool => Value::Bool(text()?.parse().ok()?),
-        FieldType::IpAddr => Value::Ip(text()?.parse().ok()?),
-        FieldType::IpNet | FieldType::Dynamic => return None,
-        FieldType::Port => Value::Uint(services::port(text()?)?.into()),
-        _ => match decimal(bytes)? {
-            n if n < 0 => Value::Int(i64::try_from(n).ok()?),
-            n => Value::Uint(u64::try_from(n).ok()?),
-        },
-    };
-    Some(Literal { bytes, value })
+    leaf.literals().collect()
 }
 
 /// Why a comparison is false of every event.
@@ -341,8 +315,7 @@ fn field_conflict(field: &FieldRef, all: &[(Arc<Leaf>, bool)], present: bool) ->
     // Not different from x, and there: it is x.
     let equal = failing().find(|leaf| leaf.check.op == Op::Ne && leaf.check.modifier.is_none());
     if let Some(leaf) = equal
-        && let Some(literals) =
-            leaf.values().iter().map(|value| literal(field.kind(), &value.bytes)).collect::<Option<Vec<_>>>()
+        && let Some(literals) = leaf.literals().collect::<Option<Vec<_>>>()
     {
         return if excluded(literals) { conflict() } else { None };
     }
@@ -412,8 +385,7 @@ fn between(kind: FieldType, all: &[(Arc<Leaf>, bool)]) -> bool {
         _ => return true,
     };
     for (leaf, holds) in all {
-        let Some(value) = leaf.values().first() else { continue };
-        let Some(limit) = literal(kind, &value.bytes).and_then(|literal| matcher::number(literal.value))
+        let Some(limit) = leaf.literals().next().flatten().and_then(|literal| matcher::number(literal.value))
         else {
             continue;
         };

@@ -4,13 +4,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::rules::language::ast::{Argument, Check, Expr, Op, Operand, Right, Span};
+use crate::rules::language::ast::{self, Argument, Check, Expr, Op, Operand, Right, Span};
 use crate::rules::language::check::{self, Cond};
 use crate::rules::language::findings::Findings;
-use crate::rules::language::literals;
+use crate::rules::language::literals::{self, decimal};
 use crate::rules::language::matcher::Matcher;
-use crate::rules::registry::event_types;
+use crate::rules::registry::event::Value;
 use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
+use crate::rules::registry::names::Names;
+use crate::rules::registry::types::FieldType;
+use crate::rules::registry::{event_types, names};
 
 /// A set of event types, one truth value for each.
 pub type Types = Vec<bool>;
@@ -48,11 +51,20 @@ pub struct Leaf {
     pub constant: Option<bool>,
     /// As the engine judges it.
     pub cond: Cond,
+    /// The literals, but for texts.
+    parsed: Vec<Option<Value<'static>>>,
+}
+
+/// A literal as a value of the field's type.
+#[derive(Clone)]
+pub struct Literal<'l> {
+    pub bytes: &'l [u8],
+    pub value: Value<'l>,
 }
 
 impl Leaf {
-    fn new(check: &Check) -> Self {
-        let mut findings = Findings::default();
+    fn new(check: &Check, names: &Arc<dyn Names>) -> Self {
+        let mut findings = Findings::new(names);
         let field = match (&check.left, &check.right) {
             (Operand::Field(text), Right::None | Right::Value(_) | Right::List(_)) => {
                 FieldRef::resolve(&text.name, text.arg.as_deref()).ok()
@@ -73,12 +85,39 @@ impl Leaf {
         let matcher = field.as_ref().filter(|_| check.op != Op::Exists);
         let matcher = matcher.and_then(|field| literals::literals(field.kind(), check, &mut findings).ok());
         let present = field.as_ref().and_then(present);
-        Self { check: check.clone(), key: check.to_string(), field, matcher, types, present, constant, cond }
+        let kind = field.as_ref().map(FieldRef::kind);
+        let of = |value: &ast::Value| kind.and_then(|kind| parsed(kind, &value.bytes, &**names));
+        let parsed = literals::values(&check.right).iter().map(of).collect();
+        Self {
+            check: check.clone(),
+            key: check.to_string(),
+            field,
+            matcher,
+            types,
+            present,
+            constant,
+            cond,
+            parsed,
+        }
     }
 
     /// The literals on the right.
-    pub fn values(&self) -> &[crate::rules::language::ast::Value] {
+    pub fn values(&self) -> &[ast::Value] {
         literals::values(&self.check.right)
+    }
+
+    /// The literals as values that the field can have; `None` for one that stands for many or for none.
+    pub fn literals(&self) -> impl Iterator<Item = Option<Literal<'_>>> {
+        let kind = self.field.as_ref().map(FieldRef::kind);
+        self.values().iter().zip(&self.parsed).map(move |(literal, parsed)| {
+            let bytes = literal.bytes.as_slice();
+            let value = match kind? {
+                FieldType::CharBuf | FieldType::FsPath => Value::Str(bytes),
+                FieldType::ByteBuf => Value::Buf(bytes),
+                _ => (*parsed)?,
+            };
+            Some(Literal { bytes, value })
+        })
     }
 
     /// Every field that it looks at.
@@ -108,6 +147,22 @@ impl Leaf {
     }
 }
 
+/// A literal that is no text. Networks and values of changing type stand for many.
+fn parsed(kind: FieldType, bytes: &[u8], names: &dyn Names) -> Option<Value<'static>> {
+    let text = || std::str::from_utf8(bytes).ok();
+    Some(match kind {
+        FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf => return None,
+        FieldType::IpNet | FieldType::Dynamic => return None,
+        FieldType::Bool => Value::Bool(text()?.parse().ok()?),
+        FieldType::IpAddr => Value::Ip(text()?.parse().ok()?),
+        FieldType::Port => Value::Uint(names::port(text()?, names)?.into()),
+        _ => match decimal(bytes)? {
+            n if n < 0 => Value::Int(i64::try_from(n).ok()?),
+            n => Value::Uint(u64::try_from(n).ok()?),
+        },
+    })
+}
+
 fn operand(operand: &Operand, into: &mut Vec<FieldRef>) {
     match operand {
         Operand::Field(text) => into.extend(FieldRef::resolve(&text.name, text.arg.as_deref()).ok()),
@@ -134,12 +189,16 @@ fn present(field: &FieldRef) -> Option<Types> {
 }
 
 /// Makes formulas; equal comparisons of many rules are looked at once.
-#[derive(Default)]
-pub struct Maker {
+pub struct Maker<'n> {
+    names: &'n Arc<dyn Names>,
     leaves: HashMap<String, Arc<Leaf>>,
 }
 
-impl Maker {
+impl<'n> Maker<'n> {
+    pub fn new(names: &'n Arc<dyn Names>) -> Self {
+        Self { names, leaves: HashMap::new() }
+    }
+
     /// The formula of a condition. `macros` has the conditions of macros, in which others are still names.
     pub fn formula<'e>(&mut self, expr: &'e Expr, macros: &dyn Fn(&str) -> Option<&'e Expr>) -> Part {
         self.part(expr, macros, None)
@@ -175,7 +234,7 @@ impl Maker {
 
     fn leaf(&mut self, check: &Check) -> Arc<Leaf> {
         let key = check.to_string();
-        let known = self.leaves.entry(key).or_insert_with(|| Arc::new(Leaf::new(check)));
+        let known = self.leaves.entry(key).or_insert_with(|| Arc::new(Leaf::new(check, self.names)));
         Arc::clone(known)
     }
 }

@@ -144,7 +144,7 @@ impl Report {
 
 /// Looks at the rules that were loaded from `sources`; findings in the order of the files.
 pub fn run(sources: &[Source], rules: &RuleSet) -> Vec<Finding> {
-    let mut maker = Maker::default();
+    let mut maker = Maker::new(rules.names());
     let macros = |name: &str| rules.sources.macro_condition(name);
     let mut subjects = Vec::new();
     for rule in rules.rules() {

@@ -1,10 +1,10 @@
-//! What rules can name: fields, event types and their parameters, priorities, services.
+//! What rules can name: fields, event types and their parameters, priorities, names that the host knows.
 
-pub mod domains;
 pub mod event;
 pub mod event_types;
 pub mod field_set;
 pub mod fields;
+pub mod names;
 pub mod params;
 pub mod priority;
 pub mod services;

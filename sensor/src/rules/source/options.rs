@@ -2,12 +2,15 @@
 //! `append_output` of the configuration, in Falco's shape, and what the sensor can do.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::rules::language::output::ExtraField;
 use crate::rules::registry::field_set::FieldSet;
+use crate::rules::registry::names::Names;
 use crate::rules::registry::priority::Priority;
+use crate::rules::registry::services::WellKnown;
 
 /// How rules are chosen and what they print.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct Options {
     pub matching: Matching,
     /// What the sensor can see.
     pub sight: Sight,
+    /// What names of services and hosts stand for: without a host, those of a fixed table and nothing.
+    pub names: Arc<dyn Names>,
     /// The rule engine version that we answer as.
     pub engine_version: (u64, u64, u64),
     /// Plugins that we stand in for, with their versions.
@@ -35,6 +40,7 @@ impl Default for Options {
             append_output: vec![AppendOutput { suggested_output: true, ..AppendOutput::default() }],
             matching: Matching::All,
             sight: Sight::default(),
+            names: Arc::new(WellKnown),
             engine_version: (0, 62, 0),
             plugins: vec![("container", (0, 7, 0))],
         }

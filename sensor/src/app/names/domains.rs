@@ -5,12 +5,10 @@
 //! never looked up: `fd.sip.name` has as values the names of rules that its address belongs to, and none when there are
 //! none. A name that does not resolve, or not any more, keeps the addresses that it had. The names of a rule set that is
 //! gone are forgotten.
-//!
-//! Only a sensor resolves ([`Domains::keep_resolved`]); everywhere else names have no addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, Once, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 /// The first pause between two rounds of a name, and the longest.
@@ -46,9 +44,6 @@ pub struct Domains {
     /// Written by exchange of the whole, so that readers hardly ever wait.
     owners: RwLock<Arc<Owners>>,
 }
-
-/// The names of all rules of the process.
-pub static DOMAINS: LazyLock<Domains> = LazyLock::new(Domains::default);
 
 impl Domains {
     /// Takes a name up. It stays as long as the result is kept.
@@ -116,19 +111,8 @@ impl Domains {
         known.values().map(|known| known.due).min()
     }
 
-    /// Resolves the names in use from now on, on a thread of its own that ends with the process: the system's resolver
-    /// cannot be interrupted.
-    pub fn keep_resolved(&'static self) -> std::io::Result<()> {
-        static STARTED: Once = Once::new();
-        let mut started = Ok(());
-        STARTED.call_once(|| {
-            let thread = std::thread::Builder::new().name("domains".to_owned());
-            started = thread.spawn(|| self.resolve_forever()).map(drop);
-        });
-        started
-    }
-
-    fn resolve_forever(&self) {
+    /// Resolves the names in use, each when it is due.
+    pub fn resolve_forever(&self) {
         loop {
             let next = self.round(Instant::now(), &system);
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
