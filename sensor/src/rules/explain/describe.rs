@@ -73,7 +73,7 @@ impl RuleSet {
             .map(|(event, name)| match prefilter::needs(cond, event) {
                 Needs::OneOf(all) => (name, Filtered::OneOf(all)),
                 Needs::Any => {
-                    let mut path = prefilter::blame(cond, event);
+                    let mut path = prefilter::culprit(cond, event);
                     path.truncate(depth(tree, &path));
                     (name, Filtered::Open(path))
                 }

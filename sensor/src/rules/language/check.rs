@@ -478,17 +478,27 @@ impl Cond {
 impl Compute {
     /// A field in it that has no value.
     pub fn unfilled(&self, unfilled: &FieldSet) -> Option<Field> {
+        self.find(&|field| unfilled.contains(field.field)).map(|field| field.field)
+    }
+
+    /// It looks at a field of the kind.
+    pub fn has(&self, kind: &dyn Fn(&FieldRef) -> bool) -> bool {
+        self.find(kind).is_some()
+    }
+
+    /// The first field in it of the kind.
+    fn find(&self, kind: &dyn Fn(&FieldRef) -> bool) -> Option<&FieldRef> {
         match self {
-            Self::Field(field) => unfilled.contains(field.field).then_some(field.field),
+            Self::Field(field) => Some(field).filter(|field| kind(field)),
             Self::Text(_) => None,
-            Self::List(items) | Self::Concat(items) => items.iter().find_map(|item| item.unfilled(unfilled)),
+            Self::List(items) | Self::Concat(items) => items.iter().find_map(|item| item.find(kind)),
             Self::Lower(inner)
             | Self::Upper(inner)
             | Self::Base64(inner)
             | Self::Basename(inner)
             | Self::Len(inner)
-            | Self::Getopt { list: inner, .. } => inner.unfilled(unfilled),
-            Self::Join(a, b) => a.unfilled(unfilled).or_else(|| b.unfilled(unfilled)),
+            | Self::Getopt { list: inner, .. } => inner.find(kind),
+            Self::Join(a, b) => a.find(kind).or_else(|| b.find(kind)),
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::{Context, Level, Lint, Report};
+use super::context::Context;
+use super::finding::{Level, Lint, Report};
 use crate::rules::language::ast::Expr;
 use crate::rules::language::parse;
 use crate::rules::report::text::Text;

@@ -1,8 +1,10 @@
 //! Conditions, or parts of them, whose outcome no event can change; and comparisons that can only be meant otherwise.
 
-use super::facts::{self, Conflict, Facts};
+use super::context::{Context, Subject};
+use super::facts::{self, Conflict, Facts, listed};
+use super::finding::{Level, Lint, Report};
 use super::formula::{Leaf, Node, Part};
-use super::{Context, Level, Lint, Report, Subject, events, values};
+use super::{events, values};
 use crate::rules::language::ast::Op;
 use crate::rules::registry::fields::{Field, FieldRef};
 
@@ -62,31 +64,33 @@ const NA_FIELDS: [Field; 8] = [
 
 pub fn run(context: &Context<'_>, report: &mut Report) {
     for subject in &context.subjects {
-        let facts = Facts::new(false);
+        let mut facts = Facts::new(false);
         let whole = &subject.formula;
-        let conflict = facts.with(whole, true).conflict();
+        let conflict = facts.conflict_with(whole, true);
         if let Some(why) = conflict.as_ref().and_then(told) {
             let message = format!("the condition can never be true: {why}");
             report.part(&NEVER_TRUE, subject, whole, message);
         }
         let mut visitor = Visitor { context, subject, report, dead: conflict.is_some(), negated: false };
-        visitor.part(whole, &facts, false);
+        visitor.part(whole, &mut facts, false);
     }
 }
 
 /// The conflict in words; `None` for one that is told at the comparison itself.
-fn told(conflict: &Conflict) -> Option<String> {
+fn told(conflict: &Conflict<'_>) -> Option<String> {
     Some(match conflict {
-        Conflict::Pair(a, b) => format!("`{}` excludes `{}`", short(a), short(b)),
-        Conflict::Field(parts) => format!("no value passes `{}`", short(parts)),
+        Conflict::Pair(a, b) => format!("`{}` excludes `{}`", short(&a.to_string()), short(&b.to_string())),
+        Conflict::Field(parts) => format!("no value passes `{}`", short(&listed(parts))),
         Conflict::Types(part, before) => {
-            format!("`{}` leaves no event type, for the rest allows {before} only", short(part))
+            let (part, before) = (part.to_string(), before.names());
+            format!("`{}` leaves no event type, for the rest allows {before} only", short(&part))
         }
         Conflict::Without(a, b) => {
-            format!("`{}` asks for a parameter that events of `{}` do not have", short(a), short(b))
+            let (a, b) = (a.to_string(), b.to_string());
+            format!("`{}` asks for a parameter that events of `{}` do not have", short(&a), short(&b))
         }
         Conflict::Alternatives => "the rest of it excludes every alternative".to_owned(),
-        Conflict::Impossible(..) | Conflict::Parameter(_) | Conflict::Empty(_) => return None,
+        Conflict::Impossible(..) | Conflict::Parameter | Conflict::Empty => return None,
     })
 }
 
@@ -111,20 +115,21 @@ struct Visitor<'v, 'r> {
 
 impl Visitor<'_, '_> {
     /// Looks at a part that matters only where `facts` hold. `optional`: in a macro, beside alternatives.
-    fn part<'p>(&mut self, part: &'p Part, facts: &Facts<'p>, optional: bool) {
+    fn part<'p>(&mut self, part: &'p Part, facts: &mut Facts<'p>, optional: bool) {
         match &part.node {
             Node::And(items) => {
                 for (at, item) in items.iter().enumerate() {
-                    let mut beside = facts.clone();
+                    let mark = facts.mark();
                     for (other, sibling) in items.iter().enumerate() {
                         if other != at {
-                            beside.add(sibling, true);
+                            facts.add(sibling, true);
                         }
                     }
                     // Where the others cannot be together, nothing is to be said about this one.
-                    if self.dead || beside.clone().conflict().is_none() {
-                        self.part(item, &beside, optional);
+                    if self.dead || facts.conflict().is_none() {
+                        self.part(item, facts, optional);
                     }
+                    facts.rollback(&mark);
                 }
             }
             Node::Or(items) => {
@@ -162,10 +167,13 @@ impl Visitor<'_, '_> {
     }
 
     /// Reports a part of the own text that the facts exclude; true when it is excluded.
-    fn never<'p>(&mut self, part: &'p Part, facts: &Facts<'p>, message: &str) -> bool {
-        let alone = Facts::new(false);
-        let beside = if self.negated { &alone } else { facts };
-        let Some(conflict) = beside.with(part, true).conflict() else { return false };
+    fn never<'p>(&mut self, part: &'p Part, facts: &mut Facts<'p>, message: &str) -> bool {
+        let conflict = if self.negated {
+            Facts::new(false).conflict_with(part, true)
+        } else {
+            facts.conflict_with(part, true)
+        };
+        let Some(conflict) = conflict else { return false };
         let why = told(&conflict);
         if let (true, false, Some(why)) = (part.own, self.dead, &why) {
             self.report.part(&NEVER_TRUE, self.subject, part, format!("{message}: {why}"));
@@ -175,12 +183,15 @@ impl Visitor<'_, '_> {
 
     /// Reports a part that is true whatever the event.
     fn always(&mut self, part: &Part) -> bool {
-        let Some(conflict) = Facts::new(false).with(part, false).conflict() else {
+        let Some(conflict) = Facts::new(false).conflict_with(part, false) else {
             return self.always_of_values(part);
         };
         let why = match &conflict {
-            Conflict::Pair(a, b) | Conflict::Impossible(a, b) => format!("either `not ({a})` or `not ({b})`"),
-            Conflict::Field(parts) => format!("no value makes `{parts}` hold, which is what it would take"),
+            Conflict::Pair(a, b) => format!("either `not ({a})` or `not ({b})`"),
+            Conflict::Impossible(a, b) => format!("either `not ({a})` or `not ({b})`"),
+            Conflict::Field(parts) => {
+                format!("no value makes `{}` hold, which is what it would take", listed(parts))
+            }
             _ => "one of its alternatives always holds".to_owned(),
         };
         self.report.part(&ALWAYS_TRUE, self.subject, part, format!("this is always true: {why}"));
@@ -191,7 +202,9 @@ impl Visitor<'_, '_> {
     fn always_of_values(&mut self, part: &Part) -> bool {
         let Node::Or(items) = &part.node else { return false };
         let leaves = || {
-            items.iter().filter_map(|item| if let Node::Leaf(leaf) = &item.node { Some(leaf) } else { None })
+            items
+                .iter()
+                .filter_map(|item| if let Node::Leaf(leaf) = &item.node { Some(&**leaf) } else { None })
         };
         for leaf in leaves().filter(|leaf| leaf.types.is_none() && leaf.constant.is_none()) {
             let Some(field) = &leaf.field else { continue };
@@ -259,9 +272,4 @@ impl Visitor<'_, '_> {
         let text = self.context.text(span.at).and_then(|text| text.get(..span.len)).unwrap_or_default();
         text.chars().filter(|c| !c.is_whitespace()).collect::<String>().ends_with("()")
     }
-}
-
-/// Names of facts for other lints.
-pub fn type_names(facts: &Facts<'_>) -> String {
-    facts::names(&facts.types)
 }

@@ -2,11 +2,10 @@
 
 use sensor_ebpf::events::Is;
 
-use super::conditions::type_names;
+use super::context::Subject;
 use super::facts::Facts;
+use super::finding::{Level, Lint, Report};
 use super::formula::{Leaf, Part};
-use super::{Level, Lint, Report, Subject};
-use crate::rules::registry::event_types;
 use crate::rules::registry::fields::{Class, Field, FieldArg, FieldRef};
 use crate::rules::report::suggest;
 
@@ -50,14 +49,14 @@ pub fn leaf(
     let Some(field) = &leaf.field else { return };
     let via = if part.own { "" } else { ", which this macro compares," };
     if let (Some(present), FieldArg::Key(name)) = (&leaf.present, &field.arg)
-        && !present.iter().zip(&facts.types).any(|(has, possible)| *has && *possible)
+        && !present.meets(true, &facts.types, true)
     {
         let name = String::from_utf8_lossy(name);
         let message = match known(facts) {
             Some(params) => {
                 let meant = suggest::nearest(&name, params.iter().copied());
                 let meant = meant.map(|meant| format!(" (did you mean '{meant}'?)")).unwrap_or_default();
-                let types = type_names(facts);
+                let types = facts.types.names();
                 format!("{field}{via} is missing: {types} has {}{meant}", params.join(", "))
             }
             None => format!("{field}{via} is missing: no event that is possible here has it"),
@@ -65,12 +64,12 @@ pub fn leaf(
         report.part(&MISSING_PARAMETER, subject, part, message);
     }
     if field.field.info().class == Class::Fd && only(facts, None) {
-        let message = format!("{field}{via} is missing: {} has no descriptor", type_names(facts));
+        let message = format!("{field}{via} is missing: {} has no descriptor", facts.types.names());
         report.part(&NO_DESCRIPTOR, subject, part, message);
     } else if is_name(field) && only(facts, Some(Is::Directory)) {
         let message = format!(
             "{field}{via} is about the directory that the path of {} starts from, not about the target",
-            type_names(facts)
+            facts.types.names()
         );
         report.part(&DIRECTORY_DESCRIPTOR, subject, part, message);
     }
@@ -82,15 +81,13 @@ fn is_name(field: &FieldRef) -> bool {
 
 /// Some event type is possible, and to each that is the descriptor is this.
 fn only(facts: &Facts<'_>, fd: Option<Is>) -> bool {
-    let possible = event_types::all().zip(&facts.types).filter(|(_, possible)| **possible);
-    let mut possible = possible.map(|((_, info), _)| info.fd).peekable();
-    possible.peek().is_some() && possible.all(|is| is == fd)
+    !facts.types.is_empty() && facts.types.infos().all(|info| info.fd == fd)
 }
 
 /// The parameters, when there is one event type only.
 fn known(facts: &Facts<'_>) -> Option<&'static [&'static str]> {
-    let mut possible = event_types::all().zip(&facts.types).filter(|(_, possible)| **possible);
-    let ((_, info), _) = possible.next()?;
+    let mut possible = facts.types.infos();
+    let info = possible.next()?;
     (possible.next().is_none() && !info.params.is_empty()).then_some(&*info.params)
 }
 
@@ -99,6 +96,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::rules::registry::event_types;
     use crate::rules::upstream_tests::shared;
 
     #[test]

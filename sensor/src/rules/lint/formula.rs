@@ -2,21 +2,71 @@
 //! stands in the text at hand or comes out of a macro.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::rules::language::ast::{self, Argument, Check, Expr, Op, Operand, Right, Span};
 use crate::rules::language::check::{self, Cond};
 use crate::rules::language::findings::Findings;
 use crate::rules::language::literals::{self, decimal};
 use crate::rules::language::matcher::Matcher;
-use crate::rules::registry::event::Value;
+use crate::rules::registry::event::{EventType, Value};
 use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
 use crate::rules::registry::names::Names;
 use crate::rules::registry::types::FieldType;
 use crate::rules::registry::{event_types, names};
 
-/// A set of event types, one truth value for each.
-pub type Types = Vec<bool>;
+/// A set of event types, a bit for each.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Types(Vec<u64>);
+
+impl Types {
+    pub fn all() -> Self {
+        static ALL: LazyLock<Types> = LazyLock::new(|| Types::of(|_, _| true));
+        ALL.clone()
+    }
+
+    fn of(contains: impl Fn(EventType, &event_types::Info) -> bool) -> Self {
+        let mut words = vec![0; event_types::count().div_ceil(64)];
+        for (event, info) in event_types::all() {
+            words[usize::from(event.0) / 64] |= u64::from(contains(event, info)) << (event.0 % 64);
+        }
+        Self(words)
+    }
+
+    /// The table lines of its types.
+    pub fn infos(&self) -> impl Iterator<Item = &'static event_types::Info> {
+        let has = |event: EventType| self.0[usize::from(event.0) / 64] >> (event.0 % 64) & 1 == 1;
+        event_types::all().filter(move |(event, _)| has(*event)).map(|(_, info)| info)
+    }
+
+    /// Keeps the types that are in `set` (or not in it).
+    pub fn narrow(&mut self, set: &Self, inside: bool) {
+        for (known, member) in self.0.iter_mut().zip(&set.0) {
+            *known &= if inside { *member } else { !*member };
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Some type is in this set (or, if not `inside`, out of it) and in the other (or out of it).
+    pub fn meets(&self, inside: bool, other: &Self, other_inside: bool) -> bool {
+        let mut both = Self::all();
+        both.narrow(self, inside);
+        both.narrow(other, other_inside);
+        !both.is_empty()
+    }
+
+    /// The names of the first few.
+    pub fn names(&self) -> String {
+        const SHOWN: usize = 6;
+        let mut names: Vec<&str> = self.infos().map(|info| info.name).collect();
+        let rest = names.len().saturating_sub(SHOWN);
+        names.truncate(SHOWN);
+        if rest > 0 { format!("{} and {rest} more", names.join(", ")) } else { names.join(", ") }
+    }
+}
 
 /// A part of a condition.
 pub struct Part {
@@ -39,6 +89,10 @@ pub struct Leaf {
     pub check: Check,
     /// Equal keys are equal comparisons.
     pub key: String,
+    /// The same for each use of the comparison, and no other.
+    pub number: u32,
+    /// The same for each comparison of the field, and no other.
+    pub field_number: u32,
     /// The field on the left, when it is compared with literals.
     pub field: Option<FieldRef>,
     /// The test of one value of the field.
@@ -49,8 +103,6 @@ pub struct Leaf {
     pub present: Option<Types>,
     /// Decided without any event: the idioms `evt.num=0` and `evt.num>=0`.
     pub constant: Option<bool>,
-    /// As the engine judges it.
-    pub cond: Cond,
     /// The literals, but for texts.
     parsed: Vec<Option<Value<'static>>>,
 }
@@ -63,7 +115,7 @@ pub struct Literal<'l> {
 }
 
 impl Leaf {
-    fn new(check: &Check, names: &Arc<dyn Names>) -> Self {
+    fn new(check: &Check, key: String, number: u32, names: &Arc<dyn Names>) -> Self {
         let mut findings = Findings::new(names);
         let field = match (&check.left, &check.right) {
             (Operand::Field(text), Right::None | Right::Value(_) | Right::List(_)) => {
@@ -77,7 +129,7 @@ impl Leaf {
         let cond = cond.unwrap_or(Cond::Const(false));
         match &cond {
             Cond::Types(set) => {
-                types = Some(event_types::all().map(|(event, _)| set.contains(event)).collect());
+                types = Some(Types::of(|event, _| set.contains(event)));
             }
             Cond::Const(value) => constant = Some(*value),
             _ => {}
@@ -90,13 +142,14 @@ impl Leaf {
         let parsed = literals::values(&check.right).iter().map(of).collect();
         Self {
             check: check.clone(),
-            key: check.to_string(),
+            key,
+            number,
+            field_number: 0,
             field,
             matcher,
             types,
             present,
             constant,
-            cond,
             parsed,
         }
     }
@@ -185,26 +238,29 @@ fn present(field: &FieldRef) -> Option<Types> {
         return None;
     }
     let has = |info: &event_types::Info| info.params.iter().any(|param| param.as_bytes() == &**name);
-    Some(event_types::all().map(|(_, info)| has(info)).collect())
+    Some(Types::of(|_, info| has(info)))
 }
 
 /// Makes formulas; equal comparisons of many rules are looked at once.
-pub struct Maker<'n> {
-    names: &'n Arc<dyn Names>,
+pub struct Maker<'e> {
+    names: &'e Arc<dyn Names>,
     leaves: HashMap<String, Arc<Leaf>>,
+    /// By the address of the comparison: macros bring the same one into many conditions.
+    seen: HashMap<*const Check, Arc<Leaf>, foldhash::fast::RandomState>,
+    fields: HashMap<FieldRef, u32>,
 }
 
-impl<'n> Maker<'n> {
-    pub fn new(names: &'n Arc<dyn Names>) -> Self {
-        Self { names, leaves: HashMap::new() }
+impl<'e> Maker<'e> {
+    pub fn new(names: &'e Arc<dyn Names>) -> Self {
+        Self { names, leaves: HashMap::new(), seen: HashMap::default(), fields: HashMap::new() }
     }
 
     /// The formula of a condition. `macros` has the conditions of macros, in which others are still names.
-    pub fn formula<'e>(&mut self, expr: &'e Expr, macros: &dyn Fn(&str) -> Option<&'e Expr>) -> Part {
+    pub fn formula(&mut self, expr: &'e Expr, macros: &dyn Fn(&str) -> Option<&'e Expr>) -> Part {
         self.part(expr, macros, None)
     }
 
-    fn part<'e>(
+    fn part(
         &mut self,
         expr: &'e Expr,
         macros: &dyn Fn(&str) -> Option<&'e Expr>,
@@ -232,11 +288,31 @@ impl<'n> Maker<'n> {
         Part { node, span: user.or_else(|| first_span(expr)), own: user.is_none() }
     }
 
-    fn leaf(&mut self, check: &Check) -> Arc<Leaf> {
+    fn leaf(&mut self, check: &'e Check) -> Arc<Leaf> {
+        if let Some(known) = self.seen.get(&std::ptr::from_ref(check)) {
+            return Arc::clone(known);
+        }
         let key = check.to_string();
-        let known = self.leaves.entry(key).or_insert_with(|| Arc::new(Leaf::new(check, self.names)));
-        Arc::clone(known)
+        let leaf = match self.leaves.get(&key) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let mut leaf = Leaf::new(check, key.clone(), number(self.leaves.len()), self.names);
+                if let Some(field) = &leaf.field {
+                    let next = number(self.fields.len());
+                    leaf.field_number = *self.fields.entry(field.clone()).or_insert(next);
+                }
+                let leaf = Arc::new(leaf);
+                self.leaves.insert(key, Arc::clone(&leaf));
+                leaf
+            }
+        };
+        self.seen.insert(check, Arc::clone(&leaf));
+        leaf
     }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Where a part begins.
@@ -247,9 +323,4 @@ fn first_span(expr: &Expr) -> Option<Span> {
         Expr::Check(check) => Some(check.span),
         Expr::Macro(_, span) => Some(*span),
     }
-}
-
-/// No event type, or every one.
-pub fn all_types(value: bool) -> Types {
-    vec![value; event_types::count()]
 }

@@ -1,13 +1,11 @@
 //! What this sensor makes of a rule: events that it has to take out of the kernel for one rule only, and rules that wait for
 //! what it cannot see.
 
+use super::context::Context;
+use super::finding::{Level, Lint, Report};
 use super::formula::{Node, Part};
-use super::{Context, Level, Lint, Report};
-use crate::rules::language::check::Cond;
 use crate::rules::program::prefilter;
-use crate::rules::registry::event::EventType;
 use crate::rules::registry::field_set::FieldSet;
-use crate::rules::registry::fields::Field;
 use crate::rules::status::{Lack, Status};
 
 pub static WIDE_OPEN: Lint = Lint {
@@ -24,10 +22,6 @@ pub static INACTIVE_RULE: Lint = Lint {
     remedy: "`falconet fields` tells which fields are filled; use one of those where it says the same.",
 };
 
-/// Fields by which the kernel filters.
-const FILTERS: [Field; 5] =
-    [Field::FdName, Field::FdDirectory, Field::FdNum, Field::EvtIsOpenRead, Field::EvtIsOpenWrite];
-
 pub fn run(context: &Context<'_>, report: &mut Report) {
     for subject in &context.subjects {
         let Some(rule) = subject.rule else { continue };
@@ -42,10 +36,10 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
         if !rule.status.fires() {
             continue;
         }
-        let open: Vec<(EventType, &str)> =
-            prefilter::events().filter(|(event, _)| prefilter::is_open(&rule.kept.cond, *event)).collect();
+        let cond = &rule.kept.cond;
+        let open = prefilter::open_events(cond);
         let Some((first, _)) = open.first() else { continue };
-        let part = culprit(&subject.formula, *first);
+        let part = at(&subject.formula, &prefilter::culprit(cond, *first));
         let why = match &part.node {
             Node::Leaf(leaf) => format!("`{}` says nothing that the kernel can look at", leaf.key),
             Node::Not(_) => "a negation says nothing that the kernel can look at".to_owned(),
@@ -65,33 +59,10 @@ fn unfilled<'p>(part: &'p Part, fields: &FieldSet) -> Option<&'p Part> {
     }
 }
 
-/// The part that keeps the kernel from filtering events of the type.
-fn culprit(part: &Part, event: EventType) -> &Part {
-    let is_open = |part: &Part| prefilter::is_open(&condition(part), event);
-    match &part.node {
-        Node::Or(items) => items.iter().find(|item| is_open(item)).map_or(part, |item| culprit(item, event)),
-        // All parts let any event through; the one that looks at what the kernel knows was meant to do better.
-        Node::And(items) => {
-            items.iter().find(|item| looks_at_filters(item)).map_or(part, |item| culprit(item, event))
-        }
+/// The part at the end of a path through the condition, or the last that stands in the formula.
+fn at<'p>(part: &'p Part, path: &[usize]) -> &'p Part {
+    path.iter().fold(part, |part, at| match &part.node {
+        Node::And(items) | Node::Or(items) => items.get(*at).unwrap_or(part),
         Node::Not(_) | Node::Leaf(_) => part,
-    }
-}
-
-fn looks_at_filters(part: &Part) -> bool {
-    match &part.node {
-        Node::And(items) | Node::Or(items) => items.iter().any(looks_at_filters),
-        Node::Not(inner) => looks_at_filters(inner),
-        Node::Leaf(leaf) => leaf.fields().any(|field| FILTERS.contains(&field.field)),
-    }
-}
-
-fn condition(part: &Part) -> Cond {
-    let all = |items: &[Part]| items.iter().map(condition).collect();
-    match &part.node {
-        Node::And(items) => Cond::And(all(items)),
-        Node::Or(items) => Cond::Or(all(items)),
-        Node::Not(inner) => Cond::Not(Box::new(condition(inner))),
-        Node::Leaf(leaf) => leaf.cond.clone(),
-    }
+    })
 }

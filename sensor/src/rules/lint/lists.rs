@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::context::{Context, Subject};
+use super::finding::{Level, Lint, Report};
 use super::formula::{Node as FormulaNode, Part};
-use super::{Context, Level, Lint, Report, Subject};
 use crate::rules::language::ast::Op;
 use crate::rules::report::source::Origin;
 use crate::yaml::{self, Node, Twice, Yaml};

@@ -5,51 +5,28 @@
 //! [`facts::Facts`] what excludes what.
 
 mod appends;
+mod candidates;
 mod conditions;
+mod context;
 mod events;
 mod facts;
+mod finding;
 mod formula;
 mod kernel;
 mod lists;
 mod shadow;
 mod values;
 
-use formula::{Maker, Part};
+pub use finding::{Finding, Level, Lint};
 
-use crate::rules::report::complaint::{Code, Complaint};
+use context::{Context, Subject};
+use finding::Report;
+use formula::Maker;
+
+use crate::rules::report::complaint::Complaint;
 use crate::rules::report::diagnostic::Diagnostic;
-use crate::rules::report::source::{Origin, Source};
-use crate::rules::rule_set::{Rule, RuleSet};
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Worth knowing: it works, but costs or says less than it seems.
-    Note,
-    /// Most likely not what was meant.
-    Warning,
-}
-
-impl Level {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-        }
-    }
-}
-
-/// One thing that is looked for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Lint {
-    /// The name in messages and options.
-    pub id: &'static str,
-    pub level: Level,
-    /// Why it is worth looking at, in one sentence.
-    pub why: &'static str,
-    /// What to do about it.
-    pub remedy: &'static str,
-}
+use crate::rules::report::source::Source;
+use crate::rules::rule_set::RuleSet;
 
 /// Every lint, by name.
 pub static LINTS: &[&Lint] = &[
@@ -79,67 +56,6 @@ pub fn by_id(id: &str) -> Option<&'static Lint> {
 /// The lint whose name is nearest to a misspelt one.
 pub fn suggest(id: &str) -> Option<&'static str> {
     crate::rules::report::suggest::nearest(id, LINTS.iter().map(|lint| lint.id))
-}
-
-/// Something that a lint found.
-#[derive(Debug)]
-pub struct Finding {
-    pub lint: &'static Lint,
-    /// Place and message; its code says nothing.
-    pub diagnostic: Diagnostic,
-}
-
-/// A rule or a macro with its condition.
-struct Subject<'r> {
-    /// `rule` or `macro`.
-    kind: &'static str,
-    name: &'r str,
-    formula: Part,
-    rule: Option<&'r Rule>,
-}
-
-/// What lints look at.
-struct Context<'r> {
-    sources: &'r [Source],
-    rules: &'r RuleSet,
-    /// Rules in order of definition, then macros.
-    subjects: Vec<Subject<'r>>,
-}
-
-impl Context<'_> {
-    /// The text of the files from a place on.
-    fn text(&self, at: Origin) -> Option<&str> {
-        self.sources.get(at.file as usize)?.text.get(at.at as usize..)
-    }
-}
-
-/// Takes findings.
-#[derive(Default)]
-struct Report {
-    found: Vec<(&'static Lint, Complaint)>,
-}
-
-impl Report {
-    /// Reports about a part of a rule or macro.
-    fn part(&mut self, lint: &'static Lint, subject: &Subject<'_>, part: &Part, message: String) {
-        let Some(span) = part.span else { return };
-        let complaint = Complaint::new(Code::WarnCondition, span.at, message);
-        self.found.push((lint, complaint.spanning(span.len).within(subject.kind, subject.name, span.at)));
-    }
-
-    /// Reports about a place of a file.
-    fn at(
-        &mut self,
-        lint: &'static Lint,
-        kind: &'static str,
-        name: &str,
-        at: Origin,
-        len: usize,
-        message: String,
-    ) {
-        let complaint = Complaint::new(Code::WarnCondition, at, message);
-        self.found.push((lint, complaint.spanning(len).within(kind, name, at)));
-    }
 }
 
 /// Looks at the rules that were loaded from `sources`; findings in the order of the files.

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::candidates::{Candidates, mentioned};
+use super::context::Context;
 use super::facts::Facts;
+use super::finding::{Level, Lint, Report};
 use super::formula::{Node, Part};
-use super::{Context, Level, Lint, Report};
-use crate::rules::registry::fields::FieldRef;
 use crate::rules::source::options::Matching;
 
 pub static SHADOWED_RULE: Lint = Lint {
@@ -16,47 +17,51 @@ pub static SHADOWED_RULE: Lint = Lint {
     remedy: "Put the narrower rule first, take its events out of the wider one, or use `rule_matching: all`.",
 };
 
-/// Pairs of rules that are compared; a set of more than a thousand rules is compared in part.
+/// Pairs of rules that are thought about. Rules of people do not come near it.
 const MOST_PAIRS: usize = 1_000_000;
 
 struct Candidate<'c> {
     at: usize,
     formula: &'c Part,
-    /// Fields, by name, that its comparisons look at.
-    fields: BTreeSet<String>,
-    /// Fields that must have a value for it to be true.
-    needs: BTreeSet<String>,
+    /// Numbers of the fields that its comparisons look at.
+    fields: BTreeSet<u32>,
+    /// Those that must have a value for it to be true.
+    needs: BTreeSet<u32>,
 }
 
 pub fn run(context: &Context<'_>, report: &mut Report) {
-    let mut candidates = Vec::new();
+    let mut rules = Vec::new();
     for (at, subject) in context.subjects.iter().enumerate() {
         if subject.rule.is_none_or(|rule| !rule.status.fires()) {
             continue;
         }
-        let (mut fields, mut needs) = (BTreeSet::new(), BTreeSet::new());
-        mentioned(&subject.formula, &mut fields);
-        needed(&subject.formula, &mut needs);
-        candidates.push(Candidate { at, formula: &subject.formula, fields, needs });
+        let formula = &subject.formula;
+        let (mut leaves, mut needs) = (Vec::new(), BTreeSet::new());
+        mentioned(formula, &mut leaves);
+        needed(formula, &mut needs);
+        let fields = leaves.iter().filter(|leaf| leaf.field.is_some()).map(|leaf| leaf.field_number);
+        rules.push(Candidate { at, formula, fields: fields.collect(), needs });
     }
+    let formulas: Vec<&Part> = rules.iter().map(|rule| rule.formula).collect();
+    let candidates = Candidates::new(&formulas);
     let mut pairs = 0;
-    for (place, later) in candidates.iter().enumerate() {
+    for (place, later) in rules.iter().enumerate() {
         let mut facts = Facts::new(true);
         facts.add(later.formula, true);
         // A rule that never fires is told elsewhere.
-        if facts.clone().conflict().is_some() {
+        if facts.conflict().is_some() {
             continue;
         }
-        for earlier in &candidates[..place] {
-            pairs += 1;
-            if pairs > MOST_PAIRS {
-                return;
-            }
+        for earlier in candidates.before(place, later.formula).into_iter().map(|at| &rules[at]) {
             // A comparison of a field that the later rule does not look at cannot follow from it.
             if !earlier.needs.is_subset(&later.fields) {
                 continue;
             }
-            if facts.with(earlier.formula, false).conflict().is_some() {
+            pairs += 1;
+            if pairs > MOST_PAIRS {
+                return;
+            }
+            if facts.conflict_with(earlier.formula, false).is_some() {
                 let (subject, first) = (&context.subjects[later.at], &context.subjects[earlier.at]);
                 let effect = match context.rules.matching() {
                     Matching::First => "this one never fires",
@@ -71,26 +76,12 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
     }
 }
 
-fn name(field: &FieldRef) -> String {
-    field.to_string()
-}
-
-fn mentioned(part: &Part, into: &mut BTreeSet<String>) {
-    match &part.node {
-        Node::And(items) | Node::Or(items) => items.iter().for_each(|item| mentioned(item, into)),
-        Node::Not(inner) => mentioned(inner, into),
-        Node::Leaf(leaf) => {
-            into.extend(leaf.field.as_ref().map(name));
-        }
-    }
-}
-
 /// Fields of the comparisons that all must hold.
-fn needed(part: &Part, into: &mut BTreeSet<String>) {
+fn needed(part: &Part, into: &mut BTreeSet<u32>) {
     match &part.node {
         Node::And(items) => items.iter().for_each(|item| needed(item, into)),
         Node::Leaf(leaf) if leaf.types.is_none() && leaf.constant.is_none() => {
-            into.extend(leaf.field.as_ref().map(name));
+            into.extend(leaf.field.as_ref().map(|_| leaf.field_number));
         }
         _ => {}
     }

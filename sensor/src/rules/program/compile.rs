@@ -5,7 +5,7 @@
 //! decides part of it. Rules that can fire on the same event types are planned together ([`super::plan`]). What is left is
 //! written into flat arrays. Nothing here is recursive over a condition, so one may be as deep as the parser lets it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::families::{self, Families, Formula};
@@ -316,7 +316,8 @@ pub fn program(conditions: &[(u32, &Cond)]) -> Program {
             }
         }
     }
-    let mut writer = Writer { graph, program: Program { by_type, ..Program::default() } };
+    let program = Program { by_type, ..Program::default() };
+    let mut writer = Writer { graph, program, sources: HashMap::default() };
     let used = writer.write(plans, &tests);
     for (at, ((field, any, several), mut lookup)) in infos.into_iter().zip(lookups).enumerate() {
         lookup.seal();
@@ -368,6 +369,8 @@ impl Program {
 struct Writer {
     graph: Graph,
     program: Program,
+    /// Positions in [`Program::sources`].
+    sources: HashMap<FieldRef, u32, foldhash::fast::RandomState>,
 }
 
 impl Writer {
@@ -391,13 +394,15 @@ impl Writer {
         }
         let mut depth = vec![0u32; count];
         let mut cut = vec![false; count];
+        // Whether there is a cut at the node or below.
+        let mut deep = vec![false; count];
         for node in 0..count {
-            let below = self.graph.children(number(node)).iter();
-            let deepest =
-                below.map(|child| if cut[*child as usize] { 0 } else { depth[*child as usize] + 1 }).max();
+            let below = || self.graph.children(number(node)).iter().map(|child| *child as usize);
+            let deepest = below().map(|child| if cut[child] { 0 } else { depth[child] + 1 }).max();
             depth[node] = deepest.unwrap_or(0);
             cut[node] =
                 depth[node] >= DEEPEST && matches!(self.graph.parts[node], Part::And(_) | Part::Or(_));
+            deep[node] = cut[node] || below().any(|child| deep[child]);
         }
         let mut used = vec![false; self.graph.lookups.len()];
         let mut numbers = vec![0u32; count];
@@ -412,7 +417,7 @@ impl Writer {
         }
         for entry in &plans.entries {
             let conjuncts = &plans.conjuncts[entry.conjuncts.0 as usize..entry.conjuncts.1 as usize];
-            let before = self.cuts(conjuncts, &cut, &numbers);
+            let before = self.cuts(conjuncts, &cut, &deep, &numbers);
             let from = number(self.program.children.len());
             self.program.children.extend(conjuncts.iter().map(|node| numbers[*node as usize]));
             let to = number(self.program.children.len());
@@ -480,18 +485,18 @@ impl Writer {
     }
 
     /// The nodes below that are to be decided first, deepest first.
-    fn cuts(&mut self, conjuncts: &[NodeId], cut: &[bool], numbers: &[u32]) -> (u32, u32) {
+    fn cuts(&mut self, conjuncts: &[NodeId], cut: &[bool], deep: &[bool], numbers: &[u32]) -> (u32, u32) {
         let from = number(self.program.children.len());
-        let mut found = std::collections::BTreeSet::new();
-        // Conditions that are not deep have no cuts, and most are not.
-        let mut todo: Vec<NodeId> = conjuncts.iter().copied().filter(|_| cut.contains(&true)).collect();
-        let mut seen = std::collections::HashSet::new();
+        let mut found = BTreeSet::new();
+        // Most conditions are not deep, and nothing of them is walked.
+        let mut todo: Vec<NodeId> = conjuncts.iter().copied().filter(|node| deep[*node as usize]).collect();
+        let mut seen = HashSet::new();
         while let Some(node) = todo.pop() {
             if seen.insert(node) {
                 if cut[node as usize] {
                     found.insert(node);
                 }
-                todo.extend(self.graph.children(node));
+                todo.extend(self.graph.children(node).iter().filter(|child| deep[**child as usize]));
             }
         }
         self.program.children.extend(found.iter().map(|node| numbers[*node as usize]));
@@ -500,13 +505,14 @@ impl Writer {
 
     /// The number of a field's source; one more asks for it when it is `used`.
     fn source(&mut self, field: &FieldRef, used: bool) -> u32 {
-        let known = self.program.sources.iter().position(|source| source.field == *field);
-        if let Some(at) = known {
-            self.program.sources[at].keep |= used;
-            number(at)
+        if let Some(at) = self.sources.get(field) {
+            self.program.sources[*at as usize].keep |= used;
+            *at
         } else {
+            let at = number(self.program.sources.len());
             self.program.sources.push(Source { field: field.clone(), keep: false });
-            number(self.program.sources.len() - 1)
+            self.sources.insert(field.clone(), at);
+            at
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::rules::language::check::{Cond, Test};
 use crate::rules::language::matcher::{Bytes, Matcher, Number, Order};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
-use crate::rules::registry::fields::Field;
+use crate::rules::registry::fields::{Field, FieldRef};
 
 /// The events that the kernel can look at before it makes a record.
 pub fn events() -> impl Iterator<Item = (EventType, &'static str)> {
@@ -68,9 +68,9 @@ impl Prefilter {
     }
 }
 
-/// True when any event of the type may match the condition, as far as the kernel can tell.
-pub fn is_open(cond: &Cond, event: EventType) -> bool {
-    needs(cond, event) == Needs::Any
+/// The events of which any may match the condition, as far as the kernel can tell.
+pub fn open_events(cond: &Cond) -> Vec<(EventType, &'static str)> {
+    events().filter(|(event, _)| needs(cond, *event) == Needs::Any).collect()
 }
 
 /// A necessary condition for an event of the type to match.
@@ -87,24 +87,46 @@ pub fn needs(cond: &Cond, event: EventType) -> Needs {
     }
 }
 
-/// The innermost part that keeps the event open, as indices through the condition: the first branch of an `or` that
-/// asks for nothing that the kernel can test. Sensible only when [`needs`] says that anything can match.
-pub fn blame(cond: &Cond, event: EventType) -> Vec<usize> {
+/// The part that keeps the event open, as indices through the condition: the first branch of an `or` that asks for nothing
+/// that the kernel can test. Sensible only when [`needs`] says that anything can match.
+pub fn culprit(cond: &Cond, event: EventType) -> Vec<usize> {
     let mut path = Vec::new();
     let mut at = cond;
     loop {
         let next = match at {
             Cond::Or(items) => items.iter().position(|item| needs(item, event) == Needs::Any),
-            // None of the parts restricts anything; one that could if a branch of it were not there is to blame.
-            Cond::And(items) => items.iter().position(|item| {
-                matches!(item, Cond::Or(branches)
-                    if branches.iter().any(|branch| matches!(needs(branch, event), Needs::OneOf(all) if !all.is_empty())))
-            }),
+            // None of the parts restricts anything; the one that looks at what the kernel knows was meant to.
+            Cond::And(items) => items.iter().position(looks_at_filters),
             _ => None,
         };
         let (Some(next), Cond::And(items) | Cond::Or(items)) = (next, at) else { return path };
         path.push(next);
         at = &items[next];
+    }
+}
+
+/// Fields by which the kernel filters.
+const FILTERS: [Field; 5] =
+    [Field::FdName, Field::FdDirectory, Field::FdNum, Field::EvtIsOpenRead, Field::EvtIsOpenWrite];
+
+fn looks_at_filters(cond: &Cond) -> bool {
+    let is_filter = |field: &FieldRef| FILTERS.contains(&field.field);
+    match cond {
+        Cond::And(items) | Cond::Or(items) => items.iter().any(looks_at_filters),
+        Cond::Not(inner) => looks_at_filters(inner),
+        Cond::Test(pred) => match &pred.test {
+            Test::Exists(field)
+            | Test::ExistsAny(field)
+            | Test::One(field, _)
+            | Test::Any(field, _)
+            | Test::NoneOf(field, _)
+            | Test::All(field, _) => is_filter(field),
+            Test::ComputedExists(compute) | Test::Computed(compute, _) | Test::ComputedAll(compute, _) => {
+                compute.has(&is_filter)
+            }
+            Test::Pair(a, _, b) => a.has(&is_filter) || b.has(&is_filter),
+        },
+        Cond::Const(_) | Cond::Types(_) | Cond::Unfilled(_) => false,
     }
 }
 
