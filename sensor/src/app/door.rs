@@ -9,7 +9,7 @@ use super::reload;
 use crate::control::{self, Reloaded, Reply, Watched};
 use crate::engine::Orders;
 use crate::engine::sights::Watch;
-use crate::rules::{RuleSet, Status, nearest};
+use crate::rules::{RuleSet, Status};
 use crate::telemetry::status::Rules;
 
 /// Reports that wait for a client; more are counted.
@@ -66,12 +66,7 @@ impl control::Door for Door {
 
 /// What a watch of the rule cannot show; the error names a rule that there is.
 fn note(rules: &RuleSet, name: &str) -> Result<Option<String>, String> {
-    let Some(rule) = rules.rules().iter().find(|rule| rule.name == name) else {
-        let names: Vec<&str> = rules.rules().iter().map(|rule| rule.name.as_str()).collect();
-        let near = nearest(name, names.iter().copied());
-        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-        return Err(format!("no rule {name:?} is in use{hint}"));
-    };
+    let rule = rules.find(name).map_err(|unknown| unknown.to_string())?;
     Ok(match &rule.status {
         Status::Active => None,
         Status::Limited(reason) | Status::Inactive(reason) => {

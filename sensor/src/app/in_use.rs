@@ -157,7 +157,7 @@ impl Now {
 
     /// The first rule of that name.
     pub fn rule(&self, name: &str) -> Option<RuleDetail> {
-        let rule = self.rules.rules().iter().find(|rule| rule.name == name)?;
+        let rule = self.rules.get(name)?;
         let filtered: Vec<&str> = self.rules.prefilter().events().map(|(name, _)| name).collect();
         let types: Vec<&str> =
             rule.event_types().into_iter().filter_map(event_types::info).map(|info| info.name).collect();

@@ -18,9 +18,9 @@ use tokio::sync::oneshot;
 use super::in_use::{InUse, Refused};
 use super::names::HostNames;
 use super::phases::Phases;
-use super::ruleset;
-use super::run::Settings;
+use super::settings::Settings;
 use super::watch::{Watcher, Woken};
+use super::{memory, ruleset};
 use crate::alert::log::AlertLog;
 use crate::alert::now;
 use crate::config::{Config, RulesConfig};
@@ -293,8 +293,7 @@ impl Thread {
                 return Err(why.clone());
             }
         }
-        let loaded =
-            ruleset::load(&config.rules, &sources, &self.parts.sight, self.parts.names.clone());
+        let loaded = ruleset::load(&config.rules, &sources, &self.parts.sight, self.parts.names.clone());
         let warnings: Vec<String> =
             loaded.files.iter().flat_map(|file| &file.warnings).map(ToString::to_string).collect();
         let rules = match loaded.into_rules() {
@@ -319,7 +318,7 @@ impl Thread {
         self.used = Some(print);
         self.refused = None;
         self.parts.config = config;
-        super::run::give_back();
+        memory::give_back();
 
         for warning in &warnings {
             Phases::note(warning);
@@ -336,11 +335,7 @@ impl Thread {
 
     /// The configuration as it is now, as far as a reload minds it.
     fn configuration(&mut self) -> Result<Config, crate::config::ConfigError> {
-        let Settings { config: file, options, rules } = &self.parts.settings;
-        let mut new = Config::load(file.as_deref(), options)?;
-        if !rules.is_empty() {
-            new.rules.rules_files.clone_from(rules);
-        }
+        let new = self.parts.settings.load()?;
         let others: Vec<String> = self
             .parts
             .config

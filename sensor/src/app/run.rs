@@ -1,6 +1,6 @@
 //! The sensor and everything behind it in one process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -13,38 +13,22 @@ use super::names::HostNames;
 use super::phases::Phases;
 use super::reload::Reloader;
 use super::service::{self, Service};
+use super::settings::Settings;
+use super::start::{PROC, load_rules, probe_failure, tell_probe};
 use super::status::{Overview, Sensor};
-use super::{doctor, ruleset, sight};
+use super::{doctor, memory, ruleset, sight};
 use crate::config::Config;
 use crate::control;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
-use crate::probe::{Lanes, OBJECT, Options, Probe, ProbeError};
-use crate::rules::{RuleSet, Sight, Source};
+use crate::probe::{Lanes, OBJECT, Options, Probe};
+use crate::rules::RuleSet;
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, processes};
-
-/// Where the host's `/proc` is.
-pub const PROC: &str = "/proc";
-
-/// What a start was given on the command line; a reload reads it again.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Configuration file; `None`: the default one, if it exists.
-    pub config: Option<PathBuf>,
-    /// `KEY=VALUE` each.
-    pub options: Vec<String>,
-    /// Rule files or directories instead of those of the configuration.
-    pub rules: Vec<PathBuf>,
-}
 
 /// Runs the sensor until it is stopped.
 pub fn run(args: Settings) -> Result<(), Failure> {
     crate::telemetry::logging::init();
-    let mut config =
-        Config::load(args.config.as_deref(), &args.options).map_err(|e| Failure::new(Class::Config, e))?;
-    if !args.rules.is_empty() {
-        config.rules.rules_files.clone_from(&args.rules);
-    }
+    let config = args.load().map_err(|e| Failure::new(Class::Config, e))?;
     if !OBJECT.is_empty() {
         doctor::privileged()?;
     }
@@ -116,7 +100,7 @@ pub fn run(args: Settings) -> Result<(), Failure> {
             }
         }
     });
-    give_back();
+    memory::give_back();
     phases.ready(service.entrance(&config));
 
     let failed = runtime.block_on(async {
@@ -147,30 +131,6 @@ pub fn run(args: Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Loads the rules that are configured, or ours.
-pub fn load_rules(
-    config: &Config,
-    sight: &Sight,
-    names: Arc<HostNames>,
-    phases: &mut Phases,
-) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
-    let sources = ruleset::read(&config.rules).map_err(|e| Failure::new(Class::Rules, e))?;
-    let loaded = ruleset::load(&config.rules, &sources, sight, names);
-    for report in &loaded.files {
-        if let crate::rules::report::diagnostic::Schema::Failed(_) = report.schema {
-            Phases::note(report.schema_line());
-        }
-        for warning in &report.warnings {
-            Phases::note(warning);
-        }
-    }
-    let set = loaded.into_rules().map_err(|e| Failure::new(Class::Rules, e))?;
-    let origin = ruleset::origin(&config.rules, sources.len());
-    phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
-    ruleset::tell(&set);
-    Ok((Arc::new(set), sources))
-}
-
 fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
     Options {
         wanted: ruleset::wanted(rules, config.sensor.kernel_filter),
@@ -179,23 +139,6 @@ fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
         bulk_bytes: config.sensor.buffer_mib.bytes(),
         log_dir: config.alert_log.path.parent().unwrap_or(Path::new(".")).to_owned(),
         ..Options::default()
-    }
-}
-
-pub fn probe_failure(error: ProbeError) -> Failure {
-    let class = match &error {
-        ProbeError::Permission { .. } => Class::Permission,
-        _ => Class::Unavailable,
-    };
-    Failure::new(class, error)
-}
-
-pub fn tell_probe(probe: &Probe, phases: &mut Phases) {
-    let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
-    names.sort_unstable();
-    phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
-    for missing in probe.missing() {
-        Phases::note(format_args!("this kernel does not tell {missing}"));
     }
 }
 
@@ -246,19 +189,6 @@ fn open_control(config: &Config, door: Door) -> Option<control::Serving> {
         Phases::note(error);
         None
     })
-}
-
-/// Memory that only a load needed (the kernel's type information, rule texts) goes back to the system.
-pub fn give_back() {
-    #[cfg(target_env = "gnu")]
-    #[expect(
-        unsafe_code,
-        reason = "nobody wraps it, and with the stock rules it takes resident memory from 129 to 78 MB"
-    )]
-    // SAFETY: no preconditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// Ends when a thread does that should not.

@@ -75,7 +75,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Hub(args) => hub::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Record(args) => record::run(&args),
+        Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::Fields(args) => fields::run(&args),

@@ -1,11 +1,7 @@
 //! `falconet replay`: a recording judged by any rules, on any machine, without root.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::anyhow;
 use clap::ValueEnum;
@@ -14,20 +10,16 @@ use serde_json::json;
 use crate::alert::Alert;
 use crate::alert::json::JsonKeys;
 use crate::app::exit::{Class, Failure};
-use crate::app::names::HostNames;
-use crate::app::ruleset;
-use crate::app::sight;
+use crate::app::replay::{Played, Replay, Said, Settings, Tally};
 use crate::capture::cases::{self, Cases};
-use crate::capture::compare::{Compare, Difference};
-use crate::capture::format::{End, Frame, Lost};
+use crate::capture::compare::Difference;
+use crate::capture::format::Lost;
 use crate::capture::player::Only;
-use crate::capture::read::read_all;
-use crate::capture::{CaptureError, Header, Player, Reader};
+use crate::capture::{CaptureError, Header};
 use crate::config::Config;
-use crate::engine::raise::TextOptions;
 use crate::outputs::line::LineFormat;
+use crate::rules::RuleSet;
 use crate::rules::registry::event_types::captured;
-use crate::rules::{self, RuleSet};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -79,49 +71,34 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (Some(Form::Json), LineFormat::Text) => LineFormat::Json(JsonKeys::default()),
         (_, format) => format,
     };
-    let unreadable =
-        |error: CaptureError| Failure::new(Class::NoInput, anyhow!("{}: {error}", args.file.display()));
-    let file = File::open(&args.file).map_err(|cause| unreadable(CaptureError::Read { offset: 0, cause }))?;
-    let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
-    let first = load(&config, &args.rules, reader.header())?;
-    let text = TextOptions { iso_8601: config.sensor.time_format_iso_8601 };
     let printer = Printer { format, alerts: args.to_cases.is_none() && args.event.is_none() };
     let only = Only { rules: args.rule.clone(), containers: args.container.clone() };
-    let mut judges = if args.diff.is_empty() {
-        tell_rules(&first, reader.header(), "");
-        let mut player = Player::new(reader.header(), first.clone(), text, only.clone());
-        if let Some(limit) = args.to_cases {
-            write_cases(&mut player, args, first.clone(), limit, only.clone());
-        } else if let Some(number) = args.event {
-            write_event(&mut player, number);
-        }
-        Judges::One { player: Box::new(player), alerts: BTreeMap::new() }
-    } else {
-        let second = load(&config, &args.diff, reader.header())?;
-        tell_rules(&first, reader.header(), "first: ");
-        tell_rules(&second, reader.header(), "second: ");
-        let player = |rules: Arc<RuleSet>| Player::new(reader.header(), rules, text, only.clone());
-        Judges::Two(Box::new(Compare::new(player(first.clone()), player(second))))
+    let settings = Settings {
+        file: args.file.clone(),
+        rules: args.rules.clone(),
+        diff: args.diff.clone(),
+        only: only.clone(),
     };
-    let started = Instant::now();
-    let mut seen = Seen::default();
-    let ended = read_all(&mut reader, |frame| {
-        seen.note(frame);
-        judges.frame(frame, &printer);
-    });
-    let events = judges.events();
-    seen.tell(reader.header());
-    let time = started.elapsed();
-    eprintln!(
-        "{events} events in {time:.1?} ({:.0} a second), {} judged",
-        events_per_second(events, time),
-        judges.judged()
-    );
-    let differs = judges.tell(&first);
-    match ended {
-        Ok(()) => {}
-        Err(error @ CaptureError::Truncated { .. }) => eprintln!("note: {error}"),
-        Err(error) => return Err(unreadable(error)),
+    let mut replay = Replay::open(&settings, &config)?;
+    match replay.rules() {
+        (first, None) => tell_rules(first, replay.header(), ""),
+        (first, Some(second)) => {
+            tell_rules(first, replay.header(), "first: ");
+            tell_rules(second, replay.header(), "second: ");
+        }
+    }
+    if let Some(limit) = args.to_cases {
+        write_cases(&mut replay, args, limit, only);
+    } else if let Some(number) = args.event {
+        write_event(&mut replay, number);
+    }
+    let played = replay.play(|said| printer.say(&said));
+    tell_recording(replay.header(), &played);
+    let differs = tell_tally(&replay);
+    match &played.stopped {
+        None => {}
+        Some(error @ CaptureError::Truncated { .. }) => eprintln!("note: {error}"),
+        Some(error) => return Err(replay.unreadable(error)),
     }
     if differs {
         return Err(Failure::new(Class::Failed, anyhow!("the two rule sets differ on this capture")));
@@ -134,20 +111,8 @@ fn events_per_second(events: u64, time: std::time::Duration) -> f64 {
     events as f64 / time.as_secs_f64().max(1e-9)
 }
 
-/// The rules, with everything inactive that the capture has no events for.
-/// `named`: files that must be there, instead of those of the configuration.
-fn load(config: &Config, named: &[PathBuf], header: &Header) -> Result<Arc<RuleSet>, Failure> {
-    let sources =
-        if named.is_empty() { ruleset::read(&config.rules) } else { rules::source::files::read(named) };
-    let sources = sources.map_err(|e| Failure::new(Class::Unjudged, e))?;
-    let held = header.event_types().map(str::to_owned).collect();
-    let sight = rules::Sight { events: Some(held), ..sight::anywhere() };
-    let rules = ruleset::load(&config.rules, &sources, &sight, Arc::new(HostNames::default())).into_rules();
-    rules.map(Arc::new).map_err(|error| Failure::new(Class::Unjudged, error))
-}
-
 /// Has test cases printed on the way.
-fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64, only: Only) {
+fn write_cases(replay: &mut Replay, args: &Args, limit: u64, only: Only) {
     let list = |texts: &mut dyn Iterator<Item = String>| {
         texts.map(|text| json!(text).to_string()).collect::<Vec<_>>().join(", ")
     };
@@ -160,8 +125,8 @@ fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64
         print_line(&format!("options: [{}]", list(&mut args.options.iter().cloned())));
     }
     print_line("cases:");
-    let mut cases = Cases::new(rules, limit);
-    player.observe(Box::new(move |event| {
+    let mut cases = Cases::new(replay.rules().0.clone(), limit);
+    replay.observe(Box::new(move |event| {
         if let Some(case) = cases.of(event, event.number, |rule| only.rule(rule)) {
             print_line(case.trim_end());
         }
@@ -169,8 +134,8 @@ fn write_cases(player: &mut Player, args: &Args, rules: Arc<RuleSet>, limit: u64
 }
 
 /// Has one event printed on the way.
-fn write_event(player: &mut Player, number: u64) {
-    player.observe(Box::new(move |event| {
+fn write_event(replay: &mut Replay, number: u64) {
+    replay.observe(Box::new(move |event| {
         if event.number == number {
             print_line(cases::whole(event).trim_end());
         }
@@ -194,52 +159,41 @@ fn tell_rules(rules: &RuleSet, header: &Header, which: &str) {
     }
 }
 
-/// What the capture says of itself.
-#[derive(Default)]
-struct Seen {
-    lost: Lost,
-    end: Option<End>,
-    last: u64,
-}
-
-impl Seen {
-    fn note(&mut self, frame: &Frame<'_>) {
-        match frame {
-            Frame::Record(record) => self.last = record.header().time,
-            Frame::Lost(lost) => self.lost = *lost,
-            Frame::End(end) => self.end = Some(*end),
-            _ => {}
-        }
-    }
-
-    fn tell(&self, header: &Header) {
-        let start = jiff::Timestamp::from_nanosecond(header.started.into()).unwrap_or_default();
-        let seconds = self.last.saturating_sub(header.boot) / 1_000_000_000;
+/// What the recording says of itself, and how fast it was judged.
+fn tell_recording(header: &Header, played: &Played) {
+    let start = jiff::Timestamp::from_nanosecond(header.started.into()).unwrap_or_default();
+    let seconds = played.last.saturating_sub(header.boot) / 1_000_000_000;
+    eprintln!(
+        "recorded on {} by falconet {} from {start:.0} on, {seconds} s",
+        header.hostname, header.falconet
+    );
+    if played.lost != Lost::default() {
         eprintln!(
-            "recorded on {} by falconet {} from {start:.0} on, {seconds} s",
-            header.hostname, header.falconet
+            "note: events are missing: {} lost by the kernel, {} by the recorder",
+            played.lost.kernel, played.lost.recorder
         );
-        if self.lost != Lost::default() {
-            eprintln!(
-                "note: events are missing: {} lost by the kernel, {} by the recorder",
-                self.lost.kernel, self.lost.recorder
-            );
-        }
-        if header.filtered {
-            eprintln!(
-                "note: recorded with --filtered: opens that the rules of then did not ask about are missing"
-            );
-        }
-        if !header.containers.is_empty() {
-            eprintln!("note: recorded with --container {}", header.containers.join(", "));
-        }
-        if !header.environment {
-            eprintln!("note: recorded with --no-env: environment variables are missing");
-        }
-        if self.end.is_none() {
-            eprintln!("note: the recording did not end in order");
-        }
     }
+    if header.filtered {
+        eprintln!(
+            "note: recorded with --filtered: opens that the rules of then did not ask about are missing"
+        );
+    }
+    if !header.containers.is_empty() {
+        eprintln!("note: recorded with --container {}", header.containers.join(", "));
+    }
+    if !header.environment {
+        eprintln!("note: recorded with --no-env: environment variables are missing");
+    }
+    if played.end.is_none() {
+        eprintln!("note: the recording did not end in order");
+    }
+    eprintln!(
+        "{} events in {:.1?} ({:.0} a second), {} judged",
+        played.events,
+        played.took,
+        events_per_second(played.events, played.took),
+        played.judged
+    );
 }
 
 /// Prints alerts.
@@ -250,6 +204,13 @@ struct Printer {
 }
 
 impl Printer {
+    fn say(&self, said: &Said) {
+        match said {
+            Said::Alert(alert) => self.alert(alert),
+            Said::Difference(difference) => self.difference(difference),
+        }
+    }
+
     fn alert(&self, alert: &Alert) {
         if self.alerts {
             print_line(&self.format.line(alert));
@@ -281,66 +242,27 @@ fn print_line(line: &str) {
     }
 }
 
-/// Who judges.
-enum Judges {
-    One { player: Box<Player>, alerts: BTreeMap<String, u64> },
-    Two(Box<Compare>),
-}
-
-impl Judges {
-    fn frame(&mut self, frame: &Frame<'_>, printer: &Printer) {
-        match self {
-            Self::One { player, alerts } => {
-                player.frame(frame);
-                for alert in player.take() {
-                    printer.alert(&alert);
-                    *alerts.entry(alert.rule).or_default() += 1;
+/// The summary by rule. True when two rule sets differ.
+fn tell_tally(replay: &Replay) -> bool {
+    match replay.tally() {
+        Tally::Alerts(alerts) => {
+            let total: u64 = alerts.values().sum();
+            eprintln!("{total} alerts");
+            for rule in replay.rules().0.rules() {
+                if let Some(count) = alerts.get(&rule.name) {
+                    eprintln!("{count:>10}  {}", rule.name);
                 }
             }
-            Self::Two(compare) => {
-                for difference in compare.frame(frame) {
-                    printer.difference(&difference);
-                }
-            }
+            false
         }
-    }
-
-    fn events(&self) -> u64 {
-        match self {
-            Self::One { player, .. } => player.events(),
-            Self::Two(compare) => compare.first().events(),
-        }
-    }
-
-    fn judged(&self) -> u64 {
-        match self {
-            Self::One { player, .. } => player.judged(),
-            Self::Two(compare) => compare.first().judged() + compare.second().judged(),
-        }
-    }
-
-    /// The summary by rule. True when two rule sets differ.
-    fn tell(&self, rules: &RuleSet) -> bool {
-        match self {
-            Self::One { alerts, .. } => {
-                let total: u64 = alerts.values().sum();
-                eprintln!("{total} alerts");
-                for rule in rules.rules() {
-                    if let Some(count) = alerts.get(&rule.name) {
-                        eprintln!("{count:>10}  {}", rule.name);
-                    }
-                }
-                false
+        Tally::Differences(counts) => {
+            let mut differs = false;
+            eprintln!("{:>10} {:>10} {:>10} {:>10}", "same", "- first", "+ second", "~ changed");
+            for (rule, c) in counts {
+                eprintln!("{:>10} {:>10} {:>10} {:>10}  {rule}", c.same, c.gone, c.new, c.changed);
+                differs |= (c.gone, c.new, c.changed) != (0, 0, 0);
             }
-            Self::Two(compare) => {
-                let mut differs = false;
-                eprintln!("{:>10} {:>10} {:>10} {:>10}", "same", "- first", "+ second", "~ changed");
-                for (rule, c) in compare.counts() {
-                    eprintln!("{:>10} {:>10} {:>10} {:>10}  {rule}", c.same, c.gone, c.new, c.changed);
-                    differs |= (c.gone, c.new, c.changed) != (0, 0, 0);
-                }
-                differs
-            }
+            differs
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::app::exit::Failure;
-use crate::app::run::{self, Settings};
+use crate::app::run;
+use crate::app::settings::Settings;
 
 #[derive(clap::Args)]
 pub struct Args {

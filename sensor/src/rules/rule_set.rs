@@ -18,11 +18,26 @@ use crate::rules::registry::fields::Field;
 use crate::rules::registry::names::{Held, Names};
 use crate::rules::registry::priority::Priority;
 use crate::rules::report::source::{Origin, Place};
+use crate::rules::report::suggest;
 use crate::rules::source::definitions::Sources;
 use crate::rules::source::options::Matching;
 use crate::rules::source::requirements::Requirements;
 use crate::rules::source::tree::{ExceptionName, Tree};
 use crate::rules::status::{Reason, Status, Tally};
+
+/// There is no such rule.
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownRule {
+    #[error("there is no rule {0:?}")]
+    Unknown(String),
+    #[error("there is no rule {name:?}; did you mean {near:?}?")]
+    Near { name: String, near: String },
+    #[error("there is no rule {name:?}; these have it in their name: {}", .all.join(", "))]
+    Part { name: String, all: Vec<String> },
+}
+
+/// Rules that an unknown name may mean, at most.
+const MEANT: usize = 5;
 
 /// A loaded rule.
 #[derive(Debug)]
@@ -84,6 +99,29 @@ impl RuleSet {
     /// Every rule in order of definition, also those that cannot fire.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The rule of a name.
+    pub fn get(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// The rule of a name, or what may have been meant.
+    pub fn find(&self, name: &str) -> Result<&Rule, UnknownRule> {
+        if let Some(rule) = self.get(name) {
+            return Ok(rule);
+        }
+        let names = || self.rules().iter().map(|rule| rule.name.as_str());
+        let lower = name.to_lowercase();
+        if let Some(near) =
+            names().find(|known| known.to_lowercase() == lower).or_else(|| suggest::nearest(name, names()))
+        {
+            return Err(UnknownRule::Near { name: name.to_owned(), near: near.to_owned() });
+        }
+        let part = names().filter(|known| !lower.is_empty() && known.to_lowercase().contains(&lower));
+        let all: Vec<String> = part.take(MEANT).map(|known| format!("{known:?}")).collect();
+        let name = name.to_owned();
+        Err(if all.is_empty() { UnknownRule::Unknown(name) } else { UnknownRule::Part { name, all } })
     }
 
     /// The versions of engine and plugins that the files ask for.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::test::{Outcome, Report};
+use super::report::{Outcome, Report};
 
 /// The whole document.
 pub fn document(report: &Report) -> String {
@@ -85,7 +85,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test::{Suite, Test};
+    use super::super::report::{Suite, Test};
     use super::*;
 
     #[test]

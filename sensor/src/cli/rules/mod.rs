@@ -7,6 +7,7 @@ mod explain;
 mod junit;
 mod list;
 mod paint;
+mod report;
 mod running;
 mod sarif;
 mod show;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use clap::ValueEnum;
 
+use super::report::{Outcome, Report, Suite, Test};
 use super::{junit, why};
 use crate::app::exit::{Class, Failure};
 use crate::app::sight;
@@ -40,69 +41,6 @@ enum Format {
     Text,
     /// `JUnit` XML, for CI.
     Junit,
-}
-
-/// Everything that was tested.
-pub struct Report {
-    pub suites: Vec<Suite>,
-}
-
-/// One file of cases.
-pub struct Suite {
-    pub name: String,
-    pub tests: Vec<Test>,
-    pub notes: Vec<String>,
-    pub took: Duration,
-}
-
-/// One case.
-pub struct Test {
-    pub name: String,
-    /// In the file of the suite.
-    pub line: Option<usize>,
-    pub outcome: Outcome,
-    pub took: Duration,
-}
-
-/// What came of a case.
-pub enum Outcome {
-    Passed,
-    /// What was not as expected, and why.
-    Failed(Vec<String>),
-    /// Rules or cases do not load.
-    Unjudged(String),
-}
-
-/// How many came out how.
-#[derive(Default)]
-pub struct Count {
-    pub passed: usize,
-    pub failed: usize,
-    pub unjudged: usize,
-}
-
-impl Report {
-    pub fn count(&self) -> Count {
-        self.suites.iter().map(Suite::count).fold(Count::default(), |all, one| Count {
-            passed: all.passed + one.passed,
-            failed: all.failed + one.failed,
-            unjudged: all.unjudged + one.unjudged,
-        })
-    }
-}
-
-impl Suite {
-    pub fn count(&self) -> Count {
-        let mut count = Count::default();
-        for test in &self.tests {
-            match test.outcome {
-                Outcome::Passed => count.passed += 1,
-                Outcome::Failed(_) => count.failed += 1,
-                Outcome::Unjudged(_) => count.unjudged += 1,
-            }
-        }
-        count
-    }
 }
 
 /// The cases of each rule that can fire, over all files.
@@ -266,7 +204,7 @@ fn test(rules: &RuleSet, scratch: &mut Scratch, case: &cases::Case) -> Test {
 
 /// The failure and why it came so.
 fn told(rules: &RuleSet, case: &cases::Case, failure: &cases::Failure) -> String {
-    let rule = failure.rule.as_ref().and_then(|name| rules.rules().iter().find(|rule| rule.name == *name));
+    let rule = failure.rule.as_ref().and_then(|name| rules.get(name));
     let mut lines = vec![failure.message.clone()];
     lines.extend(rule.iter().flat_map(|rule| why::lines(&rules.trace(rule, &case.event))));
     lines.join("\n")

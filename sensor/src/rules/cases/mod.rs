@@ -93,7 +93,7 @@ pub fn judge(rules: &RuleSet, scratch: &mut Scratch, case: &Case) -> Vec<Failure
     let expected = case.fires.iter().map(|name| (name, true));
     for (name, fires) in expected.chain(case.silent.iter().map(|name| (name, false))) {
         let mut rule = None;
-        let message = match rules.rules().iter().find(|rule| rule.name == *name) {
+        let message = match rules.get(name) {
             None => {
                 let meant = suggest::nearest(name, rules.rules().iter().map(|rule| rule.name.as_str()));
                 let meant = meant.map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default();

@@ -11,24 +11,9 @@ use crate::rules::language::findings::Findings;
 use crate::rules::program::compile;
 use crate::rules::program::prefilter::{self, Need, Needs};
 use crate::rules::registry::event_types;
-use crate::rules::report::suggest;
 use crate::rules::rule_set::{Rule, RuleSet};
 use crate::rules::source::requirements::{Alternatives, Plugin, Requirements};
 use crate::rules::source::tree::Tree;
-
-/// There is no such rule.
-#[derive(Debug, thiserror::Error)]
-pub enum UnknownRule {
-    #[error("there is no rule {0:?}; see `falconet rules list`")]
-    Unknown(String),
-    #[error("there is no rule {name:?}; did you mean {near:?}?")]
-    Near { name: String, near: String },
-    #[error("there is no rule {name:?}; these have it in their name: {}", .all.join(", "))]
-    Part { name: String, all: Vec<String> },
-}
-
-/// Rules that an unknown name may mean, at most.
-const MEANT: usize = 5;
 
 /// How a rule restricts one event type for the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,24 +26,6 @@ pub enum Filtered {
 }
 
 impl RuleSet {
-    /// The rule of a name, or what may have been meant.
-    pub fn find(&self, name: &str) -> Result<&Rule, UnknownRule> {
-        if let Some(rule) = self.rules().iter().find(|rule| rule.name == name) {
-            return Ok(rule);
-        }
-        let names = || self.rules().iter().map(|rule| rule.name.as_str());
-        let lower = name.to_lowercase();
-        if let Some(near) =
-            names().find(|known| known.to_lowercase() == lower).or_else(|| suggest::nearest(name, names()))
-        {
-            return Err(UnknownRule::Near { name: name.to_owned(), near: near.to_owned() });
-        }
-        let part = names().filter(|known| !lower.is_empty() && known.to_lowercase().contains(&lower));
-        let all: Vec<String> = part.take(MEANT).map(|known| format!("{known:?}")).collect();
-        let name = name.to_owned();
-        Err(if all.is_empty() { UnknownRule::Unknown(name) } else { UnknownRule::Part { name, all } })
-    }
-
     /// Names of the event types on which the rule can fire.
     pub fn types_of(&self, rule: &Rule) -> Vec<&'static str> {
         types(&rule.kept.cond)

@@ -196,7 +196,10 @@ impl Families {
                 // The answer that stands for "there is a value".
                 for (ask, set) in asks.iter().zip(&mut sets) {
                     if *ask == Ask::Present {
-                        *set = Answers::range(super::lookup::ABSENT, super::lookup::ABSENT + 1);
+                        *set = Answers::range(
+                            super::lookup::answers::ABSENT,
+                            super::lookup::answers::ABSENT + 1,
+                        );
                     }
                 }
             }

@@ -87,7 +87,7 @@ impl Graph {
             return TRUE;
         }
         // Rules name what is rare; what they leave out is the rule.
-        let names = answers.ranges().first().is_some_and(|(from, _)| *from >= super::lookup::FIRST);
+        let names = answers.ranges().first().is_some_and(|(from, _)| *from >= super::lookup::answers::FIRST);
         let chance = match (info.narrow, names) {
             (true, _) => 0.4,
             (false, true) => 0.05,

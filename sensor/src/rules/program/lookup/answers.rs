@@ -1,6 +1,15 @@
 //! Sets of a look-up's answers. Answers are numbered so that what belongs together stands together, hence a set is a few
 //! ranges, and `and`, `or` and `not` of tests of one look-up are again one set.
 
+/// The field has no value. Of a look-up with several answers: there is some value.
+pub const ABSENT: u32 = 0;
+/// The value is of another type than the tests are about.
+pub const WRONG: u32 = 1;
+/// The value is none that a test names.
+pub const OTHER: u32 = 2;
+/// The first answer that a test names.
+pub const FIRST: u32 = 3;
+
 /// A set of answers: sorted, disjoint, non-adjacent, half-open ranges.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Answers(Vec<(u32, u32)>);

@@ -6,8 +6,8 @@ use aho_corasick::packed::{self, Searcher};
 use aho_corasick::{Anchored, Input, dfa};
 use memchr::memmem::Finder;
 
-use super::FIRST;
 use super::answers::Answers;
+use super::answers::FIRST;
 
 /// Answer `FIRST + i` for text `i`; a value may have several.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ mod words;
 
 use std::net::IpAddr;
 
-use answers::Answers;
+use answers::{Answers, FIRST, OTHER, WRONG};
 use contains::Contains;
 use ranges::{Addresses, Cuts};
 use trie::Trie;
@@ -18,15 +18,6 @@ use words::Words;
 
 use crate::rules::language::matcher::number;
 use crate::rules::registry::event::Value;
-
-/// The field has no value. Of a look-up with several answers: there is some value.
-pub const ABSENT: u32 = 0;
-/// The value is of another type than the tests are about.
-pub const WRONG: u32 = 1;
-/// The value is none that a test names.
-pub const OTHER: u32 = 2;
-/// The first answer that a test names.
-pub const FIRST: u32 = 3;
 
 /// What one look-up is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -278,6 +269,7 @@ fn text(asks: &[Ask]) -> (Engine, u32) {
 
 #[cfg(test)]
 mod tests {
+    use super::answers::ABSENT;
     use super::*;
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::FIRST;
 use super::answers::Answers;
+use super::answers::FIRST;
 
 /// Sorted first values of pieces; the piece before the first begins with the least value.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! A path-compressed trie over whole words and prefixes of a string, or over suffixes when it reads from the end.
 
 use super::answers::Answers;
-use super::{FIRST, OTHER};
+use super::answers::{FIRST, OTHER};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Node {

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 
 use super::answers::Answers;
-use super::{FIRST, OTHER};
+use super::answers::{FIRST, OTHER};
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {

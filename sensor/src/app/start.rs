@@ -1,0 +1,57 @@
+//! What `run` and `record` do alike at their start: rules loaded, the probe attached, and both told.
+
+use std::sync::Arc;
+
+use super::exit::{Class, Failure};
+use super::names::HostNames;
+use super::phases::Phases;
+use super::ruleset;
+use crate::config::Config;
+use crate::probe::{Probe, ProbeError};
+use crate::rules::{RuleSet, Sight, Source};
+
+/// Where the host's `/proc` is.
+pub const PROC: &str = "/proc";
+
+/// Loads the rules that are configured, or ours.
+pub fn load_rules(
+    config: &Config,
+    sight: &Sight,
+    names: Arc<HostNames>,
+    phases: &mut Phases,
+) -> Result<(Arc<RuleSet>, Vec<Source>), Failure> {
+    let sources = ruleset::read(&config.rules).map_err(|e| Failure::new(Class::Rules, e))?;
+    let loaded = ruleset::load(&config.rules, &sources, sight, names);
+    for report in &loaded.files {
+        if let crate::rules::report::diagnostic::Schema::Failed(_) = report.schema {
+            Phases::note(report.schema_line());
+        }
+        for warning in &report.warnings {
+            Phases::note(warning);
+        }
+    }
+    let set = loaded.into_rules().map_err(|e| Failure::new(Class::Rules, e))?;
+    let origin = ruleset::origin(&config.rules, sources.len());
+    phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
+    ruleset::tell(&set);
+    Ok((Arc::new(set), sources))
+}
+
+/// The failure of the command that a failure of the probe is.
+pub fn probe_failure(error: ProbeError) -> Failure {
+    let class = match &error {
+        ProbeError::Permission { .. } => Class::Permission,
+        _ => Class::Unavailable,
+    };
+    Failure::new(class, error)
+}
+
+/// Tells what was attached, and what this kernel lacks.
+pub fn tell_probe(probe: &Probe, phases: &mut Phases) {
+    let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
+    names.sort_unstable();
+    phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
+    for missing in probe.missing() {
+        Phases::note(format_args!("this kernel does not tell {missing}"));
+    }
+}
