@@ -153,4 +153,21 @@ fn depth_hides_no_file_from_a_rule_about_where_it_lies() {
         alert["rule"] == "Falconet internal: unseen system calls"
     });
     assert!(unseen["output_fields"]["n_x32"].as_str().is_some_and(|n| n != "0"), "{unseen}");
+    assert!(!sensor.log().iter().any(|line| line.contains("helper returned")), "the debug log is off");
+}
+
+#[test]
+fn the_programs_log_what_a_record_lacks_when_they_are_asked_to() {
+    if !need::met("the_programs_log_what_a_record_lacks_when_they_are_asked_to", &[Need::Root, Need::Probe]) {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let environment = [("RUST_LOG", "sensor_ebpf=debug")];
+    let sensor = Falconet::with_environment("run", state.path(), &[], &[], &environment);
+    sensor.wait_for_log("ready", |line| line.starts_with("ready"));
+    let child = Command::new("/bin/true").arg("x".repeat(5000)).spawn().unwrap();
+    let of_child = format!("of process {}: cut {:x}", child.id(), sensor_ebpf::record::CUT_ARGS);
+    assert!(child.wait_with_output().unwrap().status.success());
+    let line = sensor.wait_for_log("line of the programs' log", |line| line.contains(&of_child));
+    assert!(line.contains("DEBUG") && line.contains("sensor_ebpf"), "{line}");
 }

@@ -33,6 +33,17 @@ impl Falconet {
 
     /// As [`Self::with_state`], and further `arguments`.
     pub fn with_arguments(subcommand: &str, state: &Path, options: &[&str], arguments: &[&str]) -> Self {
+        Self::with_environment(subcommand, state, options, arguments, &[])
+    }
+
+    /// As [`Self::with_arguments`], with variables of the environment.
+    pub fn with_environment(
+        subcommand: &str,
+        state: &Path,
+        options: &[&str],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_falconet"));
         command.arg(subcommand);
         let log = format!("alert_log.path={}", state.join("alerts.db").display());
@@ -40,7 +51,7 @@ impl Falconet {
         for option in own.iter().chain(options) {
             command.args(["-o", option]);
         }
-        command.args(arguments);
+        command.args(arguments).envs(environment.iter().copied());
         Self::spawn(command)
     }
 

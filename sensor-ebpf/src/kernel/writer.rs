@@ -8,6 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
 use super::lane::{self, Outcome};
+use super::log;
 use super::read::{self, Ptr, typed};
 use crate::config::{PATH_MAX, ROOM};
 use crate::events::{Kind, Lane};
@@ -27,6 +28,8 @@ pub struct Scratch {
     /// Bytes of the record so far. It lives here and not in a register, so that the verifier forgets what it knew of it and
     /// all ways to the next step look alike.
     len: usize,
+    /// What the last helper returned that failed, for the debug log.
+    status: i64,
 }
 
 #[map]
@@ -72,6 +75,8 @@ impl Writer {
         header.tid = tid;
         header.kind = kind as u16;
         header.flags = 0;
+        // SAFETY: as above.
+        unsafe { (&raw mut (*scratch).status).write_volatile(0) };
         let mut writer = Self { scratch, tgid };
         writer.set_len(size_of::<Header>() + size_of::<T>());
         Some(writer)
@@ -212,7 +217,7 @@ impl Writer {
     #[inline(always)]
     fn string(&mut self, n: i64) -> Tail {
         if n <= 0 || n > TAIL_MAX as i64 {
-            return self.none(CUT_ARGUMENT);
+            return self.failed(CUT_ARGUMENT, n);
         }
         self.grow(n as usize - 1, CUT_ARGUMENT)
     }
@@ -224,6 +229,14 @@ impl Writer {
         Tail::EMPTY
     }
 
+    /// No tail, because a helper returned `status`.
+    #[inline(always)]
+    fn failed(&mut self, what: u16, status: i64) -> Tail {
+        // SAFETY: the scratch area lives as long as the program runs.
+        unsafe { (&raw mut (*self.scratch).status).write_volatile(status) };
+        self.none(what)
+    }
+
     /// `len` bytes of the current process, `max` (below `TAIL_MAX`) at most; `what` of `CUT_*` they are.
     #[inline(always)]
     pub fn user_bytes(&mut self, ptr: u64, len: u64, max: u64, what: u16) -> Tail {
@@ -233,8 +246,9 @@ impl Writer {
         let len = opaque(if len > max { max as usize } else { len as usize }) & (TAIL_MAX - 1);
         let Some(dst) = self.room() else { return self.none(what) };
         // SAFETY: `room` left TAIL_MAX bytes at `dst`, and `len` is less.
-        if unsafe { bpf_probe_read_user(dst.cast(), len as u32, ptr as *const _) } != 0 {
-            return self.none(what);
+        let status = unsafe { bpf_probe_read_user(dst.cast(), len as u32, ptr as *const _) };
+        if status != 0 {
+            return self.failed(what, status);
         }
         self.grow(len, what)
     }
@@ -245,8 +259,9 @@ impl Writer {
         let len = opaque(len) & (TAIL_MAX - 1);
         let Some(dst) = self.room() else { return self.none(CUT_MIDDLE) };
         // SAFETY: `room` left TAIL_MAX bytes at `dst`, and `len` is less.
-        if unsafe { bpf_probe_read_kernel(dst.cast(), len as u32, ptr.cast()) } != 0 {
-            return self.none(CUT_MIDDLE);
+        let status = unsafe { bpf_probe_read_kernel(dst.cast(), len as u32, ptr.cast()) };
+        if status != 0 {
+            return self.failed(CUT_MIDDLE, status);
         }
         self.grow(len, CUT_MIDDLE)
     }
@@ -290,7 +305,14 @@ impl Writer {
         // SAFETY: the header lies at the start of the area.
         let record = unsafe { (&raw mut (*self.scratch).record).cast::<u8>() };
         // SAFETY: as above.
-        unsafe { (*record.cast::<Header>()).len = len as u32 };
+        unsafe {
+            let header = record.cast::<Header>();
+            (*header).len = len as u32;
+            if (*header).flags != 0 {
+                let status = (&raw const (*self.scratch).status).read_volatile();
+                log::log_cut(kind as u32, self.tgid, u32::from((*header).flags), status);
+            }
+        }
         lane::submit(kind.lane(), kind as u16, self.tgid, record, opaque(len) & (RECORD_MAX - 1));
     }
 }

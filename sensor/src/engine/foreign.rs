@@ -15,7 +15,7 @@ use crate::state::Processes;
 /// Name of the rule.
 pub const RULE: &str = "Falconet internal: unseen system calls";
 /// A host that runs 32-bit programs has such calls all the time.
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_mins(10);
 
 /// Says that there were some.
 pub struct Foreign {

@@ -16,6 +16,7 @@ use super::counters::Counted;
 use super::error::{ProbeError, map, take};
 use super::handlers::{DISPATCHER, Handlers, Wanted};
 use super::lanes::Lanes;
+use super::log::{self, LogThread};
 use super::mapping::{Mapped, page_size};
 use super::merge::Merge;
 use super::ring::Ring;
@@ -56,6 +57,8 @@ impl Default for Options {
 pub struct Probe {
     handlers: Handlers,
     counters: Arc<Counted>,
+    /// Shows what the programs log, if anything.
+    _log: Option<LogThread>,
     missing: Vec<String>,
 }
 
@@ -100,6 +103,11 @@ impl Probe {
             let size = if i < lanes { bulk_size } else { page_size() };
             loader.map_max_entries(name, u32::try_from(size).unwrap_or(u32::MAX));
         }
+        let level = log::level();
+        loader.override_global(aya_log::LEVEL, &level, false);
+        if level == 0 {
+            loader.map_max_entries(log::MAP, u32::try_from(page_size()).unwrap_or(u32::MAX));
+        }
         let mut ebpf = loader.load(super::OBJECT).map_err(permission_or(ProbeError::Object))?;
         let lifecycle = ring(&ebpf, "LIFECYCLE", lifecycle_size)?;
         let bulk = BULK_MAPS[..lanes]
@@ -110,11 +118,16 @@ impl Probe {
         let counters = Counted::new(take(&mut ebpf, "COUNTERS")?, take(&mut ebpf, "FOREIGN")?)
             .map_err(map("COUNTERS"))?;
 
+        // The map must outlive the programs that are loaded later, so it is taken only by the thread.
+        let log = (level > 0)
+            .then(|| LogThread::start(&mut ebpf))
+            .transpose()
+            .map_err(|cause| ProbeError::Map { name: log::MAP, cause })?;
         let mut handlers = Handlers::new(ebpf, &options.btf, &options.log_dir)?;
         handlers.change(&options.wanted)?;
         handlers.attach(DISPATCHER)?;
 
-        let probe = Self { handlers, counters: Arc::new(counters), missing };
+        let probe = Self { handlers, counters: Arc::new(counters), _log: log, missing };
         Ok((probe, Lanes::new(Merge::new(lifecycle, bulk), asleep)))
     }
 

@@ -7,8 +7,10 @@ pub mod handlers;
 pub mod kernfs;
 pub mod lanes;
 pub mod load;
+mod log;
 mod mapping;
 mod merge;
+pub mod object;
 mod ring;
 #[cfg(test)]
 mod simulated;

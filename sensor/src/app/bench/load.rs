@@ -102,9 +102,10 @@ fn socket(kind: SocketType) -> io::Result<OwnedFd> {
 }
 
 fn exec_true() -> io::Result<()> {
-    match Command::new("/bin/true").status()?.success() {
-        true => Ok(()),
-        false => Err(io::Error::other("/bin/true failed")),
+    if Command::new("/bin/true").status()?.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other("/bin/true failed"))
     }
 }
 

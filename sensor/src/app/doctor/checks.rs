@@ -64,11 +64,15 @@ fn kernel(machine: &Machine) -> Check {
 }
 
 fn programs(machine: &Machine) -> Check {
-    if machine.programs {
-        return Check::ok("eBPF programs", "in this binary");
-    }
     let remedy = "build it with `cargo xtask build`, or install a released binary";
-    Check::missing("eBPF programs", "this binary was built without them", EVERYTHING, remedy)
+    match &machine.programs {
+        Some(Ok(contents)) => {
+            let names: Vec<&str> = contents.programs.iter().map(|program| program.name.as_str()).collect();
+            Check::ok("eBPF programs", format!("{contents}: {}", names.join(", ")))
+        }
+        Some(Err(error)) => Check::missing("eBPF programs", error.to_string(), EVERYTHING, remedy),
+        None => Check::missing("eBPF programs", "this binary was built without them", EVERYTHING, remedy),
+    }
 }
 
 fn type_information(types: &KernelTypes) -> Check {
@@ -281,7 +285,13 @@ fn security_modules(machine: &Machine) -> Check {
 mod tests {
     use super::super::check::State;
     use super::*;
+    use crate::probe::object::{Contents, Program};
     use std::net::SocketAddr;
+
+    fn contents() -> Contents {
+        let open = Program { name: "open".to_owned(), instructions: 7 };
+        Contents { programs: vec![open], functions: Vec::new(), license: "GPL".to_owned() }
+    }
 
     /// A machine on which all is well, but for BTF, which cannot be faked in a line.
     struct Fake {
@@ -295,7 +305,7 @@ mod tests {
             let machine = Machine {
                 root: dir.path().to_owned(),
                 architecture: "x86_64",
-                programs: true,
+                programs: Some(Ok(contents())),
                 addresses: Vec::new(),
                 state: dir.path().join("state/log"),
             };
@@ -355,8 +365,9 @@ mod tests {
     #[test]
     fn a_binary_without_programs_cannot_see() {
         let mut fake = Fake::new();
-        assert_eq!(programs(&fake.machine).state, State::Ok);
-        fake.machine.programs = false;
+        let found = programs(&fake.machine);
+        assert_eq!(found, Check::ok("eBPF programs", "1 programs, 7 instructions, licence GPL: open"));
+        fake.machine.programs = None;
         assert!(programs(&fake.machine).remedy.unwrap().contains("cargo xtask build"));
     }
 

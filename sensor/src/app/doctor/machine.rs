@@ -4,6 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::probe::object::{Contents, ObjectError};
+
 /// Bits of `CapEff` in `/proc/PID/status`.
 pub const CAP_DAC_READ_SEARCH: u32 = 2;
 pub const CAP_SYS_PTRACE: u32 = 19;
@@ -17,8 +19,8 @@ pub struct Machine {
     pub root: PathBuf,
     /// `uname -m`.
     pub architecture: &'static str,
-    /// True when the binary carries its eBPF programs.
-    pub programs: bool,
+    /// The eBPF programs in the binary; `None` when it was built without.
+    pub programs: Option<Result<Contents, ObjectError>>,
     /// Where the sensor would listen, and for what.
     pub addresses: Vec<(&'static str, SocketAddr)>,
     /// Where the alert log would be; not below `root`.
@@ -31,7 +33,7 @@ impl Machine {
         Self {
             root: PathBuf::from("/"),
             architecture: std::env::consts::ARCH,
-            programs: !crate::probe::OBJECT.is_empty(),
+            programs: Contents::embedded(),
             addresses: vec![
                 ("intake", SocketAddr::from(([127, 0, 0, 1], 2801))),
                 ("web app", SocketAddr::from(([127, 0, 0, 1], 2802))),
