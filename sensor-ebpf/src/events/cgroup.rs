@@ -25,14 +25,22 @@ impl CgroupMkdir {
     pub const EVENT: Info = Info {
         layout: Cgroup::LAYOUT,
         lane: Lane::Lifecycle,
-        changes: Some(|r| r.body().map(Change::CgroupMade)),
+        changes: Some(|r| {
+            r.body().map(|b: &Cgroup| Change::CgroupMade { id: b.id, path: without_nul(r.tail(b.path)) })
+        }),
         rules: None,
     };
 }
 
 impl CgroupRmdir {
-    pub const EVENT: Info =
-        Info { changes: Some(|r| r.body().map(Change::CgroupRemoved)), ..CgroupMkdir::EVENT };
+    pub const EVENT: Info = Info {
+        changes: Some(|r| r.body().map(|b: &Cgroup| Change::CgroupRemoved { id: b.id })),
+        ..CgroupMkdir::EVENT
+    };
+}
+
+fn without_nul(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"\0").unwrap_or(path)
 }
 
 #[cfg(target_arch = "bpf")]
@@ -123,10 +131,10 @@ mod scenarios {
         });
         let id = fs::metadata(&path).unwrap().ino();
         fs::remove_dir(&path).unwrap();
-        seen.is("cgroup_mkdir", &[]).lacks(&["evt.type"]).changes(|change, record| {
-            let Change::CgroupMade(cgroup) = change else { panic!("{change:?}") };
-            let seen = String::from_utf8_lossy(record.tail(cgroup.path));
-            assert_eq!(cgroup.id, id);
+        seen.is("cgroup_mkdir", &[]).lacks(&["evt.type"]).changes(|change, _| {
+            let Change::CgroupMade { id: seen, path: place } = change else { panic!("{change:?}") };
+            assert_eq!(seen, id);
+            let seen = String::from_utf8_lossy(place);
             assert!(!seen.is_empty() && path.ends_with(&*seen), "{seen} of {path}");
         });
     }
@@ -140,8 +148,8 @@ mod scenarios {
             syscall!(SYS_rmdir, name.as_ptr());
         });
         seen.is("cgroup_rmdir", &[]).changes(|change, _| {
-            let Change::CgroupRemoved(cgroup) = change else { panic!("{change:?}") };
-            assert_eq!(cgroup.id, id);
+            let Change::CgroupRemoved { id: seen } = change else { panic!("{change:?}") };
+            assert_eq!(seen, id);
         });
     }
 }

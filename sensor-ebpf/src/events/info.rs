@@ -4,8 +4,7 @@
 //! outside these files asks an event for its name to know more about it.
 
 use super::flags::Flags;
-use super::{cgroup, process};
-use crate::record::{Fd, Record};
+use crate::record::{Exe, Fd, Record, Task};
 
 /// Everything about one event.
 #[derive(Clone, Copy)]
@@ -45,15 +44,40 @@ pub enum Lane {
 #[derive(Debug, Clone, Copy)]
 pub enum Change<'a> {
     /// A process was made; the record's header names the child.
-    Forked(&'a process::Fork),
+    Forked(&'a Task),
     /// A process runs a new image. One that a container runtime starts may announce a container.
-    Execed(&'a process::Exec),
-    /// A process ended. Rules see the event before the change, while the process is still there.
-    Exited(&'a process::Exit),
+    Execed(NewImage<'a>),
+    /// A process ended, and that one inherits its children. Rules see the event before the change, while the process is still
+    /// there.
+    Exited {
+        reaper: u32,
+    },
     /// A process has other credentials.
     Credentials(Credentials),
-    CgroupMade(&'a cgroup::Cgroup),
-    CgroupRemoved(&'a cgroup::Cgroup),
+    /// A cgroup, by its kernfs id and its path from the hierarchy's root.
+    CgroupMade {
+        id: u64,
+        path: &'a [u8],
+    },
+    CgroupRemoved {
+        id: u64,
+    },
+}
+
+/// What a process is after an exec.
+#[derive(Debug, Clone, Copy)]
+pub struct NewImage<'a> {
+    pub task: &'a Task,
+    pub exe: &'a Exe,
+    /// Path of the executable, from the process's root.
+    pub exepath: &'a [u8],
+    /// What the caller asked for.
+    pub filename: &'a [u8],
+    /// `argv` and `envp`, each string ended by NUL.
+    pub args: &'a [u8],
+    pub env: &'a [u8],
+    /// Working directory, from the process's root.
+    pub cwd: &'a [u8],
 }
 
 /// What a call may change of a process's credentials, as it is afterwards.

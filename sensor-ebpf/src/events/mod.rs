@@ -5,8 +5,8 @@ mod info;
 
 pub(crate) use info::params;
 pub use info::{
-    Arg, Category, Change, Codes, Credentials, Descriptor, Direction, FdView, Info, Is, Lane, Looks, Opening,
-    Param, ParamType, PathRole, Role, View,
+    Arg, Category, Change, Codes, Credentials, Descriptor, Direction, FdView, Info, Is, Lane, Looks,
+    NewImage, Opening, Param, ParamType, PathRole, Role, View,
 };
 
 use crate::record::Record;

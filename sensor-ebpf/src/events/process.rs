@@ -1,9 +1,11 @@
 //! The life of a process: `sched_process_fork`, `sched_process_exec` (rules see it as `execve`), `sched_process_exit`.
 
 use super::flags::EXECVE_FLAGS;
-use super::{Arg, Category, Change, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
+use super::{
+    Arg, Category, Change, Codes, Info, Lane, Looks, NewImage, Param, ParamType as T, PathRole, View, params,
+};
 use crate::record;
-use crate::record::{Exe, Pod as _, Tail, Task};
+use crate::record::{Exe, Pod as _, Record, Tail, Task};
 
 record! {
     /// A process was made; the header describes the child. Threads make no record.
@@ -45,7 +47,7 @@ impl Fork {
     pub const EVENT: Info = Info {
         layout: Self::LAYOUT,
         lane: Lane::Lifecycle,
-        changes: Some(|r| r.body().map(Change::Forked)),
+        changes: Some(|r| r.body().map(|b: &Self| Change::Forked(&b.task))),
         rules: None,
     };
 }
@@ -54,7 +56,7 @@ impl Exec {
     pub const EVENT: Info = Info {
         layout: Self::LAYOUT,
         lane: Lane::Lifecycle,
-        changes: Some(|r| r.body().map(Change::Execed)),
+        changes: Some(|r| r.body().map(|b: &Self| Change::Execed(b.image(r)))),
         rules: Some(View {
             name: "execve",
             codes: Codes::Exit,
@@ -68,11 +70,25 @@ impl Exec {
     };
 }
 
+impl Exec {
+    fn image<'a>(&'a self, r: &Record<'a>) -> NewImage<'a> {
+        NewImage {
+            task: &self.task,
+            exe: &self.exe,
+            exepath: r.tail(self.exepath),
+            filename: r.tail(self.filename),
+            args: r.tail(self.args),
+            env: r.tail(self.env),
+            cwd: r.tail(self.cwd),
+        }
+    }
+}
+
 impl Exit {
     pub const EVENT: Info = Info {
         layout: Self::LAYOUT,
         lane: Lane::Lifecycle,
-        changes: Some(|r| r.body().map(Change::Exited)),
+        changes: Some(|r| r.body().map(|b: &Self| Change::Exited { reaper: b.reaper })),
         rules: Some(View {
             name: "procexit",
             codes: Codes::Tracepoint,
@@ -249,10 +265,10 @@ mod scenarios {
         let ids = (syscall!(SYS_geteuid), syscall!(SYS_getpgrp));
         let life = stage.life(&|| ());
         life[0].is("fork", &[]).changes(|change, record| {
-            let Change::Forked(fork) = change else { panic!("{change:?}") };
-            assert_eq!(fork.task.ppid, id());
-            assert_eq!((fork.task.uid.into(), fork.task.pgid.into()), ids);
-            assert_eq!((record.header().tgid, record.header().tgid), (record.header().tid, fork.task.vpid));
+            let Change::Forked(task) = change else { panic!("{change:?}") };
+            assert_eq!(task.ppid, id());
+            assert_eq!((task.uid.into(), task.pgid.into()), ids);
+            assert_eq!((record.header().tgid, record.header().tgid), (record.header().tid, task.vpid));
         });
     }
 

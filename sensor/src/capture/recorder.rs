@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt as _};
+use sensor_ebpf::events::process::Exec;
 use sensor_ebpf::events::{self, Change, Event};
 use sensor_ebpf::record::{Record, Tail};
 
@@ -96,16 +97,16 @@ impl Recorder {
         let header = record.header();
         let Some(event) = Event::of_kind(header.kind) else { return };
         let change = events::change(record);
-        if let Some(Change::Forked(fork)) = change {
-            self.find(fork.task.parent_exec_id, fork.task.ppid, header.time);
+        if let Some(Change::Forked(task)) = change {
+            self.find(task.parent_exec_id, task.ppid, header.time);
         }
         // As in the judge: the end of a process is looked at while it is still there.
-        let ends = matches!(change, Some(Change::Exited(_)));
+        let ends = matches!(change, Some(Change::Exited { .. }));
         if !ends {
             apply(&mut self.processes, &mut self.containers, record);
         }
-        if let Some(Change::CgroupMade(made)) = change {
-            self.cgroup(made.id);
+        if let Some(Change::CgroupMade { id, .. }) = change {
+            self.cgroup(id);
         }
         let wanted = event.info.rules.is_none() || self.surroundings(record);
         if wanted || event.info.feeds_state() {
@@ -195,7 +196,8 @@ impl Recorder {
     fn keep(&mut self, record: &Record<'_>, event: &Event) {
         let mut bytes = Cow::Borrowed(record.bytes());
         if !self.options.environment
-            && let Some(Change::Execed(exec)) = events::change(record)
+            && let Some(Change::Execed(_)) = events::change(record)
+            && let Some(exec) = record.body::<Exec>()
         {
             blank(bytes.to_mut(), exec.env);
         }

@@ -169,7 +169,7 @@ impl Judge {
             self.stats.cut.count(kind, record.header().flags);
         }
         // The end of a process is judged while it is still there; everything else after the state has changed.
-        let ends = matches!(events::change(record), Some(Change::Exited(_)));
+        let ends = matches!(events::change(record), Some(Change::Exited { .. }));
         if !ends {
             apply(&mut self.processes, &mut self.containers, record);
         }

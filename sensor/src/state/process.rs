@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sensor_ebpf::events::process::{self, Exec};
-use sensor_ebpf::record::{Exe, Record, Task};
+use sensor_ebpf::events::{NewImage, process};
+use sensor_ebpf::record::{Exe, Task};
 
 /// One process at one moment.
 #[derive(Debug, Clone)]
@@ -52,14 +52,14 @@ impl Image {
     }
 
     /// What an exec's record tells.
-    pub fn of_exec(record: &Record, exec: &Exec) -> Self {
+    pub fn of_exec(new: &NewImage<'_>) -> Self {
         Self {
-            exe: exec.exe,
-            exepath: exe_path(record.tail(exec.exepath)).into(),
-            filename: record.tail(exec.filename).into(),
-            args: record.tail(exec.args).into(),
-            env: record.tail(exec.env).into(),
-            cwd: record.tail(exec.cwd).into(),
+            exe: *new.exe,
+            exepath: exe_path(new.exepath).into(),
+            filename: new.filename.into(),
+            args: new.args.into(),
+            env: new.env.into(),
+            cwd: new.cwd.into(),
         }
     }
 

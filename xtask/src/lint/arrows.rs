@@ -318,6 +318,7 @@ fn for_tests(attributes: &[syn::Attribute]) -> bool {
                 && attribute.meta.require_list().is_ok_and(|list| {
                     let condition = list.tokens.to_string();
                     condition == "test"
+                        || condition == "feature = \"testing\""
                         || condition.starts_with("any (test")
                         || condition.starts_with("all (test")
                 })

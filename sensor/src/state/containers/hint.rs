@@ -2,8 +2,7 @@
 //! their command line, before the container's cgroup is made. Nothing has to be looked for then, and a container that lives for a
 //! moment only is known in time.
 
-use sensor_ebpf::events::process::{self, Exec};
-use sensor_ebpf::record::Record;
+use sensor_ebpf::events::{NewImage, process};
 
 /// Where a container is described.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,21 +22,21 @@ pub(super) enum Keeper {
 
 impl Hint {
     /// Reads the exec of a keeper; `None` for any other program. Whether the process can be believed is the caller's question.
-    pub fn of_exec(record: &Record, exec: &Exec) -> Option<Self> {
-        let comm = process::comm(&exec.task);
+    pub fn of_exec(image: &NewImage<'_>) -> Option<Self> {
+        let comm = process::comm(image.task);
         // The kernel keeps 15 bytes of a name.
         let shim = comm.starts_with(b"containerd-shim");
         if !shim && comm != b"conmon" {
             return None;
         }
-        let arguments: Vec<String> = record
-            .tail(exec.args)
+        let arguments: Vec<String> = image
+            .args
             .split(|b| *b == 0)
             .map(|argument| String::from_utf8_lossy(argument).into_owned())
             .collect();
         let value = |names: &[&str]| argument(&arguments, names).filter(|v| !v.is_empty());
         if shim {
-            let bundle = String::from_utf8_lossy(record.tail(exec.cwd)).into_owned();
+            let bundle = String::from_utf8_lossy(image.cwd).into_owned();
             let keeper =
                 Keeper::Shim { namespace: value(&["-namespace"])?, address: value(&["-address"]), bundle };
             return Some(Self { id: value(&["-id"])?, keeper });
@@ -55,32 +54,26 @@ pub(super) fn argument(arguments: &[String], names: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use sensor_ebpf::record::{Header, Tail};
-    use zerocopy::IntoBytes as _;
+    use sensor_ebpf::record::{Exe, Task};
+    use zerocopy::FromZeros as _;
 
     use super::*;
 
-    /// A record of an exec with these words and this working directory.
+    /// What an exec with these words in this working directory announces.
     fn hint(comm: &str, arguments: &[&str], cwd: &str) -> Option<Hint> {
-        let fixed = size_of::<Header>() + size_of::<Exec>();
-        let mut words = vec![0u64; 512];
-        let bytes: Vec<u8> = arguments.iter().flat_map(|a| a.bytes().chain([0])).chain(cwd.bytes()).collect();
-        let args_len = bytes.len() - cwd.len();
-        for (at, byte) in bytes.iter().enumerate() {
-            words[(fixed + at) / 8] |= u64::from(*byte) << (8 * ((fixed + at) % 8));
-        }
-        // `Header::len` is at byte 32.
-        words[4] = (fixed + bytes.len()) as u64;
-        let record = Record::parse(words.as_bytes()).unwrap();
-        let mut exec = *record.body::<Exec>().unwrap();
-        let tail = |at: usize, len: usize| Tail {
-            off: u16::try_from(at).unwrap(),
-            len: u16::try_from(len).unwrap(),
-        };
-        exec.args = tail(fixed, args_len);
-        exec.cwd = tail(fixed + args_len, cwd.len());
-        exec.task.comm[..comm.len()].copy_from_slice(comm.as_bytes());
-        Hint::of_exec(&record, &exec)
+        let args: Vec<u8> = arguments.iter().flat_map(|a| a.bytes().chain([0])).collect();
+        let mut task = Task::new_zeroed();
+        task.comm[..comm.len()].copy_from_slice(comm.as_bytes());
+        let (exe, cwd) = (Exe::new_zeroed(), cwd.as_bytes());
+        Hint::of_exec(&NewImage {
+            task: &task,
+            exe: &exe,
+            exepath: b"",
+            filename: b"",
+            args: &args,
+            env: b"",
+            cwd,
+        })
     }
 
     #[test]

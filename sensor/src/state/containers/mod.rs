@@ -34,8 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::events::process::Exec;
-use sensor_ebpf::events::{self, Change};
+use sensor_ebpf::events::{self, Change, NewImage};
 use sensor_ebpf::record::Record;
 
 use cgroup::{Candidate, container_of};
@@ -191,21 +190,17 @@ impl Containers {
             return;
         }
         match events::change(record) {
-            Some(Change::Execed(exec)) => self.announced(record, exec),
-            Some(Change::CgroupMade(cgroup)) => {
-                let path = record.tail(cgroup.path);
-                let path = path.strip_suffix(b"\0").unwrap_or(path);
-                self.made(cgroup.id, &String::from_utf8_lossy(path), false);
-            }
-            Some(Change::CgroupRemoved(cgroup)) => self.removed(cgroup.id),
-            Some(Change::Forked(_) | Change::Exited(_) | Change::Credentials(_)) | None => {}
+            Some(Change::Execed(image)) => self.announced(record, &image),
+            Some(Change::CgroupMade { id, path }) => self.made(id, &String::from_utf8_lossy(path), false),
+            Some(Change::CgroupRemoved { id }) => self.removed(id),
+            Some(Change::Forked(_) | Change::Exited { .. } | Change::Credentials(_)) | None => {}
         }
     }
 
     /// Believes root outside of containers alone.
-    fn announced(&mut self, record: &Record, exec: &Exec) {
-        if exec.task.uid == 0
-            && let Some(hint) = Hint::of_exec(record, exec)
+    fn announced(&mut self, record: &Record, image: &NewImage<'_>) {
+        if image.task.uid == 0
+            && let Some(hint) = Hint::of_exec(image)
             && matches!(self.of_cgroup(record.header().cgroup), Where::Host)
             && let Some(outside) = &self.outside
         {

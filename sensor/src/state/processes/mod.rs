@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::events::process::{Exec, Fork};
-use sensor_ebpf::events::{self, Change, Credentials};
+use sensor_ebpf::events::{self, Change, Credentials, NewImage};
 use sensor_ebpf::record::{Record, Task};
 
 use super::process::{Image, Process};
@@ -173,11 +172,11 @@ impl Processes {
     pub fn apply(&mut self, record: &Record) {
         let header = record.header();
         match events::change(record) {
-            Some(Change::Forked(fork)) => self.fork(record, fork),
-            Some(Change::Execed(exec)) => self.exec(record, exec),
-            Some(Change::Exited(exit)) => self.exit(header.exec_id, header.time, exit.reaper),
+            Some(Change::Forked(task)) => self.fork(record, *task),
+            Some(Change::Execed(image)) => self.exec(record, &image),
+            Some(Change::Exited { reaper }) => self.exit(header.exec_id, header.time, reaper),
             Some(Change::Credentials(now)) => self.credentials(header.exec_id, now),
-            Some(Change::CgroupMade(_) | Change::CgroupRemoved(_)) | None => {}
+            Some(Change::CgroupMade { .. } | Change::CgroupRemoved { .. }) | None => {}
         }
         if header.time.saturating_sub(self.swept) > SWEEP_EVERY {
             self.sweep(header.time);
@@ -370,9 +369,8 @@ impl Processes {
         Stats { entries, dead: self.dead, bytes, asked, not_asked, ..self.stats }
     }
 
-    fn fork(&mut self, record: &Record, fork: &Fork) {
+    fn fork(&mut self, record: &Record, task: Task) {
         let header = record.header();
-        let task = fork.task;
         // A child runs its parent's image. (With CLONE_PARENT the record names the grandparent, and the image is its until exec.)
         let (image, partial) = if let Some(parent) = self.slots.get(&task.parent_exec_id) {
             (parent.process.image.clone(), parent.partial)
@@ -394,17 +392,17 @@ impl Processes {
         self.install(process, partial);
     }
 
-    fn exec(&mut self, record: &Record, exec: &Exec) {
+    fn exec(&mut self, record: &Record, image: &NewImage<'_>) {
         let header = record.header();
-        let cloned = self.slots.get(&header.exec_id).map_or(exec.task.start, |s| s.process.cloned);
+        let cloned = self.slots.get(&header.exec_id).map_or(image.task.start, |s| s.process.cloned);
         let process = Process {
             exec_id: header.exec_id,
             tgid: header.tgid,
-            task: exec.task,
+            task: *image.task,
             cgroup: header.cgroup,
             cloned,
             execed: header.time,
-            image: Arc::new(Image::of_exec(record, exec)),
+            image: Arc::new(Image::of_exec(image)),
         };
         self.install(process, false);
     }
@@ -548,7 +546,7 @@ fn set_credentials(task: &mut Task, now: Credentials) {
 #[cfg(test)]
 mod tests {
     use sensor_ebpf::events::Kind;
-    use sensor_ebpf::events::process::Exit;
+    use sensor_ebpf::events::process::{Exit, Fork};
     use sensor_ebpf::events::setuid::SetUid;
 
     use super::*;
