@@ -55,6 +55,7 @@ macro_rules! for_each_event {
                 Renameat, renameat, syscall (x86_64: 264);
                 Renameat2, renameat2, syscall (x86_64: 316);
             }
+            socket { Socket, socket, syscall (x86_64: 41); }
         }
     };
 }
