@@ -32,7 +32,8 @@ fn fails(mut falconet: Falconet, code: i32, says: &[&str]) {
     assert_eq!(status.code(), Some(code), "{log}");
     assert!(!log.contains('\x1b'), "colour where no person looks:\n{log}");
     let error = lines.iter().find(|line| line.starts_with("falconet: error: "));
-    let error = error.unwrap_or_else(|| panic!("no error in:\n{log}"));
+    assert!(error.is_some(), "no error in:\n{log}");
+    let error = error.unwrap();
     let mut told = BTreeSet::new();
     for part in error.split(": ") {
         assert!(told.insert(part), "{part:?} is told twice: {error}");

@@ -112,12 +112,12 @@ impl Service {
         self.stop_intake.send_replace(true);
         note(self.hub.task.await.err().map(|error| anyhow!(error).context("the intake ended unexpectedly")));
         note(self.log.close().await.err().map(Into::into));
-        all(failed).map_err(|error| Failure::new(Class::CantCreate, error))
+        all(&failed).map_err(|error| Failure::new(Class::CantCreate, error))
     }
 }
 
 /// The errors as one; the same one is not told twice.
-fn all(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+fn all(errors: &[anyhow::Error]) -> anyhow::Result<()> {
     let mut texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
     texts.dedup();
     if texts.is_empty() { Ok(()) } else { Err(anyhow!(texts.join("; "))) }
@@ -174,9 +174,9 @@ mod tests {
 
     #[test]
     fn all_errors_are_told_once() {
-        assert!(all(Vec::new()).is_ok());
-        let errors = vec![anyhow!("closed"), anyhow!("closed"), anyhow!("ended").context("intake")];
-        assert_eq!(all(errors).unwrap_err().to_string(), "closed; intake: ended");
+        assert!(all(&[]).is_ok());
+        let errors = [anyhow!("closed"), anyhow!("closed"), anyhow!("ended").context("intake")];
+        assert_eq!(all(&errors).unwrap_err().to_string(), "closed; intake: ended");
     }
 
     /// A service of its own, with its log in a directory of its own.

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::places::Place;
 
 pub(super) struct Stream {
-    stream: TcpStream,
+    inner: TcpStream,
     place: Arc<Place>,
     /// The client leaves what is to be sent.
     stalls: bool,
@@ -19,7 +19,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub fn new(stream: TcpStream, place: Arc<Place>) -> Self {
-        Self { stream, place, stalls: false }
+        Self { inner: stream, place, stalls: false }
     }
 
     /// Notes whether a write went on.
@@ -39,7 +39,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let result = Pin::new(&mut self.inner).poll_read(context, buffer);
         if buffer.filled().len() > before {
             self.place.heard();
         }
@@ -53,7 +53,7 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let result = Pin::new(&mut self.inner).poll_write(context, bytes);
         self.wrote(result)
     }
 
@@ -62,19 +62,19 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        let result = Pin::new(&mut self.inner).poll_write_vectored(context, parts);
         self.wrote(result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.inner).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }
