@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use serde_json::Value;
 use support::containerd::{Containerd, new_id};
@@ -125,12 +124,19 @@ fn a_replay_says_what_the_sensor_said() {
     let status = Command::new("sh").arg("-c").arg(SCRIPT).current_dir(&path).status().unwrap();
     assert!(status.success());
     sensor.wait_for("the end", |line| line.contains("opened") && line.contains("/end"));
-    // What is held for the metadata of a container goes out at the latest now.
-    std::thread::sleep(Duration::from_secs(3));
+    // What is held for the metadata of a container comes after that; then the recorder has it as well.
+    let about = [name, "falconet-replay", &before.id[..12], &during.id[..12], &short[..12]];
+    let complete = |lines: &[String]| {
+        let has = |words: [&str; 2]| lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
+        let read = about[2..].iter().all(|id| has(["/etc/shadow", id]));
+        (read && has(["container_removed", about[4]])).then_some(())
+    };
+    support::eventually(|| complete(&sensor.lines())).expect("the sensor tells of each container");
+    support::eventually(|| complete(&stdout(&replay(&[capture, "-r", rules, "--output", "json"]))))
+        .expect("the capture has each container");
     assert!(recorder.interrupt().success());
     assert!(sensor.interrupt().success());
 
-    let about = [name, "falconet-replay", &before.id[..12], &during.id[..12], &short[..12]];
     let lived = told(&sensor.lines(), &about);
     let output = replay(&[capture, "-r", rules, "--output", "json"]);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -197,7 +203,6 @@ fn what_was_recorded_before_a_crash_is_there() {
     let capture = capture.to_str().unwrap();
     let mut recorder = Falconet::start(["record", "-o", capture, "--events", "openat", "--no-env"]);
     recorder.wait_for_log("ready", |line| line.starts_with("ready"));
-    let before = fs::metadata(capture).unwrap().len();
     let mark = path.join("mark");
     let secret = Command::new("/bin/sh")
         .env("TOKEN", "falconet-secret-4711")
@@ -206,14 +211,14 @@ fn what_was_recorded_before_a_crash_is_there() {
         .status()
         .unwrap();
     assert!(secret.success());
-    // Once a second what there is goes to the disk.
-    support::eventually(|| (fs::metadata(capture).unwrap().len() > before).then_some(())).unwrap();
-    std::thread::sleep(Duration::from_secs(3));
-    recorder.kill();
-
     let rules = path.join("rules.yaml");
     let text = "- rule: marked\n  desc: d\n  condition: evt.type in (openat, connect) and fd.name endswith /mark\n  output: x %proc.name %proc.env\n  priority: INFO\n- rule: blind\n  desc: d\n  condition: evt.type = connect\n  output: x\n  priority: INFO\n";
     fs::write(&rules, text).unwrap();
+    // Once a second what there is goes to the disk.
+    let marked =
+        || stdout(&replay(&[capture, "-r", rules.to_str().unwrap()])).iter().any(|l| l.contains("x cat"));
+    support::eventually(|| marked().then_some(())).expect("what happened is on the disk");
+    recorder.kill();
     let output = replay(&[capture, "-r", rules.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use axum::http::{HeaderMap, Request, Response};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -165,6 +166,8 @@ pub enum Reply {
     Answer(u16, Vec<(&'static str, String)>, String),
     /// Keeps the connection and says nothing.
     Silence,
+    /// 200, when as many requests as the barrier wants are there.
+    Together(Arc<Barrier>),
 }
 
 /// An answer without headers.
@@ -178,7 +181,29 @@ type Script = dyn Fn(usize, &Received) -> Reply + Send + Sync;
 pub struct Server {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
+    open: Arc<Open>,
     task: JoinHandle<()>,
+}
+
+/// Requests that have no answer yet: now, and most so far.
+#[derive(Default)]
+struct Open(AtomicUsize, AtomicUsize);
+
+/// One of them.
+struct Held<'a>(&'a Open);
+
+impl<'a> Held<'a> {
+    fn new(open: &'a Open) -> Self {
+        let now = open.0.fetch_add(1, Ordering::SeqCst) + 1;
+        open.1.fetch_max(now, Ordering::SeqCst);
+        Self(open)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Server {
@@ -195,18 +220,28 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let (script, seen): (Arc<Script>, _) = (Arc::new(script), received.clone());
+        let open = Arc::<Open>::default();
+        let held = open.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
-            let (script, seen) = (script.clone(), seen.clone());
-            async move { Ok::<_, std::convert::Infallible>(serve(request, &*script, &seen).await) }
+            let (script, seen, open) = (script.clone(), seen.clone(), held.clone());
+            async move {
+                let _held = Held::new(&open);
+                Ok::<_, std::convert::Infallible>(serve(request, &*script, &seen).await)
+            }
         });
         let task = tokio::spawn(async move {
             axum::serve(listener, tower::make::Shared::new(service)).await.unwrap();
         });
-        Self { address, received, task }
+        Self { address, received, open, task }
     }
 
     pub fn url(&self, target: &str) -> super::values::Secret {
         super::values::Secret::new(format!("http://{}{target}", self.address))
+    }
+
+    /// How many requests were there at the same time, at most.
+    pub fn most_at_once(&self) -> usize {
+        self.open.1.load(Ordering::SeqCst)
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -236,6 +271,10 @@ async fn serve(request: Request<Body>, script: &Script, seen: &Mutex<Vec<Receive
     };
     match reply {
         Reply::Silence => std::future::pending().await,
+        Reply::Together(barrier) => {
+            barrier.wait().await;
+            Response::new(Body::empty())
+        }
         Reply::Answer(status, headers, body) => {
             let builder = Response::builder().status(status);
             let builder = headers.into_iter().fold(builder, |b, (name, value)| b.header(name, value));

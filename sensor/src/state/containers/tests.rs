@@ -93,14 +93,19 @@ fn wait(containers: &mut Containers) -> ContainerEvent {
         if let Some(event) = events.pop() {
             return event;
         }
-        let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-            containers.wake_fd().unwrap(),
-            rustix::event::PollFlags::IN,
-        )];
-        let limit = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-        rustix::event::poll(&mut fds, Some(&limit)).unwrap();
+        rest(containers);
     }
     panic!("nothing happened");
+}
+
+/// Until the workers have something, or for a moment.
+fn rest(containers: &Containers) {
+    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+        containers.wake_fd().unwrap(),
+        rustix::event::PollFlags::IN,
+    )];
+    let limit = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    rustix::event::poll(&mut fds, Some(&limit)).unwrap();
 }
 
 fn nothing_more(containers: &mut Containers) {
@@ -348,8 +353,12 @@ fn one_that_ends_before_it_is_known_is_added_then_removed() {
     let path = format!("/docker/{ID}");
     containers.apply(&testing::cgroup(Kind::CgroupMkdir, 7, &path).record());
     containers.apply(&testing::cgroup(Kind::CgroupRmdir, 7, &path).record());
-    std::thread::sleep(Duration::from_millis(350));
-    let events = containers.poll();
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut events = Vec::new();
+    while events.len() < 2 && Instant::now() < until {
+        events.extend(containers.poll());
+        rest(&containers);
+    }
     assert!(
         matches!(events[..], [ContainerEvent::Ready(a, Some(_)), ContainerEvent::Removed(b, _)] if a == b),
         "{events:?}"
