@@ -5,7 +5,7 @@
 // what it is.
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
-import { PHONE, WIDE, accessible, fits, open, servers, start, stop } from "./support.mjs";
+import { PHONE, WIDE, accessible, fits, open, servers, settled, start, stop } from "./support.mjs";
 
 const LIST = "/alerts?q=since%3A1h";
 // U+202E turns what follows around, U+200B is not seen.
@@ -51,8 +51,8 @@ async function watch(container) {
   await shot(page, "before");
   await page.keyboard.press("l");
   await page.waitForURL(/\/alerts/);
-  // Time for the live stream: an alert that came before it would be in the first page of the list.
-  await page.waitForTimeout(1000);
+  // An alert that came before the live stream would be in the first page of the list.
+  await page.getByText("Live", { exact: true }).waitFor();
   await page.evaluate(() => (globalThis.sameDocument = true));
 
   console.log("watching");
@@ -109,7 +109,7 @@ async function look() {
     for (const [size, width] of [[WIDE, "wide"], [PHONE, "phone"]]) {
       const { page, finish } = await open("run", "/", { size, theme });
       const check = async (name) => {
-        await page.waitForTimeout(300);
+        await settled(page);
         await shot(page, `${name}-${width}-${theme}`);
         await fits(page, name);
         await accessible(page, name);

@@ -92,3 +92,16 @@ export async function fits(page, name) {
   const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(over <= 0, `${name} is ${over} px wider than the window`);
 }
+
+/** Waits until the page stands still: fonts are there, what moves has moved, and what was asked for is painted. */
+export const settled = (page) =>
+  page.evaluate(async () => {
+    await document.fonts.ready;
+    const frame = () => new Promise((done) => requestAnimationFrame(() => done()));
+    const ends = (a) => a.effect?.getComputedTiming().endTime !== Infinity;
+    do {
+      await Promise.allSettled(document.getAnimations().filter(ends).map((a) => a.finished));
+      await frame();
+      await frame();
+    } while (document.getAnimations().some((a) => ends(a) && a.playState === "running"));
+  });
