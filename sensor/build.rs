@@ -45,9 +45,12 @@ fn look_around(root: &Path) {
 
 fn embed_bpf(object: &Path, out: &Path) -> io::Result<()> {
     println!("cargo:rerun-if-changed={}", object.display());
+    println!("cargo:rustc-check-cfg=cfg(has_bpf)");
     let bytes = fs::read(object).unwrap_or_default();
     if bytes.is_empty() {
         println!("cargo:warning=built without the eBPF programs; run `cargo xtask build-ebpf` first");
+    } else {
+        println!("cargo:rustc-cfg=has_bpf");
     }
     fs::write(out.join("falconet.bpf.o"), bytes)
 }

@@ -16,6 +16,7 @@ use support::sensor::Falconet;
 support::harness::tests! {
     alerts_are_the_same_with_and_without_it needs Need::Sensor;
     depth_hides_no_file_from_a_rule_about_where_it_lies needs Need::Sensor;
+    the_programs_log_what_a_record_lacks_when_they_are_asked_to needs Need::Sensor;
 }
 
 /// Rules of every kind that the filter understands, and of some that it does not. `DIR` is the test's directory.
@@ -156,11 +157,7 @@ fn depth_hides_no_file_from_a_rule_about_where_it_lies() {
     assert!(!sensor.log().iter().any(|line| line.contains("helper returned")), "the debug log is off");
 }
 
-#[test]
 fn the_programs_log_what_a_record_lacks_when_they_are_asked_to() {
-    if !need::met("the_programs_log_what_a_record_lacks_when_they_are_asked_to", &[Need::Root, Need::Probe]) {
-        return;
-    }
     let state = tempfile::tempdir().unwrap();
     let environment = [("RUST_LOG", "sensor_ebpf=debug")];
     let sensor = Falconet::with_environment("run", state.path(), &[], &[], &environment);
