@@ -155,9 +155,7 @@ fn bracket(rest: &[u8]) -> Option<(String, usize)> {
         if rest[at..].starts_with(b"[:") {
             let end = rest[at..].windows(2).position(|pair| pair == b":]")?;
             let name = std::str::from_utf8(&rest[at..at + end + 2]).ok()?;
-            if classes::named(name.trim_matches(|c| "[:]".contains(c)).as_bytes()).is_none() {
-                return None;
-            }
+            classes::named(name.trim_matches(|c| "[:]".contains(c)).as_bytes())?;
             out.push_str(name);
             at += end + 2;
             continue;

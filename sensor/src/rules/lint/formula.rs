@@ -204,8 +204,11 @@ impl Leaf {
 fn parsed(kind: FieldType, bytes: &[u8], names: &dyn Names) -> Option<Value<'static>> {
     let text = || std::str::from_utf8(bytes).ok();
     Some(match kind {
-        FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf => return None,
-        FieldType::IpNet | FieldType::Dynamic => return None,
+        FieldType::CharBuf
+        | FieldType::FsPath
+        | FieldType::ByteBuf
+        | FieldType::IpNet
+        | FieldType::Dynamic => return None,
         FieldType::Bool => Value::Bool(text()?.parse().ok()?),
         FieldType::IpAddr => Value::Ip(text()?.parse().ok()?),
         FieldType::Port => Value::Uint(names::port(text()?, names)?.into()),
@@ -293,18 +296,17 @@ impl<'e> Maker<'e> {
             return Arc::clone(known);
         }
         let key = check.to_string();
-        let leaf = match self.leaves.get(&key) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let mut leaf = Leaf::new(check, key.clone(), number(self.leaves.len()), self.names);
-                if let Some(field) = &leaf.field {
-                    let next = number(self.fields.len());
-                    leaf.field_number = *self.fields.entry(field.clone()).or_insert(next);
-                }
-                let leaf = Arc::new(leaf);
-                self.leaves.insert(key, Arc::clone(&leaf));
-                leaf
+        let leaf = if let Some(known) = self.leaves.get(&key) {
+            Arc::clone(known)
+        } else {
+            let mut leaf = Leaf::new(check, key.clone(), number(self.leaves.len()), self.names);
+            if let Some(field) = &leaf.field {
+                let next = number(self.fields.len());
+                leaf.field_number = *self.fields.entry(field.clone()).or_insert(next);
             }
+            let leaf = Arc::new(leaf);
+            self.leaves.insert(key, Arc::clone(&leaf));
+            leaf
         };
         self.seen.insert(check, Arc::clone(&leaf));
         leaf

@@ -146,3 +146,49 @@ proptest! {
         }
     }
 }
+
+/// The index of candidates leaves out no pair in which one rule is always true beside the other.
+#[test]
+fn no_rule_that_another_implies_is_left_out() {
+    let leaf = |at: usize| LEAVES[at % LEAVES.len()];
+    let conditions = (0..LEAVES.len()).flat_map(|n| {
+        [
+            leaf(n).to_owned(),
+            format!("{} and {}", leaf(n), leaf(n * 7 + 3)),
+            format!("({} or {}) and {}", leaf(n + 1), leaf(n * 5 + 2), leaf(n * 3 + 1)),
+        ]
+    });
+    let rule = |(n, condition): (usize, String)| {
+        format!("- rule: r{n}\n  desc: d\n  output: o\n  priority: INFO\n  condition: >\n    {condition}\n")
+    };
+    let text: String = conditions.enumerate().map(rule).collect();
+    let rules = load(&[Source::new("t.yaml", text)], &Options::default()).rules.unwrap();
+    let mut maker = Maker::new(rules.names());
+    let formulas: Vec<_> =
+        rules.rules().iter().map(|rule| maker.formula(&rule.kept.written, &|_| None)).collect();
+    let formulas: Vec<_> = formulas.iter().collect();
+    let index = candidates::Candidates::new(&formulas);
+    let (mut implied, mut looked_at) = (0, 0);
+    for (place, later) in formulas.iter().enumerate() {
+        let mut facts = facts::Facts::new(true);
+        facts.add(later, true);
+        if facts.conflict().is_some() {
+            continue;
+        }
+        let found = index.before(place, later);
+        looked_at += found.len();
+        for (at, earlier) in formulas[..place].iter().enumerate() {
+            if facts.conflict_with(earlier, false).is_some() {
+                implied += 1;
+                assert!(
+                    found.contains(&at),
+                    "{} and {}",
+                    rules.rules()[at].condition,
+                    rules.rules()[place].condition
+                );
+            }
+        }
+    }
+    let pairs = formulas.len() * (formulas.len() - 1) / 2;
+    assert!(implied > 100 && looked_at < pairs / 2, "{implied} of {looked_at} of {pairs}");
+}

@@ -83,6 +83,7 @@ impl Text {
     }
 
     /// The text without white space around it.
+    #[must_use]
     pub fn trimmed(&self) -> Self {
         let start = self.body.len() - self.body.trim_start().len();
         let text = self.body.trim().to_owned();
@@ -117,6 +118,7 @@ impl Text {
 
     /// The text as an element of a list in a condition: in quotes when it has a blank and brings none of its own.
     /// Nothing in it is escaped.
+    #[must_use]
     pub fn quoted(&self) -> Self {
         if !self.body.contains(' ') || self.body.starts_with(['"', '\'']) {
             return self.clone();

@@ -83,6 +83,15 @@ impl<T> Default for Items<T> {
     }
 }
 
+impl<'i, T> IntoIterator for &'i Items<T> {
+    type Item = &'i T;
+    type IntoIter = std::slice::Iter<'i, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl<T> Items<T> {
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.items.iter()
