@@ -275,3 +275,20 @@ impl<'a> Record<'a> {
 fn view<T: Pod>(bytes: &[u8], off: usize) -> Option<&T> {
     T::ref_from_bytes(bytes.get(off..off.checked_add(size_of::<T>())?)?).ok()
 }
+
+/// Way of a record to user space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Small, drained first, sized never to lose: what the state is made of.
+    Lifecycle,
+    /// Sharded by process.
+    Bulk,
+}
+
+/// What the kernel side needs to know of an event to send a record of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag {
+    /// Number of the event, see [`Header::kind`].
+    pub kind: u16,
+    pub lane: Lane,
+}

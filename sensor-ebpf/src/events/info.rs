@@ -4,7 +4,7 @@
 //! outside these files asks an event for its name to know more about it.
 
 use super::flags::Flags;
-use crate::record::{Exe, Fd, Record, Task};
+use crate::record::{Exe, Fd, Lane, Record, Task};
 
 /// Everything about one event.
 #[derive(Clone, Copy)]
@@ -29,15 +29,6 @@ impl Info {
     pub fn feeds_state(&self) -> bool {
         self.changes.is_some()
     }
-}
-
-/// Way of a record to user space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Small, drained first, sized never to lose: what the state is made of.
-    Lifecycle,
-    /// Sharded by process.
-    Bulk,
 }
 
 /// A change of the state: of processes, or of the cgroups that name containers.

@@ -5,11 +5,13 @@ mod info;
 
 pub(crate) use info::params;
 pub use info::{
-    Arg, Category, Change, Codes, Credentials, Descriptor, Direction, FdView, Info, Is, Lane, Looks,
-    NewImage, Opening, Param, ParamType, PathRole, Role, View,
+    Arg, Category, Change, Codes, Credentials, Descriptor, Direction, FdView, Info, Is, Looks, NewImage,
+    Opening, Param, ParamType, PathRole, Role, View,
 };
 
-use crate::record::Record;
+use crate::record::{Record, Tag};
+
+pub use crate::record::Lane;
 
 /// The registry: per family its module, and per event of it `Kind, program, what it hooks`. The kind is also the type in the
 /// module that says everything about the event, and the program the module's kernel handler.
@@ -92,6 +94,13 @@ macro_rules! registry {
     (@hook syscall (x86_64: $nr:literal)) => { Hook::Syscall($nr) };
 }
 for_each_event!(registry);
+
+impl From<Kind> for Tag {
+    #[inline(always)]
+    fn from(kind: Kind) -> Self {
+        Self { kind: kind as u16, lane: kind.lane() }
+    }
+}
 
 impl Event {
     /// The event with the number that stands in a record's header.

@@ -10,8 +10,8 @@ use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 
 use crate::config;
 use crate::config::{COUNTERS_LEN, Counters, ForeignCalls, SYSCALLS_LEN};
-use crate::events::Lane;
 use crate::filter::{ALTERNATIVES, Filter};
+use crate::record::{Lane, Tag};
 
 // Sizes are set by user space at load.
 #[map]
@@ -119,8 +119,8 @@ pub fn wanted(kind: u16, access: u32, success: bool, head: [u64; 2]) -> bool {
 
 /// Hands `len` bytes at `record` to a lane.
 #[inline(always)]
-pub fn submit(lane: Lane, kind: u16, tgid: u32, record: *mut u8, len: usize) {
-    let status = match lane {
+pub fn submit(tag: Tag, tgid: u32, record: *mut u8, len: usize) {
+    let status = match tag.lane {
         Lane::Lifecycle => output(&LIFECYCLE, record, len),
         Lane::Bulk => match tgid & config!(lane_mask) {
             0 => output(&BULK0, record, len),
@@ -129,7 +129,7 @@ pub fn submit(lane: Lane, kind: u16, tgid: u32, record: *mut u8, len: usize) {
             _ => output(&BULK3, record, len),
         },
     };
-    if let Some(counters) = COUNTERS.get_ptr_mut(u32::from(kind)) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(u32::from(tag.kind)) {
         // SAFETY: a per-CPU map value; nothing else writes it while this program runs on this CPU.
         unsafe {
             if status == 0 {

@@ -11,8 +11,7 @@ use super::lane::{self, Outcome};
 use super::log;
 use super::read::{self, Ptr, typed};
 use crate::config::{PATH_MAX, ROOM};
-use crate::events::{Kind, Lane};
-use crate::record::{CUT_ARGS, CUT_ARGUMENT, CUT_HEAD, CUT_MIDDLE, Header, Pod, Tail, exec_id};
+use crate::record::{CUT_ARGS, CUT_ARGUMENT, CUT_HEAD, CUT_MIDDLE, Header, Lane, Pod, Tag, Tail, exec_id};
 use crate::{config, off};
 
 /// A record is shorter than this; a power of two, so that a masked offset satisfies the verifier.
@@ -45,23 +44,24 @@ impl Writer {
     /// Starts a record about the current process; `None` (and counted) when there is no scratch area, or when the
     /// process is the sensor itself.
     #[inline(always)]
-    pub fn new<T: Pod>(kind: Kind) -> Option<Self> {
+    pub fn new<T: Pod>(tag: impl Into<Tag>) -> Option<Self> {
         // SAFETY: the helper has no preconditions.
         let task = unsafe { bpf_get_current_task_btf() } as Ptr;
         // SAFETY: the current task is BTF-typed.
         let (tgid, pid) = unsafe { (typed(task, off!(task_tgid)), typed(task, off!(task_pid))) };
-        Self::about::<T>(kind, task, tgid, pid)
+        Self::about::<T>(tag, task, tgid, pid)
     }
 
     /// As [`Writer::new`], about any task that the verifier knows as such.
     #[inline(always)]
-    pub fn about<T: Pod>(kind: Kind, task: Ptr, tgid: u32, tid: u32) -> Option<Self> {
-        if tgid == config!(own_tgid) && matches!(kind.lane(), Lane::Bulk) {
-            lane::count(kind as u16, Outcome::Filtered);
+    pub fn about<T: Pod>(tag: impl Into<Tag>, task: Ptr, tgid: u32, tid: u32) -> Option<Self> {
+        let tag = tag.into();
+        if tgid == config!(own_tgid) && matches!(tag.lane, Lane::Bulk) {
+            lane::count(tag.kind, Outcome::Filtered);
             return None;
         }
         let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
-            lane::count(kind as u16, Outcome::LostBuild);
+            lane::count(tag.kind, Outcome::LostBuild);
             return None;
         };
         // SAFETY: `scratch` is this CPU's map value; programs are not preempted by others that use it.
@@ -73,7 +73,7 @@ impl Writer {
         header.cgroup = identity.cgroup;
         header.tgid = tgid;
         header.tid = tid;
-        header.kind = kind as u16;
+        header.kind = tag.kind;
         header.flags = 0;
         // SAFETY: as above.
         unsafe { (&raw mut (*scratch).status).write_volatile(0) };
@@ -300,7 +300,8 @@ impl Writer {
 
     /// Hands the record to its lane.
     #[inline(always)]
-    pub fn submit(self, kind: Kind) {
+    pub fn submit(self, tag: impl Into<Tag>) {
+        let tag = tag.into();
         let len = self.len();
         // SAFETY: the header lies at the start of the area.
         let record = unsafe { (&raw mut (*self.scratch).record).cast::<u8>() };
@@ -310,10 +311,10 @@ impl Writer {
             (*header).len = len as u32;
             if (*header).flags != 0 {
                 let status = (&raw const (*self.scratch).status).read_volatile();
-                log::log_cut(kind as u32, self.tgid, u32::from((*header).flags), status);
+                log::log_cut(u32::from(tag.kind), self.tgid, u32::from((*header).flags), status);
             }
         }
-        lane::submit(kind.lane(), kind as u16, self.tgid, record, opaque(len) & (RECORD_MAX - 1));
+        lane::submit(tag, self.tgid, record, opaque(len) & (RECORD_MAX - 1));
     }
 }
 
