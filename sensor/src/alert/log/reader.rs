@@ -141,8 +141,10 @@ pub(super) fn search<T>(
     let mut values = condition.values;
     values.push(Value::Integer(before.unwrap_or(Seq::MAX)));
     values.push(Value::Integer(sql_limit(limit.saturating_add(1))));
+    // In order of position, which ends as soon as the page is full: an index would have all matches sorted first, bodies
+    // and all.
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {columns} FROM alert AS a JOIN body AS b USING (seq) WHERE {} AND a.seq < ? \
+        "SELECT {columns} FROM alert AS a NOT INDEXED JOIN body AS b USING (seq) WHERE {} AND a.seq < ? \
          ORDER BY a.seq DESC LIMIT ?",
         condition.sql
     ))?;

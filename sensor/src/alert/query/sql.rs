@@ -48,8 +48,9 @@ pub(crate) fn condition(query: &Query) -> Condition {
 
 impl Condition {
     fn term(&mut self, term: &Term) {
-        // A column without a value is NULL, which fits nothing: `ifnull` makes that plain before a NOT.
-        self.sql.push_str(if term.negated { "NOT ifnull(" } else { "ifnull(" });
+        // Each comparison gives true or false, never NULL, so NOT turns it round. Those of time and priority stand plain,
+        // so that an index can serve them.
+        self.sql.push_str(if term.negated { "NOT (" } else { "(" });
         match &term.test {
             Test::PriorityIs(any) => {
                 self.sql.push_str("a.priority IN (");
@@ -78,7 +79,7 @@ impl Condition {
                 self.values.push(Value::Text(pattern.encoded()));
             }
         }
-        self.sql.push_str(",FALSE)");
+        self.sql.push(')');
     }
 
     fn compare(&mut self, column: &str, order: Order, value: i64) {
@@ -98,11 +99,14 @@ impl Condition {
                 return self.call("field_fits(b.fields,?,?)", &[name], pattern);
             }
         };
+        if columns.is_empty() {
+            self.sql.push_str("FALSE");
+        }
         for (n, column) in columns.iter().enumerate() {
             if n > 0 {
                 self.sql.push_str(" OR ");
             }
-            // NULL would make the whole OR unknown.
+            // A column without a value is NULL, which fits nothing.
             self.sql.push_str("ifnull(fits(a.");
             self.sql.push_str(column.name);
             self.sql.push_str(",?),FALSE)");
