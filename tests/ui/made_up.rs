@@ -400,6 +400,9 @@ impl StatusSource for MadeUpStatus {
             started: Some(utc(self.started)),
             watching: Watching {
                 rules: 42,
+                limited: 1,
+                inactive: rules().iter().filter(|rule| matches!(rule.status, RuleState::Inactive)).count()
+                    as u64,
                 event_types: [
                     "connect",
                     "dup",
@@ -486,11 +489,9 @@ fn rules() -> Vec<RuleRow> {
         let (status, reason) = match n % 7 {
             4 => (
                 RuleState::Limited,
-                Some(
-                    "comparisons of proc.is_exe_upper_layer count as false, for this sensor cannot fill them yet",
-                ),
+                Some("the parts that ask for proc.stdin.type, which this sensor cannot fill, never hold"),
             ),
-            5 => (RuleState::Inactive, Some("it needs ka.verb, which this sensor cannot fill yet")),
+            5 => (RuleState::Inactive, Some("it needs evt.buffer, which this sensor cannot fill")),
             6 => (RuleState::Disabled, None),
             _ => (RuleState::Active, None),
         };

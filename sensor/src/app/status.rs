@@ -11,6 +11,7 @@ use crate::engine::stats::read;
 use crate::net;
 use crate::outputs::status::Board;
 use crate::probe::Counted;
+use crate::rules::status::Tally;
 use crate::telemetry::status::{Loss, RuleDetail, Rules, SensorStatus, Status, StatusSource, Watching};
 use crate::telemetry::{Collect, Exposition, Kind, metrics};
 
@@ -66,6 +67,7 @@ impl Overview {
 impl StatusSource for Overview {
     fn status(&self) -> Status {
         let rules = self.rules.as_ref().map(|in_use| in_use.now().rules);
+        let tally = rules.as_ref().map(|set| set.tally()).unwrap_or_default();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: self.hostname.clone(),
@@ -75,8 +77,9 @@ impl StatusSource for Overview {
                 .map(|_| rustix::system::uname().release().to_string_lossy().into_owned()),
             started: Some(utc(self.started)),
             watching: Watching {
-                rules: rules.iter().flat_map(|set| set.rules()).filter(|rule| rule.status.fires()).count()
-                    as u64,
+                rules: tally.fire as u64,
+                limited: tally.limited as u64,
+                inactive: tally.inactive as u64,
                 event_types: rules.iter().flat_map(|set| set.event_types()).map(str::to_owned).collect(),
                 intake: self.intake.get().map(ToString::to_string),
             },
@@ -117,6 +120,19 @@ fn collect_rules(now: &Now, out: &mut Exposition) {
         out.family("falconet_rule_evaluated_total", Kind::Counter, help).sample(&labels, counts.evaluated);
         let help = "Time spent on the rule, estimated from samples.";
         out.family("falconet_rule_seconds_total", Kind::Counter, help).sample(&labels, counts.seconds());
+    }
+    let Tally { fire, limited, inactive, disabled } = now.rules.tally();
+    let help = "Rules by what they can do here: fire, fire in part only, not fire, or not meant to.";
+    out.family("falconet_rules", Kind::Gauge, help)
+        .sample(&[("status", "active")], fire - limited)
+        .sample(&[("status", "limited")], limited)
+        .sample(&[("status", "inactive")], inactive)
+        .sample(&[("status", "disabled")], disabled);
+    for (rule, reason) in now.rules.hampered() {
+        let (status, _) = rule.status.told();
+        let labels = [("rule_name", rule.name.as_str()), ("status", status), ("what", reason.lack.as_str())];
+        let help = "1 for each rule that cannot fire as it is meant to, with what it lacks: a field, an event, or any match.";
+        out.family("falconet_rule_lacks", Kind::Gauge, help).sample(&labels, 1);
     }
     out.counter("falconet_rules_loads_total", "Times that rules were taken, the start included.", now.loads);
     out.counter("falconet_rules_failures_total", "Times that rules were not taken.", now.failures);

@@ -132,8 +132,12 @@ pub struct Status {
 /// What an alert can come from.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct Watching {
-    /// Rules that are loaded and enabled.
+    /// Rules that can fire.
     pub rules: u64,
+    /// Of these, the ones that can in part only: the sensor does not see all that they ask for.
+    pub limited: u64,
+    /// Rules that cannot fire, though they are enabled.
+    pub inactive: u64,
     /// Event types that those rules look at, sorted.
     pub event_types: Vec<String>,
     /// Address at which alerts of other sensors are taken in, if at all.

@@ -228,6 +228,22 @@ test("rules: found, opened, ordered, and from there to their alerts", async () =
   await finish();
 });
 
+test("rules that cannot fire: from the overview to what each lacks", async () => {
+  const { page, finish } = await open("many", "/?q=since%3A24h");
+  const link = page.getByRole("region", { name: "State of falconet" }).getByRole("link", { name: /cannot fire/ });
+  const many = Number((await link.innerText()).match(/^\d+/)[0]);
+  await link.click();
+  await page.getByText("can fire").waitFor();
+  assert.equal(param(page, "find"), "inactive");
+  const names = await page.locator("tbody .name").allInnerTexts();
+  assert.equal(names.length, many);
+  for (const name of names) assert.match(name, /: it needs evt\.buffer, which this sensor cannot fill/);
+  assert.deepEqual(new Set(await page.locator("tbody .state").allInnerTexts()), new Set(["inactive"]));
+  await page.goBack();
+  await link.waitFor();
+  await finish();
+});
+
 test("the query is completed and its errors are marked", async () => {
   const { page, finish } = await open("many", LIST);
   const input = page.getByRole("combobox", { name: "Query" });

@@ -24,6 +24,9 @@ pub struct Check {
     /// What goes undetected because of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub costs: Option<String>,
+    /// Each thing that was found, where they are many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
     /// How to mend it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
@@ -34,7 +37,8 @@ pub struct Check {
 
 impl Check {
     pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, found: found.into(), costs: None, remedy: None, privilege: false }
+        let (details, found) = (Vec::new(), found.into());
+        Self { name, state: State::Ok, found, costs: None, details, remedy: None, privilege: false }
     }
 
     pub fn limited(

@@ -1,11 +1,12 @@
 //! Would `falconet run` work on this machine, and how much would it see?
 //!
 //! Looks only: loads no program, keeps no port, leaves no file. Each line says what is there, and where something is missing,
-//! what that costs and how to mend it. Exit code 0 when `run` would work, 77 when only a privilege is missing, 69 otherwise.
+//! what that costs and how to mend it; at the end, which of the configured rules cannot fire here. Exit code 0 when `run` would work, 77 when only a privilege is missing, 69 otherwise.
 
 mod check;
 mod checks;
 mod machine;
+mod rules;
 
 use anyhow::anyhow;
 use check::{Check, State};
@@ -13,6 +14,7 @@ use machine::Machine;
 use serde::Serialize;
 
 use super::exit::{Class, Failure};
+use super::settings::Settings;
 
 /// Fails at once, with the remedy, where the kernel would refuse the programs for want of a privilege.
 pub fn privileged() -> Result<(), Failure> {
@@ -38,13 +40,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// Runs every check on this machine; `state` is the directory that the alert log will be in.
-    pub fn this_machine(state: std::path::PathBuf) -> Self {
-        Self::of(&Machine::this(state))
+    /// Runs every check on this machine; `state` is the directory that the alert log will be in, `settings` are those that `run`
+    /// would be given.
+    pub fn this_machine(state: std::path::PathBuf, settings: &Settings) -> Self {
+        Self::of(&Machine::this(state), settings)
     }
 
-    fn of(machine: &Machine) -> Self {
-        let checks = checks::all(machine);
+    fn of(machine: &Machine, settings: &Settings) -> Self {
+        let mut checks = checks::all(machine);
+        checks.extend(rules::all(machine, settings));
         Self { usable: checks.iter().all(|check| check.state != State::Missing), checks }
     }
 
@@ -70,10 +74,14 @@ impl std::fmt::Display for Report {
                 State::Missing => "missing",
             };
             writeln!(f, "{state:<8} {:<14} {}", check.name, check.found)?;
-            for (word, text) in [("costs", &check.costs), ("remedy", &check.remedy)] {
-                if let Some(text) = text {
-                    writeln!(f, "{:23} {word}: {text}", "")?;
-                }
+            if let Some(text) = &check.costs {
+                writeln!(f, "{:23} costs: {text}", "")?;
+            }
+            for line in &check.details {
+                writeln!(f, "{:25} {line}", "")?;
+            }
+            if let Some(text) = &check.remedy {
+                writeln!(f, "{:23} remedy: {text}", "")?;
             }
         }
         if self.usable { writeln!(f, "\n`falconet run` works here.") } else { Ok(()) }

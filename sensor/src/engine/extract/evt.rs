@@ -71,16 +71,12 @@ pub const fn of(field: EvtField) -> Option<Get> {
         F::EvtIsIo => |event, _| Some(Value::Bool(direction(event).is_some())),
         F::EvtIsIoRead => |event, _| Some(Value::Bool(direction(event) == Some(Direction::Read))),
         F::EvtIsIoWrite => |event, _| Some(Value::Bool(direction(event) == Some(Direction::Write))),
-        F::EvtIoDir => |event, _| {
-            text(match direction(event)? {
-                Direction::Read => "read",
-                Direction::Write => "write",
-            })
-        },
         F::EvtSource => |_, _| text("syscall"),
         F::EvtIsAsync => |event, _| Some(Value::Bool(is_meta(event))),
         F::EvtHostname => |event, _| Some(Value::Str(event.known.hostname.as_bytes())),
-        F::EvtReltime
+        // No event that is captured moves data.
+        F::EvtIoDir
+        | F::EvtReltime
         | F::EvtReltimeS
         | F::EvtReltimeNs
         | F::EvtDeltatime

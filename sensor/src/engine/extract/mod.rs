@@ -13,6 +13,9 @@ pub mod process;
 mod text;
 mod user;
 
+#[cfg(test)]
+mod tests;
+
 use super::live::Live;
 use crate::rules::registry::fields::Classed;
 use crate::rules::{Event, EventType, Field, FieldRef, FieldSet, Value};

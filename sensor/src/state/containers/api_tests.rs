@@ -13,6 +13,7 @@ use serde_json::json;
 use tonic::Status;
 use tonic_prost::ProstCodec;
 
+use super::Container;
 use super::containerd::{
     Any, Descriptor, GetContainerRequest, GetContainerResponse, GetImageRequest, GetImageResponse, Image,
     Record, Timestamp,
@@ -179,13 +180,18 @@ fn cri() -> Router {
         .route("/runtime.v1.RuntimeService/PodSandboxStatus", method(sandbox))
 }
 
-#[test]
-fn the_cri_tells_of_a_container_and_its_pod() {
+/// A container of a pod, as containerd and its CRI tell of it.
+pub(crate) fn in_a_pod() -> Arc<Container> {
     let machine = Machine::new();
     // One socket serves both, as containerd's does; nothing is on disk.
     let router = containerd(Arc::default()).merge(cri());
     let _server = serve(&machine.host("run/k3s/containerd/containerd.sock"), router);
-    let c = machine.run(&format!("/kubepods/pod1/{ID}")).unwrap();
+    machine.run(&format!("/kubepods/pod1/{ID}")).unwrap()
+}
+
+#[test]
+fn the_cri_tells_of_a_container_and_its_pod() {
+    let c = in_a_pod();
     let pod = c.pod.as_ref().unwrap();
     assert_eq!((c.name.as_str(), c.runtime.name(), c.privileged), ("web", "cri", true));
     assert_eq!((c.image.repository.as_str(), c.image.tag.as_str()), ("docker.io/library/nginx", "1.27"));
@@ -237,30 +243,39 @@ fn a_hanging_runtime_does_not_hide_what_the_disk_tells() {
     assert_eq!((c.name.as_str(), c.incomplete), ("web", false));
 }
 
+/// A container as docker, or what answers as it does, tells of it.
+fn inspected(socket: &str, cgroup: &str) -> Arc<Container> {
+    let machine = Machine::new();
+    let inspect = json!({"Id": ID, "Name": "/shop", "Image": "sha256:77",
+        "Config": {"Image": "nginx:1.27", "Labels": {"tier": "front"}},
+        "HostConfig": {"Privileged": false, "PidMode": "host"},
+        "Mounts": [{"Source": "/srv", "Destination": "/data", "Mode": "z", "RW": false, "Propagation": "rprivate"}],
+        "NetworkSettings": {"IPAddress": "172.17.0.3"}});
+    let image = json!({"RepoTags": ["nginx:1.27"], "RepoDigests": [format!("nginx@{DIGEST}")]});
+    let answer = |body: serde_json::Value| get(move || async move { axum::Json(body) });
+    let router = Router::new()
+        .route(&format!("/containers/{ID}/json"), answer(inspect))
+        .route("/images/77/json", answer(image));
+    let _server = serve(&machine.host(socket), router);
+    machine.run(cgroup).unwrap()
+}
+
+/// A container of docker.
+pub(crate) fn of_docker() -> Arc<Container> {
+    inspected("var/run/docker.sock", &format!("/system.slice/docker-{ID}.scope"))
+}
+
 #[test]
 fn docker_and_podman_answer_over_http() {
-    for (socket, path, runtime) in [
-        ("var/run/docker.sock", format!("/system.slice/docker-{ID}.scope"), "docker"),
-        ("run/user/1000/podman/podman.sock", format!("/user.slice/libpod-{ID}.scope/container"), "podman"),
-    ] {
-        let machine = Machine::new();
-        let inspect = json!({"Id": ID, "Name": "/shop", "Image": "sha256:77", "Config": {"Image": "nginx:1.27", "Labels": null},
-            "HostConfig": {"Privileged": false, "PidMode": "host"},
-            "Mounts": [{"Source": "/srv", "Destination": "/data", "Mode": "z", "RW": false, "Propagation": "rprivate"}],
-            "NetworkSettings": {"IPAddress": "172.17.0.3"}});
-        let image = json!({"RepoTags": ["nginx:1.27"], "RepoDigests": [format!("nginx@{DIGEST}")]});
-        let answer = |body: serde_json::Value| get(move || async move { axum::Json(body) });
-        let router = Router::new()
-            .route(&format!("/containers/{ID}/json"), answer(inspect))
-            .route("/images/77/json", answer(image));
-        let _server = serve(&machine.host(socket), router);
-        let c = machine.run(&path).unwrap();
+    let podman =
+        inspected("run/user/1000/podman/podman.sock", &format!("/user.slice/libpod-{ID}.scope/container"));
+    for (c, runtime) in [(of_docker(), "docker"), (podman, "podman")] {
         assert_eq!((c.name.as_str(), c.runtime.name(), c.ip.as_str()), ("shop", runtime, "172.17.0.3"));
         assert_eq!(
             (c.image.repository.as_str(), c.image.digest.as_str(), c.host_pid),
             ("nginx", DIGEST, true)
         );
-        assert_eq!(c.mounts[0].mode, "z");
+        assert_eq!((c.mounts[0].mode.as_str(), c.labels["tier"].as_str()), ("z", "front"));
         assert!(!c.incomplete);
     }
 }

@@ -6,7 +6,7 @@
 //! the configured hold, then marked incomplete.
 
 #[cfg(test)]
-mod api_tests;
+pub(crate) mod api_tests;
 pub mod cgroup;
 pub mod config;
 pub mod container;

@@ -224,7 +224,20 @@ fn crio_and_podman_are_read_from_disk() {
         &format!("host/run/containers/storage/overlay-containers/{ID}/userdata/config.json"),
         &spec.to_string(),
     );
+    let sandbox = json!({"annotations": {
+        "io.kubernetes.cri-o.Labels": "{\"app\":\"pod\"}",
+        "io.kubernetes.cri-o.CNIResult": "{\"ips\":[{\"address\":\"10.0.0.9/24\"}]}",
+    }});
+    machine.write(
+        &format!("host/run/containers/storage/overlay-containers/{SANDBOX}/userdata/config.json"),
+        &sandbox.to_string(),
+    );
     let container = machine.run(&format!("/kubepods.slice/crio-{ID}.scope")).unwrap();
+    let pod = container.pod.as_ref().unwrap();
+    assert_eq!(
+        (pod.labels["app"].as_str(), pod.cni.as_str()),
+        ("pod", r#"{"ips":[{"address":"10.0.0.9/24"}]}"#)
+    );
     assert_eq!(
         (container.name.as_str(), container.runtime.name(), container.ip.as_str()),
         ("web", "cri-o", "10.0.0.9")

@@ -1,9 +1,9 @@
 // The pages of the app. A page is a row here, and an icon and a screen in `App.svelte`, where one that is missing does not compile.
 
 export const PAGES = [
-  { page: "overview", path: "/", name: "Overview", key: "o", opens: null },
-  { page: "alerts", path: "/alerts", name: "Alerts", key: "l", opens: "open" },
-  { page: "rules", path: "/rules", name: "Rules", key: "r", opens: "rule" },
+  { page: "overview", path: "/", name: "Overview", key: "o", opens: null, finds: false },
+  { page: "alerts", path: "/alerts", name: "Alerts", key: "l", opens: "open", finds: false },
+  { page: "rules", path: "/rules", name: "Rules", key: "r", opens: "rule", finds: true },
 ] as const;
 
 export type Page = (typeof PAGES)[number]["page"];

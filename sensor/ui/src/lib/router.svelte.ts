@@ -10,6 +10,8 @@ export interface Place {
   open: string | null;
   /** Name of the open rule. */
   rule: string | null;
+  /** What is searched for on a page that has a search of its own. */
+  find: string;
 }
 
 /** What a first visit looks at. */
@@ -22,6 +24,7 @@ function read(): Place {
     q: params.get("q") ?? DEFAULT_QUERY,
     open: params.get("open"),
     rule: params.get("rule"),
+    find: params.get("find") ?? "",
   };
 }
 
@@ -30,11 +33,12 @@ export const place: Place = $state(read());
 /** The address of `place` with `changes`. */
 export function href(changes: Partial<Place>): string {
   const to = { ...place, ...changes };
-  const { path, opens } = pageOf(to.page);
+  const { path, opens, finds } = pageOf(to.page);
   const params = new URLSearchParams();
   params.set("q", to.q);
   const opened = opens && to[opens];
   if (opens && opened) params.set(opens, opened);
+  if (finds && to.find) params.set("find", to.find);
   return `${path}?${params}`;
 }
 
