@@ -21,7 +21,7 @@ use crate::rules::registry::event_types;
 use crate::rules::registry::fields::{Field, Flags};
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport, Schema};
-use crate::rules::report::source::{FileText, Origin, Source, texts};
+use crate::rules::report::source::{Origin, Source};
 use crate::rules::report::text::Text;
 use crate::rules::rule_set::{Rule, RuleSet};
 use crate::rules::source::collector::{self, Collector};
@@ -75,7 +75,7 @@ fn load_here(files: &[Source], options: &Options) -> Loaded {
     let mut collector = Collector::default();
     let mut reports = Vec::new();
     let mut checked = None;
-    let texts = texts(files);
+    let texts: Arc<[Source]> = files.into();
     for (number, source) in files.iter().enumerate() {
         let file = File { number: u32::try_from(number).unwrap_or(u32::MAX), text: &source.text };
         let mut report = FileReport { name: source.name.clone(), ..FileReport::default() };
@@ -170,7 +170,7 @@ impl Checked {
 fn check(
     collector: &Collector,
     options: &Options,
-    texts: &Arc<[FileText]>,
+    texts: &Arc<[Source]>,
     warnings: &mut Vec<Complaint>,
 ) -> Result<Checked, Complaint> {
     let resolver = Resolver::new(collector)?;

@@ -28,7 +28,7 @@ use crate::rules::status::{Reason, Status, Tally};
 /// There is no such rule.
 #[derive(Debug, thiserror::Error)]
 pub enum UnknownRule {
-    #[error("there is no rule {0:?}")]
+    #[error("there is no rule {0:?}; see `falconet rules list`")]
     Unknown(String),
     #[error("there is no rule {name:?}; did you mean {near:?}?")]
     Near { name: String, near: String },

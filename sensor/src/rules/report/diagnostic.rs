@@ -67,12 +67,13 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(text: &str, offset: usize) -> Self {
+    fn of(source: &Source, offset: usize) -> Self {
+        let text = source.text.as_str();
         let mut offset = offset.min(text.len());
         while !text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
+        let (number, start) = source.line(offset);
         let end = text[offset..].find('\n').map_or(text.len(), |at| offset + at);
         let column = text[start..offset].chars().count();
         let line = text[start..end].trim_end();
@@ -86,13 +87,7 @@ impl Excerpt {
         if length > skip + SNIPPET {
             snippet[SNIPPET - 3..].fill('.');
         }
-        Self {
-            line: text[..start].bytes().filter(|b| *b == b'\n').count(),
-            column,
-            offset,
-            snippet: snippet.into_iter().collect(),
-            at: column - skip,
-        }
+        Self { line: number, column, offset, snippet: snippet.into_iter().collect(), at: column - skip }
     }
 
     /// The snippet as Falco's JSON has it.
@@ -134,17 +129,15 @@ impl Diagnostic {
     /// Looks up the place of a complaint in the files.
     pub fn new(complaint: Complaint, files: &[Source]) -> Self {
         let complaint = *complaint.0;
-        let source = |origin: Origin| {
-            let source = files.get(origin.file as usize);
-            source.map_or(("", ""), |source| (source.name.as_str(), source.text.as_str()))
-        };
-        let (file, text) = source(complaint.at);
-        let excerpt = Excerpt::of(text, complaint.at.at as usize);
+        let none = Source::new("", "");
+        let source = |origin: Origin| files.get(origin.file as usize).unwrap_or(&none);
+        let file = source(complaint.at);
+        let excerpt = Excerpt::of(file, complaint.at.at as usize);
         let outermost = complaint.context.first().map_or(complaint.at, |item| item.at);
         let mut context = vec![Location {
             kind: "rules content",
             name: String::new(),
-            file: source(outermost).0.to_owned(),
+            file: source(outermost).name.clone(),
             line: 0,
             column: 0,
             offset: 0,
@@ -152,20 +145,20 @@ impl Diagnostic {
         // A message about the file as such has no other item.
         let mut falco_snippet = excerpt.json();
         for item in complaint.context {
-            let (file, text) = source(item.at);
-            let place = Excerpt::of(text, item.at.at as usize);
+            let file = source(item.at);
+            let place = Excerpt::of(file, item.at.at as usize);
             falco_snippet = place.json();
             context.push(Location {
                 kind: item.kind,
                 name: item.name,
-                file: file.to_owned(),
+                file: file.name.clone(),
                 line: place.line,
                 column: place.column,
                 offset: place.offset,
             });
         }
         if let Some(expression) = &complaint.expression {
-            let place = Excerpt::of(&expression.text, expression.at);
+            let place = Excerpt::of(&Source::new("", expression.text.as_str()), expression.at);
             falco_snippet = place.json();
             context.push(Location {
                 kind: EXPRESSION,
@@ -180,7 +173,7 @@ impl Diagnostic {
         Self {
             code: complaint.code,
             message: complaint.message,
-            file: file.to_owned(),
+            file: file.name.clone(),
             line: excerpt.line + 1,
             column: excerpt.column + 1,
             offset: excerpt.offset,

@@ -1,6 +1,6 @@
 //! Rules files as texts, and places in them.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -11,16 +11,28 @@ pub struct Source {
     pub text: String,
     /// Why the file could not be read, if it could not.
     unread: Option<String>,
+    /// Where the lines begin; made when a place is first asked for.
+    lines: OnceLock<Box<[usize]>>,
 }
 
 impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into(), unread: None }
+        Self { name: name.into(), text: text.into(), unread: None, lines: OnceLock::new() }
     }
 
     /// A file that could not be read; loading it is an error in its turn.
     pub fn unread(name: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { name: name.into(), text: String::new(), unread: Some(why.into()) }
+        Self { name: name.into(), text: String::new(), unread: Some(why.into()), lines: OnceLock::new() }
+    }
+
+    /// The line of a byte, counted from 0, and where it begins. Behind the end it is the last one.
+    pub fn line(&self, at: usize) -> (usize, usize) {
+        let starts = self.lines.get_or_init(|| {
+            let breaks = memchr::memchr_iter(b'\n', self.text.as_bytes());
+            std::iter::once(0).chain(breaks.map(|at| at + 1)).collect()
+        });
+        let line = starts.partition_point(|start| *start <= at).saturating_sub(1);
+        (line, starts.get(line).copied().unwrap_or_default())
     }
 
     /// Why the file could not be read, if it could not.
@@ -55,21 +67,4 @@ impl Serialize for Place {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// The text of a file, and where its lines begin.
-#[derive(Debug)]
-pub struct FileText {
-    pub source: Source,
-    /// Offsets at which the lines begin.
-    pub starts: Vec<usize>,
-}
-
-/// The texts of files in load order.
-pub fn texts(files: &[Source]) -> Arc<[FileText]> {
-    let starts = |text: &str| {
-        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect()
-    };
-    files.iter().map(|source| FileText { starts: starts(&source.text), source: source.clone() }).collect()
 }

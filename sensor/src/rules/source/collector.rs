@@ -3,10 +3,11 @@
 //! A name keeps the position of its first definition (`index`); `visible` is the position of the latest definition or
 //! append, which decides what its text may refer to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use super::exceptions::{self, Exception};
+use super::items::Items;
 use super::options::Options;
 use super::overrides::Change;
 use super::reader::File;
@@ -69,47 +70,6 @@ impl Rule {
 
 /// The source of all events here, and of a rule that names none.
 const SYSCALL: &str = "syscall";
-
-/// Items of one kind in order of definition, found by name.
-#[derive(Debug, Clone)]
-pub struct Items<T> {
-    items: Vec<T>,
-    by_name: HashMap<String, usize>,
-}
-
-impl<T> Default for Items<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), by_name: HashMap::new() }
-    }
-}
-
-impl<'i, T> IntoIterator for &'i Items<T> {
-    type Item = &'i T;
-    type IntoIter = std::slice::Iter<'i, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl<T> Items<T> {
-    pub fn iter(&self) -> std::slice::Iter<'_, T> {
-        self.items.iter()
-    }
-
-    fn get_mut(&mut self, name: &str) -> Option<&mut T> {
-        self.by_name.get(name).and_then(|at| self.items.get_mut(*at))
-    }
-
-    fn set(&mut self, name: &str, item: T) {
-        if let Some(known) = self.get_mut(name) {
-            *known = item;
-        } else {
-            self.by_name.insert(name.to_owned(), self.items.len());
-            self.items.push(item);
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 pub struct Collector {

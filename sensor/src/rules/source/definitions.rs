@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::rules::language::ast::{Expr, Span};
-use crate::rules::report::source::{FileText, Origin, Place};
+use crate::rules::report::source::{Origin, Place, Source};
 
 /// The files, macros and lists that a rule set was made of.
 #[derive(Debug, Default)]
 pub struct Sources {
-    files: Arc<[FileText]>,
+    files: Arc<[Source]>,
     pub macros: HashMap<String, MacroText>,
     pub lists: HashMap<String, ListText>,
     /// Where the names of the lists stand that bring an item into conditions, by where the item comes from.
@@ -39,7 +39,7 @@ pub struct ListText {
 
 impl Sources {
     pub fn new(
-        files: Arc<[FileText]>,
+        files: Arc<[Source]>,
         macros: HashMap<String, MacroText>,
         lists: HashMap<String, ListText>,
         named: HashMap<Origin, Vec<Origin>>,
@@ -49,7 +49,7 @@ impl Sources {
 
     /// The texts of the files in load order.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(|file| file.source.text.as_str())
+        self.files.iter().map(|file| file.text.as_str())
     }
 
     /// A condition with its macros put in.
@@ -69,13 +69,12 @@ impl Sources {
     /// The place of a byte.
     pub fn place(&self, origin: Origin) -> Option<Place> {
         let file = self.files.get(origin.file as usize)?;
-        let at = (origin.at as usize).min(file.source.text.len());
-        let line = file.starts.partition_point(|start| *start <= at);
-        let start = file.starts.get(line.checked_sub(1)?)?;
-        let before = file.source.text.as_bytes().get(*start..at)?;
+        let at = (origin.at as usize).min(file.text.len());
+        let (line, start) = file.line(at);
+        let before = file.text.as_bytes().get(start..at)?;
         // Characters are counted by their first bytes.
         let column = 1 + before.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
-        Some(Place { file: file.source.name.clone(), line, column })
+        Some(Place { file: file.name.clone(), line: line + 1, column })
     }
 
     /// The condition of a macro, in which others are still names.
@@ -97,7 +96,7 @@ impl Sources {
             name.file == check.at.file && behind.is_some_and(|behind| (behind as usize) < check.len)
         };
         let at = names.iter().find(inside).or(names.first())?;
-        let text = self.files.get(at.file as usize)?.source.text.get(at.at as usize..)?;
+        let text = self.files.get(at.file as usize)?.text.get(at.at as usize..)?;
         let ends = |c: char| c.is_ascii_whitespace() || "(),=]}\"'".contains(c);
         let word = text.split(ends).next()?;
         self.lists.get_key_value(word).map(|(name, _)| (name.as_str(), *at))

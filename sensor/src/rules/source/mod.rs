@@ -4,6 +4,7 @@ pub mod collector;
 pub mod definitions;
 pub mod exceptions;
 pub mod files;
+pub mod items;
 pub mod options;
 pub mod overrides;
 pub mod reader;

@@ -9,7 +9,7 @@ use super::definitions::{ListText, MacroText, Sources};
 use crate::rules::language::ast::Expr;
 use crate::rules::language::parse;
 use crate::rules::report::complaint::{Code, Complaint};
-use crate::rules::report::source::{FileText, Origin};
+use crate::rules::report::source::{Origin, Source};
 use crate::rules::report::suggest;
 use crate::rules::report::text::Text;
 
@@ -134,7 +134,7 @@ impl<'c> Resolver<'c> {
     }
 
     /// What is needed to show conditions as they were written.
-    pub fn sources(self, collector: &Collector, files: Arc<[FileText]>) -> Sources {
+    pub fn sources(self, collector: &Collector, files: Arc<[Source]>) -> Sources {
         let (used_lists, used_macros) = (self.used_lists.into_inner(), self.used_macros.into_inner());
         let mut written = self.written;
         let macros = collector.macros.iter().filter_map(|entry| {
