@@ -157,7 +157,7 @@ impl Browser {
     async fn load(&self, n: usize, open: Uuid) {
         // Most look at what the first visit looks at; some look for more, a few at everything.
         let query = match n % 50 {
-            0 if n % 200 == 0 => "",
+            0 if n.is_multiple_of(200) => "",
             n if n % 10 == 5 => "since:3d priority>=notice shell",
             _ => "since:24h",
         };

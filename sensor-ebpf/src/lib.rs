@@ -7,6 +7,15 @@
 //! * `testing`: what the scenarios are made of that play each event against the running kernel.
 //! * `kernel`: readers shared by the handlers; compiled for the BPF target only.
 #![no_std]
+#![cfg_attr(
+    feature = "testing",
+    expect(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "with this feature the families bring their tests, which may fail; without it the same lints look at the rest"
+    )
+)]
 #![deny(unsafe_code)]
 #![expect(clippy::inline_always, reason = "BPF programs cannot pass structs to functions: all must be one")]
 

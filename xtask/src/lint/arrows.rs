@@ -178,7 +178,7 @@ impl Crate {
         let mut findings = Vec::new();
         for (place, arrows) in &self.arrows() {
             let name = place.join("::");
-            for circle in circles(arrows.keys().copied()) {
+            for circle in circles(&arrows.keys().copied()) {
                 let mut finding = format!("{name}: a circle of {}:", circle.join(", "));
                 for ((from, to), example) in arrows {
                     if circle.contains(from) && circle.contains(to) {
@@ -203,7 +203,7 @@ impl Crate {
 }
 
 /// Groups of parts that reach each other.
-fn circles<'a>(arrows: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Vec<Vec<&'a str>> {
+fn circles<'a>(arrows: &(impl Iterator<Item = (&'a str, &'a str)> + Clone)) -> Vec<Vec<&'a str>> {
     let parts: BTreeSet<&str> = arrows.clone().flat_map(|(from, to)| [from, to]).collect();
     let reached = |start: &'a str| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![start]);

@@ -26,8 +26,9 @@ pub fn check() -> Result<()> {
     let names: Vec<String> = files.iter().map(|file| name_of(file)).collect();
     let (mut findings, mut count) = (String::new(), 0);
     for (file, name) in files.iter().zip(&names) {
-        let is_page = name.ends_with(".md") && (!name.contains('/') || name.starts_with("docs/"));
-        if HISTORY.contains(&name.as_str()) || !(is_page || name.ends_with(".rs")) {
+        let ending = file.extension().and_then(|e| e.to_str());
+        let is_page = ending == Some("md") && (!name.contains('/') || name.starts_with("docs/"));
+        if HISTORY.contains(&name.as_str()) || !(is_page || ending == Some("rs")) {
             continue;
         }
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;

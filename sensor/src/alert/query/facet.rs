@@ -101,10 +101,7 @@ impl Facet {
     /// The facet of this key, in any case and spelling.
     pub fn named(word: &str) -> Option<Self> {
         let is = |name: &&str| name.eq_ignore_ascii_case(word);
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|facet| is(&facet.word()) || facet.others().iter().any(|name| is(name)))
+        Self::ALL.iter().copied().find(|facet| is(&facet.word()) || facet.others().iter().any(is))
     }
 
     /// The columns that it looks at; none for priority and tags.

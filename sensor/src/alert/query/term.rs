@@ -117,7 +117,7 @@ impl fmt::Display for Key {
             Self::Facet(facet) => facet.word(),
             Self::Uuid => "uuid",
             Self::Field(name) if name.contains('.') && !name.starts_with(FIELD) => name,
-            Self::Field(name) => return write!(f, "{}{name}", FIELD),
+            Self::Field(name) => return write!(f, "{FIELD}{name}"),
         })
     }
 }

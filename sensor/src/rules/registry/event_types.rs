@@ -377,7 +377,7 @@ mod tests {
                 _ => Codes::Tracepoint,
             };
             assert_eq!(view.codes, codes, "{}", view.name);
-            let row = of_name().last().unwrap_or_else(|| panic!("{} is no event of Falco's", view.name));
+            let row = of_name().next_back().unwrap_or_else(|| panic!("{} is no event of Falco's", view.name));
             let params: Vec<String> =
                 view.params.iter().map(|p| format!("{}:{}", p.name, falco(p.ty))).collect();
             assert_eq!(params.join("; "), bare(row[6]), "{}", view.name);

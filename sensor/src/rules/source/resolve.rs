@@ -59,13 +59,13 @@ impl<'c> Resolver<'c> {
             used_macros: RefCell::default(),
         };
         let mut parsed = HashMap::new();
-        for definition in collector.macros.iter() {
+        for definition in &collector.macros {
             let around = |c| in_macro(definition, &definition.condition, c);
             let text = resolver.substituted(&definition.condition).map_err(around)?;
             let expr = parse::condition(&text).map_err(|c| in_macro(definition, &text, c))?;
             parsed.insert(definition.name.as_str(), Parsed { definition, text, expr });
         }
-        for definition in collector.macros.iter() {
+        for definition in &collector.macros {
             resolver.resolve_macro(&definition.name, &parsed, &mut Vec::new())?;
         }
         resolver.written = parsed;
