@@ -1,4 +1,4 @@
-//! The control socket of the real binary: what happens around a rule is told while somebody watches, near misses that the kernel
+//! The control socket of the real binary: what happens around a rule is reported while a client listens, near misses that the kernel
 //! would not tell of included; reload and status by the command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

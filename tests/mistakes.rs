@@ -1,4 +1,4 @@
-//! What goes wrong at a start is told in a way that helps: the place, the remedy, and an exit code of its own.
+//! What goes wrong at a start is reported in a way that helps: the place, the remedy, and an exit code of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;

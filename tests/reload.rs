@@ -1,5 +1,5 @@
 //! Other rules without a restart, by the real binary on the running kernel: no event is lost or judged by half a set, what does not
-//! load changes nothing and is told, and the kernel is asked for what the new rules need.
+//! load changes nothing and is reported, and the kernel is asked for what the new rules need.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;

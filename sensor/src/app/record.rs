@@ -205,7 +205,7 @@ fn header(settings: &Settings, probe: &Probe, host_mntns: u32) -> Header {
     }
 }
 
-/// The event thread: takes what the lanes have until it is told to stop, and then what is left. Says by `stop` when the file
+/// The event thread: takes what the lanes have until it has to stop, and then what is left. Says by `stop` when the file
 /// takes no more.
 fn drive(
     mut recorder: Recorder,

@@ -2,7 +2,7 @@
 //!
 //! On a thread of its own, beside the old rules, which go on judging: read, compile, ask the kernel for what either set needs,
 //! exchange the sets on the event thread between two records, ask for what the new set needs. So no event is lost, and none is judged
-//! by half a set. Whatever fails before the exchange leaves everything as it was, and an alert tells why.
+//! by half a set. Whatever fails before the exchange leaves everything unchanged, and an alert says why.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -134,7 +134,7 @@ struct Thread {
     wake: Arc<OwnedFd>,
     /// The kernel is asked for this.
     wanted: Wanted,
-    /// Rules that are shown everything; a name for each who watches.
+    /// Rules for which the kernel filters nothing; a name per watching client.
     open: Vec<String>,
     /// What is in use, and what was refused last.
     used: Option<Print>,
@@ -233,7 +233,7 @@ impl Thread {
         }
     }
 
-    /// Changes what the kernel is asked for, for one who watches a rule.
+    /// Changes what the kernel is asked for, on behalf of a client that watches a rule.
     fn open(&mut self, rule: String, open: bool) -> Result<(), String> {
         if open {
             self.open.push(rule);
@@ -247,7 +247,7 @@ impl Thread {
         Ok(())
     }
 
-    /// What rules need, and what those who watch some of them do.
+    /// What rules need, and what watching clients need.
     fn wanted(&self, config: &Config, rules: &RuleSet) -> Wanted {
         let mut wanted = ruleset::wanted(rules, config.sensor.kernel_filter);
         for rule in rules.rules().iter().filter(|rule| self.open.contains(&rule.name)) {
@@ -354,7 +354,7 @@ impl Thread {
         Ok(config)
     }
 
-    /// Keeps the old rules and tells why. The same thing is told again only when somebody asked.
+    /// Keeps the old rules and says why. The same reason is said again only when somebody asked.
     fn refuse(&mut self, print: Option<Print>, asked: bool, problem: Problem) -> Arc<Refused> {
         // What cannot be read has no content; its reason stands for it.
         let print = print.unwrap_or_else(|| Sha256::digest(&problem.reason).into());

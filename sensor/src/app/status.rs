@@ -46,7 +46,7 @@ impl Overview {
         }
     }
 
-    /// Each of these is told once; a second time changes nothing.
+    /// Each of these is set once; a second time changes nothing.
     pub fn set_sensor(&self, sensor: Sensor) {
         let _ = self.sensor.set(sensor);
     }

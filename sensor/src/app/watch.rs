@@ -2,10 +2,10 @@
 //!
 //! Every directory on the way to a rule file is watched, symbolic links included, for the names that matter there; so an editor
 //! that renames a new file over the old one is seen, a Kubernetes `ConfigMap` whose `..data` link is turned to another
-//! directory, and a file, directory or link that comes to be or goes. What is told is a hint: the caller reads the files again and
+//! directory, and a file, directory or link that comes to be or goes. A report is a hint: the caller reads the files again and
 //! looks whether they differ. So a lost watch, an overflowed queue and a false alarm all cost one reading, nothing else.
 //!
-//! Call [`Watcher::arm`] before reading: what changes after it is told. Where inotify is not to be had (its limits are reached),
+//! Call [`Watcher::arm`] before reading: what changes after it is reported. Where inotify is not to be had (its limits are reached),
 //! [`Watcher::wait`] looks at the files every few seconds instead.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

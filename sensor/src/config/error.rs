@@ -41,7 +41,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Turns `value`, which stands at `below` (empty: the top level), into `T`; an unknown key or a wrong value is told with its place.
+/// Turns `value`, which stands at `below` (empty: the top level), into `T`; the error of an unknown key or a wrong value names its place.
 pub fn typed<T: DeserializeOwned>(
     file: Option<&PathBuf>,
     places: &BTreeMap<String, Place>,

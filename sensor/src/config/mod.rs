@@ -1,7 +1,7 @@
 //! The YAML configuration: Falco's key names where Falco has them, falcosidekick's for the hub and its outputs, ours for the rest.
 //!
 //! Every part of the program describes its own keys; here they are put together, read with their places, and checked, so that a
-//! misspelt key is told with its line before anything starts.
+//! misspelt key is an error with its line before anything starts.
 
 pub mod document;
 pub mod error;

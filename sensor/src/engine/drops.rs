@@ -1,4 +1,4 @@
-//! Losses are told by an alert, as Falco does: `Falco internal: syscall event drop`, at most one every 30 s.
+//! An alert about losses, as Falco raises it: `Falco internal: syscall event drop`, at most one every 30 s.
 
 use std::time::{Duration, Instant};
 

@@ -378,7 +378,7 @@ impl Judge {
         }
     }
 
-    /// The end: what waits goes out with what is known, and what a storm left out is told.
+    /// The end: what waits goes out with what is known, and an alert says what a storm left out.
     pub fn finish(&mut self) {
         // An event that stops waiting may begin to wait for the next thing, of which there are three.
         for _ in 0..3 {
@@ -410,7 +410,7 @@ impl Judge {
         }
     }
 
-    /// Once a second or so: the wall clock may have been set, and the sizes of the tables are told.
+    /// Once a second or so: the wall clock may have been set, and the sizes of the tables go to the statistics.
     pub fn tick(&mut self) {
         use std::sync::atomic::Ordering::Relaxed;
         self.clock = Clock::sample();
@@ -430,7 +430,7 @@ impl Judge {
     }
 }
 
-/// What rules and those who watch them want to see: by event kind, and of the two events without a record.
+/// What rules and watching clients want to see: by event kind, and of the two events without a record.
 fn interests(rules: &RuleSet, watched: &[Watching]) -> (Vec<Option<Interest>>, Meta) {
     let mut wanted = rules.event_types();
     let types = watched.iter().flat_map(Watching::types);

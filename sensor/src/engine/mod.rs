@@ -4,7 +4,7 @@
 //! * [`live`]: an event with its state; [`extract`]: the fields of it that rules see, class by class.
 //! * [`hold`]: events wait for what is asked about their process, container and users.
 //! * [`storm`]: a rule that fires too often is cut short; [`raise`]: the alert of a rule that matched.
-//! * [`internal`]: alerts about the sensor itself; [`drops`]: losses are told.
+//! * [`internal`]: alerts about the sensor itself; [`drops`]: the one about losses.
 //! * [`sights`]: somebody watches a rule.
 //! * [`run`]: the thread that drains the lanes; [`orders`]: what others ask of it.
 //!

@@ -20,7 +20,7 @@ use crate::rules::{EventType, Rule, RuleSet};
 const PER_SECOND: u32 = 50;
 const SECOND: i64 = 1_000_000_000;
 
-/// What is told about a watched rule.
+/// A report about a watched rule.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "sight", rename_all = "snake_case")]
 pub enum Sight {

@@ -18,7 +18,7 @@ use crate::state::{Bucket, Rate};
 
 /// Name of the alert's rule.
 pub const RULE: &str = "Falconet internal: alert storm";
-/// Least time between two such alerts, ns. What is left out meanwhile is told by the next.
+/// Least time between two such alerts, ns. The next one covers what is left out meanwhile.
 const INTERVAL: u64 = 10_000_000_000;
 /// Buckets of containers and the host, of all rules.
 const MAX_BUCKETS: usize = 4096;

@@ -66,7 +66,7 @@ impl OutputsConfig {
         self.shared.line_format()
     }
 
-    /// Builds every enabled output, so that a mistake in the configuration is told before anything is sent.
+    /// Builds every enabled output, so that a mistake in the configuration shows before anything is sent.
     pub fn build(&self) -> Result<Vec<Box<dyn Output>>, OutputError> {
         self.destinations.build(&self.shared)
     }

@@ -1,6 +1,6 @@
 //! Rings merged into one sequence in the order of time.
 //!
-//! What happened to a process in one lane must be seen before or after its records of the other lane as it was:
+//! What happened to a process must be seen in order, whichever lane its records took:
 //! an exec of the lifecycle lane may neither overtake an earlier open nor come late for a later one. Records of one process are
 //! written one after the other, so whichever is visible tells that all earlier ones are: it suffices to take the oldest head, and to
 //! look at the lifecycle lane again after a bulk head was chosen.

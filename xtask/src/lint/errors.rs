@@ -1,4 +1,4 @@
-//! A cause is told once. An error's message says its cause where it belongs in the sentence, mostly before the remedy; so the error
+//! A cause is given once. An error's message says its cause where it belongs in the sentence, mostly before the remedy; so the error
 //! has no `source()`, or whoever prints the chain (`{:#}`) would tell the cause twice, and whoever prints the message alone (`{}`) of
 //! an error that keeps to its `source()` would not tell it at all.
 

@@ -20,7 +20,7 @@ pub struct Entry<'d> {
     pub diagnostic: &'d Diagnostic,
 }
 
-/// The whole document. Paths below `base` are told relative to it.
+/// The whole document. Paths below `base` are written relative to it.
 pub fn document(entries: &[Entry<'_>], base: &Path) -> Value {
     let mut rules: Vec<Value> = LINTS
         .iter()

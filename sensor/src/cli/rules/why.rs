@@ -63,7 +63,7 @@ fn part<'t>(part: &'t Part, depth: usize, via: &mut Vec<&'t Named>, lines: &mut 
     via.truncate(outside);
 }
 
-/// A part whose names are told already.
+/// A part whose names are printed already.
 fn bare(part: &Part, depth: usize, lines: &mut Vec<String>) {
     match part {
         Part::And { holds, parts, .. } | Part::Or { holds, parts, .. } => {

@@ -11,7 +11,7 @@
 //! * `schema`: the outcome of the informative check of the last file;
 //! * `events`: events as in test files, with `fires` (exactly these, in order) and `output` of the first that fires.
 //!
-//! A diagnostic is told by `code`, `message` (all of it) or `says` (part of it), `at` (`line:column`), `file`, `suggests`,
+//! A diagnostic is described by `code`, `message` (all of it) or `says` (part of it), `at` (`line:column`), `file`, `suggests`,
 //! `shows` (the text from the marker on), `context` (kinds and names, outermost first, the file itself left out).
 
 use std::path::Path;

@@ -5,7 +5,7 @@
 //! when an alert is raised and when somebody asks, never to find out whether a rule fires. [`RuleSet::distance`] is the
 //! exception: it runs for every event that `rules watch` looks at and allocates nothing.
 //!
-//! The environment of a process may hold secrets: of comparisons that look at all of it only the outcome is told.
+//! The environment of a process may hold secrets: of comparisons that look at all of it only the outcome is kept.
 
 use bumpalo::Bump;
 use serde::Serialize;
@@ -119,7 +119,7 @@ pub struct Actual {
     /// There is a value, which is not told for it may hold secrets.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
-    /// The value is longer than it is told here.
+    /// The value is longer than what is shown here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
 }

@@ -76,7 +76,7 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
     }
 }
 
-/// The conflict in words; `None` for one that is told at the comparison itself.
+/// The conflict in words; `None` for one that is reported at the comparison itself.
 fn told(conflict: &Conflict<'_>) -> Option<String> {
     Some(match conflict {
         Conflict::Pair(a, b) => format!("`{}` excludes `{}`", short(&a.to_string()), short(&b.to_string())),

@@ -1,4 +1,4 @@
-//! What is told of a rule and an event is what the reference sees: whether it fires, how far it is from firing, and which
+//! What a trace says of a rule and an event is what the reference sees: whether it fires, how far it is from firing, and which
 //! one comparison keeps it from firing.
 
 use proptest::collection::vec;

@@ -1,7 +1,7 @@
 //! What rule files require of the engine that loads them.
 //!
 //! The engine's version is compared where it is asked for. Plugins are compared after all files are read, and a missing one
-//! is told instead of any other error: that fields are unknown then is only a consequence.
+//! is reported instead of any other error: that fields are unknown then is only a consequence.
 
 use super::options::{self, Options};
 use super::reader::{File, number};

@@ -97,7 +97,7 @@ const ALTERNATIVE: Shape = Shape::Map {
     not_empty: false,
 };
 
-/// Most misfits that are told of one file.
+/// Most misfits reported of one file.
 const MAX_WARNINGS: usize = 100;
 
 /// Checks the documents of a file.

@@ -77,7 +77,7 @@ pub struct ActualValue {
     pub values: Vec<String>,
     /// There is a value, which is not told for it may hold secrets.
     pub hidden: bool,
-    /// There is more than is told.
+    /// There is more than this.
     pub cut: bool,
 }
 
