@@ -22,6 +22,7 @@ support::harness::tests! {
     an_unusable_state_directory_is_named;
     a_user_without_privileges_is_told_what_is_needed needs Need::Sensor;
     log_lines_have_no_colour_in_a_file;
+    a_configured_rule_file_that_is_missing_is_passed_over_by_every_command;
 }
 
 /// Ends with `code`, and standard error has all of `says`.
@@ -47,6 +48,27 @@ fn file(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
     fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
+}
+
+fn a_configured_rule_file_that_is_missing_is_passed_over_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = file(dir.path(), "there.yaml", &rule("evt.type = open and evt.buffer = x", "o"));
+    let missing = dir.path().join("missing.yaml").display().to_string();
+    let config = file(dir.path(), "falconet.yaml", &format!("rules_files: [{missing}, {there}]\n"));
+    let event = file(dir.path(), "event.yaml", "evt.type: open\n");
+    let says = |args: &[&str]| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_falconet")).args(args).args(["-c", &config]).output();
+        let ran = ran.unwrap();
+        String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned()
+    };
+    let inactive = "it needs evt.buffer, which this sensor cannot fill";
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for args in [&["rules", "list"][..], &["rules", "show", "Mine"], &["doctor"]] {
+        let said = words(&says(args));
+        assert!(said.contains(inactive), "{args:?}: {said}");
+    }
+    let said = words(&says(&["rules", "explain", "Mine", "--event", &event]));
+    assert!(said.contains("does not fire"), "{said}");
 }
 
 /// A rule with this condition and output.

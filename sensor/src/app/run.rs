@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::control;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
+use crate::probe::btf::{KERNEL_BTF, KernelTypes};
 use crate::probe::{Lanes, OBJECT, Options, Probe};
 use crate::rules::RuleSet;
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, processes};
@@ -33,7 +34,9 @@ pub fn run(args: Settings) -> Result<(), Failure> {
         doctor::privileged()?;
     }
     let mut phases = Phases::begin();
-    let sight = sight::here();
+    // They say what rules can see, and then where the programs find it; without them there is no probe, and it says why.
+    let types = KernelTypes::open(Path::new(KERNEL_BTF)).ok();
+    let sight = types.as_ref().map_or_else(sight::anywhere, sight::on);
     let names = Arc::new(HostNames::default());
     let (rules, sources) = load_rules(&config, &sight, names.clone(), &mut phases)?;
     let in_use = Arc::new(InUse::new(rules.clone(), ruleset::origin(&config.rules, sources.len())));
@@ -41,7 +44,10 @@ pub fn run(args: Settings) -> Result<(), Failure> {
     // The verifier takes longest; the rest starts meanwhile.
     let probe = thread::spawn({
         let options = probe_options(&config, &rules, &layout);
-        move || Probe::load(&options)
+        move || match types {
+            Some(types) => Probe::load_on(&types, &options),
+            None => Probe::load(&options),
+        }
     });
 
     let log = service::open_log(&config, &mut phases)?;

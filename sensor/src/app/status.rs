@@ -190,3 +190,31 @@ impl Collect for Overview {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Options, Source, load};
+
+    #[test]
+    fn rules_that_cannot_fire_are_metrics_and_status() {
+        let rule = |name: &str, condition: &str| {
+            format!("- {{rule: {name}, desc: d, output: o, priority: INFO, condition: {condition}}}\n")
+        };
+        let text = rule("sees", "evt.type = open") + &rule("never", "evt.type = open and evt.num = 0");
+        let rules = load(&[Source::new("f", text)], &Options::default()).rules.unwrap();
+        let overview = Overview::new("h".into(), Some(Arc::new(InUse::new(Arc::new(rules), String::new()))));
+        let mut out = Exposition::default();
+        overview.collect(&mut out);
+        let text = out.text();
+        for line in [
+            r#"falconet_rules{status="active"} 1"#,
+            r#"falconet_rules{status="inactive"} 1"#,
+            r#"falconet_rule_lacks{rule_name="never",status="inactive",what="match"} 1"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+        let Watching { rules, limited, inactive, .. } = overview.status().watching;
+        assert_eq!((rules, limited, inactive), (1, 0, 1));
+    }
+}

@@ -68,7 +68,14 @@ impl Probe {
         if super::OBJECT.is_empty() {
             return Err(ProbeError::NotBuilt);
         }
-        let types = KernelTypes::open(&options.btf)?;
+        Self::load_on(&KernelTypes::open(&options.btf)?, options)
+    }
+
+    /// The same on a kernel whose types, those of `options.btf`, are known already.
+    pub fn load_on(types: &KernelTypes, options: &Options) -> Result<(Self, Lanes), ProbeError> {
+        if super::OBJECT.is_empty() {
+            return Err(ProbeError::NotBuilt);
+        }
         let found = types.offsets();
         let essential = found.essential();
         if !essential.is_empty() {

@@ -174,3 +174,69 @@ impl fmt::Display for Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{FieldSet, Options, RuleSet, Source, load};
+
+    const FILE: &str = "\
+- {rule: sees, desc: d, output: o, priority: INFO, condition: evt.type = open}
+- {rule: blind, desc: d, output: o, priority: INFO, condition: evt.type = open and not evt.buffer = x}
+- {rule: hidden, desc: d, output: o, priority: INFO, condition: evt.type = open and user.loginuid = 5 and evt.cpu = 1}
+- {rule: half, desc: d, output: o, priority: INFO, condition: evt.type = open and (evt.cpu = 1 or proc.name = x)}
+- {rule: old, desc: d, output: o, priority: INFO, condition: evt.type = open and k8s.rc.name = x}
+- {rule: old not, desc: d, output: o, priority: INFO, condition: evt.type = open and not k8s.rc.name = x}
+- {rule: deaf, desc: d, output: o, priority: INFO, condition: 'evt.type in (bpf, mount)'}
+- {rule: never, desc: d, output: o, priority: INFO, condition: evt.type = open and evt.num = 0}
+- {rule: 'off', desc: d, output: o, priority: INFO, condition: evt.type = bpf, enabled: false}
+";
+
+    fn rules() -> RuleSet {
+        let unfilled = [Field::EvtBuffer, Field::EvtCpu, Field::K8sRcName];
+        let sight = Sight {
+            events: Some(["open".to_owned()].into()),
+            unfilled: unfilled.into_iter().fold(FieldSet::NONE, FieldSet::with),
+            hidden: FieldSet::NONE.with(Field::UserLoginuid),
+        };
+        let loaded = load(&[Source::new("f", FILE)], &Options { sight, ..Options::default() });
+        loaded.rules.unwrap_or_else(|| panic!("{}", loaded.files[0]))
+    }
+
+    #[test]
+    fn each_rule_that_cannot_fire_says_what_it_lacks() {
+        assert_eq!(
+            rules().notes(usize::MAX),
+            [
+                r#"rule "blind" is inactive: it needs evt.buffer, which this sensor cannot fill"#,
+                "rule \"hidden\" is inactive: it needs evt.cpu, which this sensor cannot fill, and user.loginuid, which this \
+                 kernel does not expose",
+                r#"rule "old" is inactive: it needs k8s.rc.name, which no event has any more"#,
+                r#"rule "deaf" is inactive: it needs mount, bpf, which this sensor does not capture"#,
+                r#"rule "never" is inactive: its condition is never true"#,
+                "rule \"half\" is limited: the parts that ask for evt.cpu, which this sensor cannot fill, never hold",
+            ]
+        );
+        let lacks: Vec<&str> = rules().hampered().map(|(_, reason)| reason.lack.as_str()).collect();
+        assert_eq!(lacks, ["field", "field", "field", "event", "match", "field"]);
+    }
+
+    #[test]
+    fn a_long_list_says_where_the_rest_is() {
+        let notes = rules().notes(2);
+        assert_eq!(notes.len(), 3);
+        assert_eq!(notes[2], "and 4 more: `falconet rules list` shows all");
+        let many: Vec<&str> = vec!["a", "b", "c", "d", "e", "f", "g"];
+        assert_eq!(
+            Reason::unseen(&many).words,
+            "it needs a, b, c, d, e or 2 others, which this sensor does not capture"
+        );
+    }
+
+    #[test]
+    fn rules_are_counted_by_what_they_can_do() {
+        let tally = rules().tally();
+        assert_eq!(tally, Tally { fire: 3, limited: 1, inactive: 5, disabled: 1 });
+        assert_eq!(tally.to_string(), "3 of 9 rules can fire, 1 of them in part; 5 cannot; 1 is disabled");
+    }
+}
