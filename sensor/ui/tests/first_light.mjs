@@ -49,10 +49,11 @@ async function watch(container) {
   await page.keyboard.press("Enter");
   await page.getByRole("region", { name: "State of falconet" }).waitFor();
   await shot(page, "before");
+  // An alert that came before the live stream would be in the first page of the list.
+  const live = page.waitForResponse((response) => response.url().includes("/api/v1/live"));
   await page.keyboard.press("l");
   await page.waitForURL(/\/alerts/);
-  // An alert that came before the live stream would be in the first page of the list.
-  await page.getByText("Live", { exact: true }).waitFor();
+  await live;
   await page.evaluate(() => (globalThis.sameDocument = true));
 
   console.log("watching");
