@@ -20,11 +20,10 @@ use falconet::engine::raise::TextOptions;
 use falconet::probe::{Lanes, Options, Probe, Wanted};
 use falconet::rules::registry::fields::{Class, FIELDS, Flags};
 use falconet::rules::{self, Source};
-use sensor_ebpf::config::ForeignCalls;
 use sensor_ebpf::events::EVENTS;
 use sensor_ebpf::for_each_event;
 use sensor_ebpf::record::{CUT_HEAD, CUT_MIDDLE, Record};
-use sensor_ebpf::testing::{DONE, Scenario, Seen, Stage};
+use sensor_ebpf::testing::{DONE, Scenario, Seen, Stage, touch};
 use support::need::Need;
 use support::{deep, harness};
 use zerocopy::IntoBytes as _;
@@ -200,7 +199,8 @@ fn main() -> ExitCode {
         a_path_of_the_longest_kind_is_whole needs Need::Sensor;
         a_path_that_is_too_long_keeps_both_ends needs Need::Sensor;
         a_path_that_is_too_deep_has_an_end_and_says_so needs Need::Sensor;
-        calls_that_no_handler_understands_are_counted needs Need::Sensor;
+        calls_of_32_bits_are_seen_as_native_ones needs Need::Sensor;
+        calls_of_x32_are_seen_or_counted needs Need::Sensor;
     });
     harness::run(tests)
 }
@@ -258,17 +258,51 @@ fn a_path_that_is_too_deep_has_an_end_and_says_so() {
     assert_eq!(seen.cut(), CUT_HEAD);
 }
 
-/// `getpid` the 32-bit way.
-fn getpid_by_interrupt() -> i64 {
+/// A system call the 32-bit way, by its number on i386: words and pointers are cut to 32 bits.
+fn interrupt(number: i64, arguments: [usize; 5]) -> i64 {
     let result: i64;
-    // SAFETY: a call without arguments and effects; the entry code may clear the registers that are named.
+    let [first, rest @ ..] = arguments;
+    // SAFETY: the callers pass memory that is theirs, below 4 GiB; `rbx` is the compiler's and is put back; the entry code may
+    // clear the registers that are named.
     unsafe {
         std::arch::asm!(
-            "int 0x80", inlateout("rax") 20_i64 => result,
+            "xchg {first}, rbx", "int 0x80", "xchg {first}, rbx",
+            first = inout(reg) first => _, inlateout("rax") number => result,
+            in("rcx") rest[0], in("rdx") rest[1], in("rsi") rest[2], in("rdi") rest[3],
             lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
         );
     }
-    result
+    // The kernel answers in 32 bits.
+    #[expect(clippy::cast_possible_truncation, reason = "that is how many bits there are")]
+    i64::from(result as i32)
+}
+
+/// A page that 32 bits can name.
+struct Low(*mut u8);
+
+impl Low {
+    fn new() -> Self {
+        let (rights, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, at no address that is in use.
+        let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, rights, flags | libc::MAP_32BIT, -1, 0) };
+        assert_ne!(page, libc::MAP_FAILED);
+        Self(page.cast())
+    }
+
+    /// Puts bytes at `offset` of the page; their address.
+    fn put(&self, offset: usize, bytes: &[u8]) -> usize {
+        assert!(offset + bytes.len() <= 4096);
+        // SAFETY: inside the page, which nobody else writes.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.add(offset), bytes.len()) };
+        self.0.addr() + offset
+    }
+
+    /// As [`Low::put`], for words of 32 bits.
+    fn words(&self, offset: usize, words: &[usize]) -> usize {
+        let bytes: Vec<u8> =
+            words.iter().flat_map(|word| u32::try_from(*word).unwrap().to_ne_bytes()).collect();
+        self.put(offset, &bytes)
+    }
 }
 
 /// True when a child that does it ends by itself.
@@ -286,35 +320,83 @@ fn survives(work: impl FnOnce()) -> bool {
     libc::WIFEXITED(status)
 }
 
-fn calls_that_no_handler_understands_are_counted() -> Result<(), String> {
+/// Numbers of i386.
+mod i386 {
+    pub const OPEN: i64 = 5;
+    pub const EXECVE: i64 = 11;
+    pub const GETPID: i64 = 20;
+    pub const SETUID16: i64 = 23;
+    pub const SOCKETCALL: i64 = 102;
+    pub const CONNECT: i64 = 362;
+}
+
+fn calls_of_32_bits_are_seen_as_native_ones() -> Result<(), String> {
+    if !survives(|| assert!(interrupt(i386::GETPID, [0; 5]) > 0)) {
+        return Err("this kernel takes no 32-bit calls".into());
+    }
     let mut stage = Play::new();
-    let made = |kernel: &Kernel, of: fn(&ForeignCalls) -> (u64, u32)| {
+    let low = Low::new();
+    // 20 is writev to a handler that takes it for a native number.
+    assert!(stage.observe(&|| assert!(interrupt(i386::GETPID, [0; 5]) > 0)).is_empty());
+
+    let path = low.put(0, b"/etc/../etc/hostname\0");
+    let seen = stage.one(&|| assert!(interrupt(i386::OPEN, [path, 0, 0, 0, 0]) > 0));
+    seen.has(&[
+        ("evt.type", "open"),
+        ("fd.name", "/etc/hostname"),
+        ("fs.path.nameraw", "/etc/../etc/hostname"),
+    ]);
+
+    // The pointers of `argv` have 32 bits.
+    let (nothing, word) = (low.put(100, b"/nonexistent\0"), low.put(200, b"two words\0"));
+    let argv = low.words(300, &[nothing, word, 0]);
+    let seen = stage.one(&|| assert_eq!(interrupt(i386::EXECVE, [nothing, argv, 0, 0, 0]), -2));
+    seen.has(&[("evt.type", "execve"), ("evt.res", "ENOENT")]);
+    assert_eq!(seen.arg("args"), "two words\0");
+
+    // One number of several that mean setuid, with half a word for an id.
+    let seen = stage.one(&|| assert_eq!(interrupt(i386::SETUID16, [65534, 0, 0, 0, 0]), 0));
+    seen.is("setuid", &[("res", "0"), ("uid", "65534")]);
+
+    // By its own number, and by the number for all calls of sockets.
+    let socket = low.words(400, &[2, 1, 0]);
+    let address = low.put(500, &[2, 0, 0, 9, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let seen = stage.observe(&|| {
+        let fd = usize::try_from(interrupt(i386::SOCKETCALL, [1, socket, 0, 0, 0])).unwrap();
+        let _ = interrupt(i386::CONNECT, [fd, address, 16, 0, 0]);
+        let connect = low.words(600, &[fd, address, 16]);
+        let _ = interrupt(i386::SOCKETCALL, [3, connect, 0, 0, 0]);
+    });
+    let [made, first, second] = seen.as_slice() else { panic!("{seen:?}") };
+    made.has(&[
+        ("evt.type", "socket"),
+        ("evt.arg[1]", "AF_INET"),
+        ("evt.arg[2]", "1"),
+        ("fd.l4proto", "tcp"),
+    ]);
+    for connect in [first, second] {
+        connect.has(&[("evt.type", "connect"), ("evt.res", "ECONNREFUSED"), ("fd.num", made.arg("fd"))]);
+    }
+    Ok(())
+}
+
+fn calls_of_x32_are_seen_or_counted() {
+    let mut stage = Play::new();
+    let made = |kernel: &Kernel| {
         let by_cpu = kernel.probe.counters().foreign().unwrap();
-        (by_cpu.iter().map(|c| of(c).0).sum::<u64>(), by_cpu.iter().map(|c| of(c).1).collect::<Vec<_>>())
+        (by_cpu.iter().map(|c| c.x32).sum::<u64>(), by_cpu.iter().any(|c| c.x32_tgid != 0))
     };
-    let x32 = |c: &ForeignCalls| (c.x32, c.x32_tgid);
-    let before = made(&stage.kernel, x32).0;
-    stage.observe(&|| {
-        // SAFETY: a call without arguments and effects, known to the kernel or not; one more that is no call at all.
+    let before = made(&stage.kernel).0;
+    let seen = stage.one(&|| {
+        // A kernel that refuses the call does not read it, and a probe cannot fault it in.
+        touch(&[c"/nonexistent"]);
+        // SAFETY: a valid C string; calls without effects, known to the kernel or not; one more that is no call at all.
         unsafe {
-            libc::syscall(0x4000_0000 + libc::SYS_getpid);
+            libc::syscall(0x4000_0000 + libc::SYS_open, c"/nonexistent".as_ptr(), libc::O_RDONLY);
+            libc::syscall(0x4000_0000 + 522, 0, 0);
             libc::syscall(-1);
         }
     });
-    let (after, tgids) = made(&stage.kernel, x32);
-    assert_eq!(after - before, 1);
-    assert!(tgids.iter().any(|tgid| *tgid != 0), "{tgids:?}");
-
-    if !survives(|| assert!(getpid_by_interrupt() > 0)) {
-        return Err("this kernel takes no 32-bit calls".into());
-    }
-    let compat = |c: &ForeignCalls| (c.compat, c.compat_tgid);
-    let before = made(&stage.kernel, compat).0;
-    let seen = stage.observe(&|| {
-        // 20 is writev to a handler that does not look: it must not be taken for one.
-        assert!((0..5).all(|_| getpid_by_interrupt() > 0));
-    });
-    assert!(seen.is_empty(), "{seen:?}");
-    assert_eq!(made(&stage.kernel, compat).0 - before, 5);
-    Ok(())
+    seen.has(&[("evt.type", "open"), ("fd.name", "/nonexistent"), ("fd.num", "-1")]);
+    assert_eq!(made(&stage.kernel), (before + 1, true));
 }

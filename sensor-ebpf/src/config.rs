@@ -65,7 +65,9 @@ offsets! {
     task_cgroups = "task_struct.cgroups";
     task_exit_code = "task_struct.exit_code";
     thread_info_status = "thread_info.status",
-        optional: "the count of 32-bit system calls, which are taken for native ones";
+        optional: "32-bit system calls, which are taken for native ones";
+    thread_info_flags = "thread_info.flags",
+        optional: "32-bit system calls of an arm64 kernel, which are taken for native ones";
     css_set_subsys = "css_set.subsys",
         optional: "the containers of a host with cgroup v1";
     css_set_dfl_cgrp = "css_set.dfl_cgrp";
@@ -242,13 +244,13 @@ pub struct Counters {
     pub lost_build: u64,
 }
 
-/// Syscalls through another interface than the native one, per CPU: no handler sees them.
+/// Syscalls through an interface that the dispatcher has no table for, per CPU: no handler sees them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
 pub struct ForeignCalls {
-    /// 32-bit calls: of 32-bit programs, and by `int 0x80`.
+    /// 32-bit calls of an arm64 kernel.
     pub compat: u64,
-    /// Calls with an x32 number, whether the kernel knows it or not.
+    /// Calls with a number of x32 alone, whether the kernel knows it or not.
     pub x32: u64,
     /// The process that made the last one of each.
     pub compat_tgid: u32,
@@ -256,6 +258,4 @@ pub struct ForeignCalls {
 }
 
 /// Entries of the `COUNTERS` map: one per event kind.
-pub const COUNTERS_LEN: u32 = 64;
-/// Syscall numbers that the dispatcher knows; higher ones are not watched.
-pub const SYSCALLS_LEN: usize = 512;
+pub const COUNTERS_LEN: u32 = 256;

@@ -3,6 +3,7 @@
 //! * [`record`]: what every record shares (header, task snapshot, tails) and the checked way to read it.
 //! * [`events`]: one file per syscall family, with its record, kernel handler and all that anything knows of it.
 //! * [`filter`]: what an event must have to be worth a record.
+//! * [`abi`]: numbers of system calls, and where their arguments lie.
 //! * [`config`]: globals and maps that user space fills before load.
 //! * `testing`: what the scenarios are made of that play each event against the running kernel.
 //! * `kernel`: readers shared by the handlers; compiled for the BPF target only.
@@ -22,6 +23,7 @@
 #[cfg(any(test, feature = "testing"))]
 extern crate std;
 
+pub mod abi;
 pub mod config;
 pub mod events;
 pub mod filter;

@@ -9,11 +9,13 @@ pub use info::{
     Opening, Param, ParamType, PathRole, Role, View,
 };
 
+use crate::abi::{self, Numbers};
 use crate::record::{Record, Tag};
 
 pub use crate::record::Lane;
 
-/// The registry: per family its module, and per event of it `Kind, program, what it hooks`. The kind is also the type in the
+/// The registry: per family its module, and per event of it `Kind, program, what it hooks`: a tracepoint, or a system call by its
+/// name in the kernel's tables. The kind is also the type in the
 /// module that says everything about the event, and the program the module's kernel handler.
 ///
 /// The macro calls another one with all of it. Below it makes the modules, so a new family is a file and a line here.
@@ -31,33 +33,33 @@ macro_rules! for_each_event {
                 CgroupRmdir, cgroup_rmdir, tracepoint "cgroup_rmdir";
             }
             exec {
-                Execve, execve, syscall (x86_64: 59);
-                Execveat, execveat, syscall (x86_64: 322);
+                Execve, execve, syscall "execve";
+                Execveat, execveat, syscall "execveat";
             }
             open {
-                Open, open, syscall (x86_64: 2);
-                Openat, openat, syscall (x86_64: 257);
-                Openat2, openat2, syscall (x86_64: 437);
-                Creat, creat, syscall (x86_64: 85);
+                Open, open, syscall "open";
+                Openat, openat, syscall "openat";
+                Openat2, openat2, syscall "openat2";
+                Creat, creat, syscall "creat";
             }
-            connect { Connect, connect, syscall (x86_64: 42); }
+            connect { Connect, connect, syscall "connect"; }
             dup {
-                Dup, dup, syscall (x86_64: 32);
-                Dup2, dup2, syscall (x86_64: 33);
-                Dup3, dup3, syscall (x86_64: 292);
+                Dup, dup, syscall "dup";
+                Dup2, dup2, syscall "dup2";
+                Dup3, dup3, syscall "dup3";
             }
-            setuid { Setuid, setuid, syscall (x86_64: 105); }
-            ptrace { Ptrace, ptrace, syscall (x86_64: 101); }
+            setuid { Setuid, setuid, syscall "setuid"; }
+            ptrace { Ptrace, ptrace, syscall "ptrace"; }
             unlink {
-                Unlink, unlink, syscall (x86_64: 87);
-                Unlinkat, unlinkat, syscall (x86_64: 263);
+                Unlink, unlink, syscall "unlink";
+                Unlinkat, unlinkat, syscall "unlinkat";
             }
             rename {
-                Rename, rename, syscall (x86_64: 82);
-                Renameat, renameat, syscall (x86_64: 264);
-                Renameat2, renameat2, syscall (x86_64: 316);
+                Rename, rename, syscall "rename";
+                Renameat, renameat, syscall "renameat";
+                Renameat2, renameat2, syscall "renameat2";
             }
-            socket { Socket, socket, syscall (x86_64: 41); }
+            socket { Socket, socket, syscall "socket"; }
         }
     };
 }
@@ -91,7 +93,7 @@ macro_rules! registry {
         }
     };
     (@hook tracepoint $at:literal) => { Hook::Tracepoint($at) };
-    (@hook syscall (x86_64: $nr:literal)) => { Hook::Syscall($nr) };
+    (@hook syscall $at:literal) => { Hook::Syscall(const { abi::numbers($at) }) };
 }
 for_each_event!(registry);
 
@@ -119,8 +121,8 @@ pub fn change<'a>(record: &Record<'a>) -> Option<Change<'a>> {
 pub enum Hook {
     /// BTF tracepoint of that name.
     Tracepoint(&'static str),
-    /// Tail-called by the `sys_exit` dispatcher for that syscall number.
-    Syscall(u16),
+    /// Tail-called by the `sys_exit` dispatcher for these syscall numbers.
+    Syscall(Numbers),
 }
 
 /// An event of the registry.

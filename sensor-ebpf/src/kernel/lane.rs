@@ -8,8 +8,9 @@ use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ringbuf_output,
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 
+use crate::abi::{INTERFACES, NUMBERS};
 use crate::config;
-use crate::config::{COUNTERS_LEN, Counters, ForeignCalls, SYSCALLS_LEN};
+use crate::config::{COUNTERS_LEN, Counters, ForeignCalls};
 use crate::filter::{ALTERNATIVES, Filter};
 use crate::record::{Lane, Tag};
 
@@ -25,9 +26,10 @@ static BULK2: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 static BULK3: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// Handler of each syscall number: its event kind, which is also its index in `PROGRAMS`; 0 = not watched.
+/// By [`Interface`](crate::abi::Interface): handler of each syscall number, which is its event kind and its index in `PROGRAMS`;
+/// 0 = not watched.
 #[map]
-pub static SYSCALLS: Array<[u8; SYSCALLS_LEN]> = Array::with_max_entries(1, 0);
+pub static SYSCALLS: Array<[u8; NUMBERS]> = Array::with_max_entries(INTERFACES.len() as u32, 0);
 /// Programs to tail-call, by event kind.
 #[map]
 pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(COUNTERS_LEN, 0);

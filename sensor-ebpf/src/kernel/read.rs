@@ -55,6 +55,16 @@ pub fn user<T: Copy + Default>(ptr: u64) -> Option<T> {
     (status == 0).then_some(value)
 }
 
+/// The `n`th word of an array in the current process's memory, whose words have 32 bits if it is in a `compat` call.
+#[inline(always)]
+pub fn user_word(array: u64, n: u64, compat: bool) -> Option<u64> {
+    if compat {
+        user::<u32>(array.wrapping_add(4 * n)).map(u64::from)
+    } else {
+        user(array.wrapping_add(8 * n))
+    }
+}
+
 /// Loads a `T` at `ptr + off` through a BTF-typed pointer (current task, tracepoint argument, or a pointer
 /// loaded that way). The verifier checks type and offset; a bad address reads as zero.
 ///

@@ -266,13 +266,14 @@ impl Writer {
         self.grow(len, CUT_MIDDLE)
     }
 
-    /// Strings that an array of user pointers (`argv`) points to, each with its NUL; at most `N`.
+    /// Strings that an array of user pointers (`argv`) points to, each with its NUL; at most `N`. Pointers as in
+    /// [`read::user_word`].
     #[inline(always)]
-    pub fn user_strings<const N: usize>(&mut self, array: u64) -> Tail {
+    pub fn user_strings<const N: usize>(&mut self, array: u64, compat: bool) -> Tail {
         let start = self.len();
         let mut whole = false;
         for i in 0..=N {
-            let Some(ptr) = read::user::<u64>(array.wrapping_add(8 * i as u64)) else { break };
+            let Some(ptr) = read::user_word(array, i as u64, compat) else { break };
             if ptr == 0 {
                 whole = true;
                 break;

@@ -1,5 +1,5 @@
-//! System calls through another interface than the native one: 32-bit calls and those with an x32 number. No rule sees them,
-//! so that they happened is said by an alert.
+//! System calls through an interface that the probe has no table for: 32-bit calls on arm64, and those that x32 alone has. No
+//! rule sees them, so that they happened is said by an alert.
 
 use std::time::{Duration, Instant};
 

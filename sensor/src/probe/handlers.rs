@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aya::maps::{Array, MapData, ProgramArray};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf};
-use sensor_ebpf::config::SYSCALLS_LEN;
+use sensor_ebpf::abi::{INTERFACES, Interface, NUMBERS};
 use sensor_ebpf::events::{EVENTS, Event, Hook, Kind};
 use sensor_ebpf::filter::Filter;
 
@@ -53,6 +53,9 @@ impl Wanted {
 /// A [`Filter`] as aya takes it.
 type RawFilter = [u64; size_of::<Filter>() / 8];
 
+/// By number of a syscall: the kind of event that its handler makes, or 0.
+type Table = [u8; NUMBERS];
+
 /// Name of the dispatcher program and of its tracepoint.
 pub const DISPATCHER: &str = "sys_exit";
 
@@ -61,9 +64,9 @@ pub struct Handlers {
     // Keeps programs and links alive, and the maps that nobody else does: what is loaded later needs their descriptors.
     ebpf: Ebpf,
     programs: ProgramArray<MapData>,
-    syscalls: Array<MapData, [u8; SYSCALLS_LEN]>,
-    /// What `syscalls` holds.
-    table: [u8; SYSCALLS_LEN],
+    syscalls: Array<MapData, Table>,
+    /// By interface: what `syscalls` holds.
+    tables: [Table; INTERFACES.len()],
     filters: Array<MapData, RawFilter>,
     /// By event kind: what `filters` holds.
     filtered: BTreeMap<u16, Filter>,
@@ -82,7 +85,7 @@ impl Handlers {
             ebpf,
             programs,
             syscalls,
-            table: [0; SYSCALLS_LEN],
+            tables: [[0; NUMBERS]; INTERFACES.len()],
             filters,
             filtered: BTreeMap::new(),
             attached: Vec::new(),
@@ -116,17 +119,12 @@ impl Handlers {
             let filter = event.info.name().and_then(|name| wanted.filters.get(name));
             self.filter(event.kind, filter.unwrap_or(&Filter::OPEN))?;
         }
-        let mut table = [0; SYSCALLS_LEN];
-        for event in &events {
-            let Hook::Syscall(nr) = event.hook else { continue };
-            if let (Some(slot), Ok(kind)) = (table.get_mut(usize::from(nr)), u8::try_from(event.kind as u16))
-            {
-                *slot = kind;
+        for interface in INTERFACES {
+            let (index, table) = (interface as usize, table(&events, interface));
+            if table != self.tables[index] {
+                self.syscalls.set(interface as u32, table, 0).map_err(map("SYSCALLS"))?;
+                self.tables[index] = table;
             }
-        }
-        if table != self.table {
-            self.syscalls.set(0, table, 0).map_err(map("SYSCALLS"))?;
-            self.table = table;
         }
         self.attached = events;
         for event in &added {
@@ -222,6 +220,22 @@ impl Handlers {
             Err(cause) => Err(ProbeError::Program { program: name.into(), cause }),
         }
     }
+}
+
+/// The dispatcher's table for calls that come in by `interface`.
+fn table(events: &[&'static Event], interface: Interface) -> Table {
+    let mut table = [0; NUMBERS];
+    for event in events {
+        let Hook::Syscall(numbers) = event.hook else { continue };
+        for number in numbers.of(interface) {
+            if let (Some(slot), Ok(kind)) =
+                (table.get_mut(usize::from(number)), u8::try_from(event.kind as u16))
+            {
+                *slot = kind;
+            }
+        }
+    }
+    table
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProbeError> {

@@ -33,7 +33,7 @@ pub fn probe_itself(counters: &Counted, out: &mut Exposition) {
             sum.compat = sum.compat.saturating_add(compat);
             sum.x32 = sum.x32.saturating_add(x32);
         }
-        let help = "System calls that no rule sees because they do not use the native interface.";
+        let help = "System calls that no rule sees because the probe has no table for their interface.";
         out.family("falconet_probe_foreign_calls_total", Kind::Counter, help)
             .sample(&[("abi", "compat")], sum.compat)
             .sample(&[("abi", "x32")], sum.x32);
