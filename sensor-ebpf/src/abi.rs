@@ -47,7 +47,10 @@ impl Numbers {
     }
 }
 
-/// The call that is named so in the kernel's tables; it must be there.
+/// The call that is named so in the kernel's tables.
+///
+/// # Panics
+/// When none is. The registry asks at compile time.
 pub const fn numbers(name: &str) -> Numbers {
     let mut at = 0;
     while at < SYSCALLS.len() {
