@@ -143,7 +143,7 @@ mod handlers {
         body.ret = exit.ret;
         body.dirfd = dirfd;
         body.flags = flags;
-        (body.filename, body.base) = file::argument(&mut w, exit.task, dirfd, filename);
+        (body.filename, body.base) = file::argument(&mut w, exit, dirfd, filename);
         body.args = w.user_strings::<ARGS>(argv, exit.compat);
         body.reserved = 0;
         w.submit(kind);

@@ -214,7 +214,7 @@ mod handlers {
     use crate::events::Kind;
     use crate::filter::{READ, WRITE};
     use crate::kernel::lane::{self, Outcome};
-    use crate::kernel::{Exit, Writer, file, read};
+    use crate::kernel::{Exit, Writer, file};
 
     const AT_FDCWD: i32 = -100;
 
@@ -247,7 +247,7 @@ mod handlers {
         // Without O_CREAT or O_TMPFILE the register holds garbage.
         body.mode = if flags & o::CREAT != 0 || flags & o::TMPFILE == o::TMPFILE { mode } else { 0 };
         body.dirfd = dirfd;
-        (body.raw, body.base) = file::argument(&mut w, exit.task, dirfd, raw);
+        (body.raw, body.base) = file::argument(&mut w, exit, dirfd, raw);
         w.submit(kind);
     }
 
@@ -266,9 +266,9 @@ mod handlers {
     #[inline(always)]
     pub fn openat2(exit: &Exit) {
         let how = exit.arg(2);
-        let flags = read::user::<u64>(how).unwrap_or(0);
-        let mode = read::user::<u64>(how.wrapping_add(8)).unwrap_or(0);
-        let resolve = read::user::<u64>(how.wrapping_add(16)).unwrap_or(0);
+        let flags = exit.read::<u64>(how).unwrap_or(0);
+        let mode = exit.read::<u64>(how.wrapping_add(8)).unwrap_or(0);
+        let resolve = exit.read::<u64>(how.wrapping_add(16)).unwrap_or(0);
         record(exit, Kind::Openat2, exit.arg(0) as i32, exit.arg(1), flags as u32, mode as u32, resolve);
     }
 

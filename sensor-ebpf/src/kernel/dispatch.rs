@@ -1,110 +1,18 @@
 //! The `sys_exit` dispatcher: one array look-up for a syscall that nobody watches, a tail call for one that is.
 //!
-//! A call comes in by one of several interfaces (see [`crate::abi`]), each with its own table of numbers and its own place for
-//! arguments; the handler is the same. Calls that no table has are counted, and user space says that there were some.
+//! A call comes in by one of several interfaces (see [`crate::abi`]), each with its own table of numbers; the handler is the same.
+//! Calls that no table has are counted, and user space says that there were some.
 
 use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use super::call::Call;
 use super::lane::{self, Abi, Outcome, PROGRAMS, SYSCALLS};
-use super::read::{self, Ptr, typed};
+use super::read::{Ptr, typed};
 use super::writer::opaque;
-use crate::abi::{Interface, NUMBERS, SOCKETCALL, SOCKETCALL_ARGS, regs};
+use crate::abi::NUMBERS;
 use crate::config::MISSING;
 use crate::{config, off};
-
-/// A finished syscall of the current task.
-pub struct Exit {
-    args: [u64; 6],
-    /// Return value, negative errno on failure.
-    pub ret: i64,
-    /// The current task.
-    pub task: Ptr,
-    /// Its number among those of its word size.
-    pub nr: u64,
-    /// The caller's words and pointers have 32 bits, also those in structures that it passes.
-    pub compat: bool,
-}
-
-impl Exit {
-    #[inline(always)]
-    pub fn new(ctx: &BtfTracePointContext) -> Self {
-        let call = Call::of(ctx);
-        let mut args = [0; 6];
-        for (n, arg) in args.iter_mut().enumerate() {
-            *arg = match call.interface {
-                Interface::Native => call.register(regs::ARGS[n]),
-                Interface::Compat => call.compat_argument(n),
-                // The kernel has read them before; what another thread makes of them meanwhile is lost on it.
-                Interface::SocketCall if n < usize::from(SOCKETCALL_ARGS[call.number as usize & 31]) => {
-                    read::user::<u32>(call.compat_argument(1) + 4 * n as u64).unwrap_or(0).into()
-                }
-                Interface::SocketCall => 0,
-            };
-        }
-        Self {
-            args,
-            ret: ctx.arg(1),
-            // SAFETY: the helper has no preconditions.
-            task: unsafe { bpf_get_current_task_btf() } as Ptr,
-            nr: call.number,
-            compat: !matches!(call.interface, Interface::Native),
-        }
-    }
-
-    /// The `n`th argument as the caller set it, extended with zeros if it has 32 bits.
-    #[inline(always)]
-    pub fn arg(&self, n: usize) -> u64 {
-        self.args[n]
-    }
-}
-
-/// A call as it came in.
-struct Call {
-    regs: Ptr,
-    interface: Interface,
-    number: u64,
-}
-
-impl Call {
-    #[inline(always)]
-    fn of(ctx: &BtfTracePointContext) -> Self {
-        let regs = ctx.arg::<u64>(0) as Ptr;
-        let native = Self { regs, interface: Interface::Native, number: 0 };
-        let number = native.register(regs::SYSCALL);
-        if !is_compat() {
-            return Self { number, ..native };
-        }
-        if number == SOCKETCALL {
-            return Self { regs, interface: Interface::SocketCall, number: native.compat_argument(0) };
-        }
-        Self { regs, interface: Interface::Compat, number }
-    }
-
-    #[inline(always)]
-    fn register(&self, offset: usize) -> u64 {
-        // SAFETY: `regs` is the tracepoint's `struct pt_regs *`, which the verifier knows by type.
-        unsafe { typed(self.regs, offset) }
-    }
-
-    #[inline(always)]
-    fn compat_argument(&self, n: usize) -> u64 {
-        self.register(regs::COMPAT_ARGS[n]) & u64::from(u32::MAX)
-    }
-}
-
-/// Whether the current task is in a 32-bit call of x86.
-#[inline(always)]
-fn is_compat() -> bool {
-    /// `TS_COMPAT` in `thread_info.status`.
-    const TS_COMPAT: u32 = 2;
-    if config!(offsets.thread_info_status) == MISSING {
-        return false;
-    }
-    // SAFETY: `thread_info` is the first member of the current task, a BTF-typed pointer.
-    let status: u32 = unsafe { typed(bpf_get_current_task_btf() as Ptr, off!(thread_info_status)) };
-    status & TS_COMPAT != 0
-}
 
 /// Whether the current task is a 32-bit program on arm64, whose calls no table has.
 #[inline(always)]
@@ -114,7 +22,7 @@ fn is_arm32() -> bool {
     if cfg!(not(bpf_target_arch = "aarch64")) || config!(offsets.thread_info_flags) == MISSING {
         return false;
     }
-    // SAFETY: as above.
+    // SAFETY: `thread_info` is the first member of the current task, a BTF-typed pointer.
     let flags: u64 = unsafe { typed(bpf_get_current_task_btf() as Ptr, off!(thread_info_flags)) };
     flags & TIF_32BIT != 0
 }

@@ -1,5 +1,6 @@
 //! Readers of `struct file`: from a descriptor to what it really is.
 
+use super::call::Exit;
 use super::path::{self, Path};
 use super::read::{self, Prefix, Ptr, typed};
 use super::writer::Writer;
@@ -141,11 +142,11 @@ pub fn base(w: &mut Writer, task: Ptr, dirfd: i32) -> Tail {
     path::append(w, path, task::root(task))
 }
 
-/// Appends the path argument at user address `raw` and, if it is relative, the directory that it starts from.
+/// Appends the path argument at `raw` and, if it is relative, the directory that it starts from.
 #[inline(always)]
-pub fn argument(w: &mut Writer, task: Ptr, dirfd: i32, raw: u64) -> (Tail, Tail) {
-    let tail = w.user_str(raw);
-    let base = if tail.len == 0 || w.byte(tail) == b'/' { Tail::EMPTY } else { base(w, task, dirfd) };
+pub fn argument(w: &mut Writer, exit: &Exit, dirfd: i32, raw: u64) -> (Tail, Tail) {
+    let tail = w.argument_str(exit, raw);
+    let base = if tail.len == 0 || w.byte(tail) == b'/' { Tail::EMPTY } else { base(w, exit.task, dirfd) };
     (tail, base)
 }
 

@@ -11,6 +11,8 @@ pub mod read;
 
 pub mod lane;
 
+pub mod call;
+
 pub mod log;
 
 pub mod writer;
@@ -25,5 +27,5 @@ pub mod file;
 
 pub mod dispatch;
 
-pub use dispatch::Exit;
+pub use call::Exit;
 pub use writer::Writer;

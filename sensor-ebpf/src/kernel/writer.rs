@@ -7,6 +7,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
+use super::call::{Exit, Memory};
 use super::lane::{self, Outcome};
 use super::log;
 use super::read::{self, Ptr, typed};
@@ -203,6 +204,15 @@ impl Writer {
             self.cut(CUT_ARGUMENT);
         }
         self.string(n)
+    }
+
+    /// A NUL-terminated string that an argument of a call points to, without its NUL.
+    #[inline(always)]
+    pub fn argument_str(&mut self, exit: &Exit, ptr: u64) -> Tail {
+        match exit.memory {
+            Memory::User => self.user_str(ptr),
+            Memory::Kernel => self.kernel_str(ptr as Ptr),
+        }
     }
 
     /// A NUL-terminated string of the kernel, without its NUL: a name that the kernel keeps of what the caller passed.
