@@ -126,9 +126,10 @@ mod scenarios {
         use std::os::unix::fs::MetadataExt as _;
         let Some(path) = place(stage, "made") else { return };
         let name = c(&path);
-        let seen = stage.one(&|| {
+        let seen = stage.observe(&|| {
             syscall!(SYS_mkdir, name.as_ptr(), 0o755);
         });
+        let seen = seen.iter().find(|seen| seen.event == "cgroup_mkdir").expect("a change of the cgroups");
         let id = fs::metadata(&path).unwrap().ino();
         fs::remove_dir(&path).unwrap();
         seen.is("cgroup_mkdir", &[]).lacks(&["evt.type"]).changes(|change, _| {
@@ -144,9 +145,10 @@ mod scenarios {
         let Some(path) = place(stage, "removed") else { return };
         fs::create_dir(&path).unwrap();
         let (id, name) = (fs::metadata(&path).unwrap().ino(), c(&path));
-        let seen = stage.one(&|| {
+        let seen = stage.observe(&|| {
             syscall!(SYS_rmdir, name.as_ptr());
         });
+        let seen = seen.iter().find(|seen| seen.event == "cgroup_rmdir").expect("a change of the cgroups");
         seen.is("cgroup_rmdir", &[]).changes(|change, _| {
             let Change::CgroupRemoved { id: seen } = change else { panic!("{change:?}") };
             assert_eq!(seen, id);

@@ -92,3 +92,29 @@ pub static UNLINKAT_FLAGS: &Flags = &[("AT_REMOVEDIR", 512)];
 /// Flags of `renameat2`.
 pub static RENAMEAT2_FLAGS: &Flags =
     &[("RENAME_NOREPLACE", 1), ("RENAME_EXCHANGE", 2), ("RENAME_WHITEOUT", 4)];
+
+/// Flags of `linkat`.
+pub static LINKAT_FLAGS: &Flags = &[("AT_SYMLINK_FOLLOW", 1024), ("AT_EMPTY_PATH", 4096)];
+
+/// Permissions of a file.
+pub static CHMOD_MODES: &Flags = &[
+    ("S_IXOTH", 1),
+    ("S_IWOTH", 2),
+    ("S_IROTH", 4),
+    ("S_IXGRP", 8),
+    ("S_IWGRP", 16),
+    ("S_IRGRP", 32),
+    ("S_IXUSR", 64),
+    ("S_IWUSR", 128),
+    ("S_IRUSR", 256),
+    ("S_ISVTX", 512),
+    ("S_ISGID", 1024),
+    ("S_ISUID", 2048),
+];
+
+/// Flags of calls on a path that Falco has no table for, with the kernel's values.
+pub static AT_FLAGS: &Flags =
+    &[("AT_SYMLINK_NOFOLLOW", 256), ("AT_NO_AUTOMOUNT", 2048), ("AT_EMPTY_PATH", 4096)];
+
+/// Flags of `fchownat`, in Falco's bits (see `chown::falco_flags`).
+pub static FCHOWNAT_FLAGS: &Flags = &[("AT_SYMLINK_NOFOLLOW", 1024), ("AT_EMPTY_PATH", 4096)];

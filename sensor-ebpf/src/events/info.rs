@@ -269,6 +269,8 @@ pub enum ParamType {
     Dec(u8),
     Hex(u8),
     Oct(u8),
+    /// Permissions and type of a file, in 32 bits: octal, resolved to names joined by `|`.
+    Mode(&'static Flags),
     /// Set of flags, resolved to names joined by `|`.
     Flags(u8, &'static Flags),
     /// One of the table's values, resolved to its name.
@@ -279,6 +281,12 @@ pub enum ParamType {
     Path(PathRole),
     /// A path; a relative one starts from the directory that another argument names. `evt.abspath` reads these.
     PathAt(PathRole),
+    /// A path that the kernel has found by itself, empty when it found none. `evt.abspath` reads these, too.
+    Found(PathRole),
+    /// A descriptor that stands for the path of what it is open on.
+    FdPath(PathRole),
+    /// A text that the kernel takes as it is; where rules see it as a path, it starts from the working directory.
+    Text(PathRole),
     CharBuf,
     /// Strings ended by NUL each; printed joined as Falco prints `args`.
     Strings,
@@ -292,7 +300,11 @@ impl ParamType {
     /// What a path is to the call; `None` for anything else.
     pub const fn path_role(self) -> Option<PathRole> {
         match self {
-            Self::Path(role) | Self::PathAt(role) => Some(role),
+            Self::Path(role)
+            | Self::PathAt(role)
+            | Self::Found(role)
+            | Self::FdPath(role)
+            | Self::Text(role) => Some(role),
             _ => None,
         }
     }
@@ -301,9 +313,9 @@ impl ParamType {
 /// What a path is to the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathRole {
-    /// What it is about: `fs.path.name`, `evt.abspath`.
+    /// What it is about: `fs.path.name`.
     Name,
-    /// The old and the new name of a call with two paths: `fs.path.source` and `fs.path.target`, `evt.abspath.src` and `.dst`.
+    /// The two names of a call with two paths, as Falco tells them apart: `fs.path.source` and `fs.path.target`.
     Source,
     Target,
     /// Something beside it, which neither reads.

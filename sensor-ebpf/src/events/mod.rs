@@ -53,11 +53,36 @@ macro_rules! for_each_event {
             unlink {
                 Unlink, unlink, syscall "unlink";
                 Unlinkat, unlinkat, syscall "unlinkat";
+                Rmdir, rmdir, syscall "rmdir";
             }
             rename {
                 Rename, rename, syscall "rename";
                 Renameat, renameat, syscall "renameat";
                 Renameat2, renameat2, syscall "renameat2";
+            }
+            link {
+                Link, link, syscall "link";
+                Linkat, linkat, syscall "linkat";
+            }
+            symlink {
+                Symlink, symlink, syscall "symlink";
+                Symlinkat, symlinkat, syscall "symlinkat";
+            }
+            mkdir {
+                Mkdir, mkdir, syscall "mkdir";
+                Mkdirat, mkdirat, syscall "mkdirat";
+            }
+            chmod {
+                Chmod, chmod, syscall "chmod";
+                Fchmod, fchmod, syscall "fchmod";
+                Fchmodat, fchmodat, syscall "fchmodat";
+                Fchmodat2, fchmodat2, syscall "fchmodat2";
+            }
+            chown {
+                Chown, chown, syscall "chown";
+                Lchown, lchown, syscall "lchown";
+                Fchown, fchown, syscall "fchown";
+                Fchownat, fchownat, syscall "fchownat";
             }
             socket { Socket, socket, syscall "socket"; }
         }

@@ -1,4 +1,4 @@
-//! unlink(2), unlinkat(2).
+//! unlink(2), unlinkat(2), rmdir(2).
 
 use super::flags::UNLINKAT_FLAGS;
 use super::{
@@ -25,6 +25,8 @@ record! {
 pub struct Unlink;
 /// unlinkat(2).
 pub struct Unlinkat;
+/// rmdir(2).
+pub struct Rmdir;
 
 impl Unlink {
     pub const EVENT: Info = event("unlink", UNLINK, None);
@@ -43,7 +45,11 @@ impl Unlinkat {
     );
 }
 
-/// The two differ in this.
+impl Rmdir {
+    pub const EVENT: Info = event("rmdir", UNLINK, None);
+}
+
+/// The three differ in this.
 const fn event(name: &'static str, params: &'static [Param], fd: Option<Descriptor>) -> Info {
     Info {
         layout: Unlinked::LAYOUT,
@@ -100,16 +106,21 @@ mod handlers {
     }
 
     #[inline(always)]
+    pub fn rmdir(exit: &Exit) {
+        record(exit, Kind::Rmdir, AT_FDCWD, exit.arg(0), 0);
+    }
+
+    #[inline(always)]
     pub fn unlinkat(exit: &Exit) {
         record(exit, Kind::Unlinkat, exit.arg(0) as i32, exit.arg(1), exit.arg(2) as u32);
     }
 }
 #[cfg(target_arch = "bpf")]
-pub use handlers::{unlink, unlinkat};
+pub use handlers::{rmdir, unlink, unlinkat};
 
 #[cfg(feature = "testing")]
 mod scenarios {
-    use super::{Unlink, Unlinkat};
+    use super::{Rmdir, Unlink, Unlinkat};
     use crate::syscall;
     use crate::testing::{Dir, Scenario, Stage, c};
 
@@ -122,6 +133,29 @@ mod scenarios {
             Scenario { shows: "below a directory, which is the descriptor", play: below },
             Scenario { shows: "a failed one has no path that it touched", play: failed },
         ];
+    }
+
+    impl Rmdir {
+        pub const SCENARIOS: &[Scenario] = &[Scenario { shows: "a directory, once", play: rmdir }];
+    }
+
+    fn rmdir(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let made = dir.at("made");
+        std::fs::create_dir(&made).unwrap();
+        let path = c(&made);
+        let seen = stage.observe(&|| {
+            syscall!(SYS_rmdir, path.as_ptr());
+            syscall!(SYS_rmdir, path.as_ptr());
+        });
+        let [gone, failed] = seen.as_slice() else { panic!("{seen:?}") };
+        gone.is("rmdir", &[("res", "0"), ("path", &made)])
+            .has(&[("evt.type", "rmdir"), ("evt.category", "file"), ("fs.path.name", &made)])
+            .lacks(&["fd.num", "evt.abspath"]);
+        failed
+            .is("rmdir", &[("res", "-2"), ("path", &made)])
+            .has(&[("evt.res", "ENOENT"), ("evt.arg[1]", &made)])
+            .lacks(&["fs.path.name"]);
     }
 
     fn unlink(stage: &mut dyn Stage) {

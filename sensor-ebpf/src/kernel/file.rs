@@ -16,6 +16,9 @@ const S_IFMT: u16 = 0o170_000;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
+/// As `dirfd`: a relative path starts from the working directory.
+pub const AT_FDCWD: i32 = -100;
+
 /// The open file behind descriptor `fd` of `task`; null when there is none.
 #[inline(always)]
 pub fn of_fd(task: Ptr, fd: i32) -> Ptr {
@@ -129,7 +132,6 @@ pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> u32 {
 /// The directory that a relative path argument starts from: `dirfd`'s, or the working directory for `AT_FDCWD`.
 #[inline(always)]
 pub fn base(w: &mut Writer, task: Ptr, dirfd: i32) -> Tail {
-    const AT_FDCWD: i32 = -100;
     let path = if dirfd == AT_FDCWD {
         task::cwd(task)
     } else {

@@ -70,7 +70,9 @@ fn raw_text<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>) -> &'a [u8] {
     match (arg, param.ty) {
         (Arg::Int(n), _) => _ = write!(out, "{n}"),
         (Arg::Uint(n), ParamType::Hex(_) | ParamType::Dynamic) => _ = write!(out, "{n:X}"),
-        (Arg::Uint(n), ParamType::Oct(_)) => _ = write!(out, "{}{n:o}", if n == 0 { "" } else { "0" }),
+        (Arg::Uint(n), ParamType::Oct(_) | ParamType::Mode(_)) => {
+            _ = write!(out, "{}{n:o}", if n == 0 { "" } else { "0" });
+        }
         // Uids and the like are signed in Falco: -1 is "unset".
         (Arg::Uint(n), ParamType::Uid | ParamType::Gid) if n == u64::from(u32::MAX) => {
             out.extend_from_slice(b"-1");
@@ -87,12 +89,15 @@ fn raw_text<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>) -> &'a [u8] {
 
 fn resolved<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>, names: &'a dyn Names) -> Option<&'a [u8]> {
     match (arg, param.ty) {
+        (Arg::Path { .. }, ParamType::Text(_)) => None,
         (Arg::Path { raw, base }, _) if !raw.starts_with(b"/") && !raw.is_empty() => {
             Some(path::join(bump, base, raw))
         }
         (Arg::Int(-100), ParamType::Fd) => Some(b"AT_FDCWD"),
-        (Arg::Int(n), ParamType::Fd | ParamType::Errno) if n < 0 => names::errno(n).map(str::as_bytes),
-        (Arg::Int(n), ParamType::Fd) => {
+        (Arg::Int(n), ParamType::Fd | ParamType::FdPath(_) | ParamType::Errno) if n < 0 => {
+            names::errno(n).map(str::as_bytes)
+        }
+        (Arg::Int(n), ParamType::Fd | ParamType::FdPath(_)) => {
             let (fd, path, role) = names.descriptor(n)?;
             Some(fd::describe(bump, fd, path, role))
         }
@@ -103,7 +108,7 @@ fn resolved<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>, names: &'a dyn Name
             let name = if matches!(param.ty, ParamType::Uid) { names.user(id) } else { names.group(id) };
             Some(if id == u32::MAX { b"<NONE>" } else { name.unwrap_or(b"<NA>") })
         }
-        (Arg::Uint(n), ParamType::Flags(_, table)) => flags(bump, table, n),
+        (Arg::Uint(n), ParamType::Flags(_, table) | ParamType::Mode(table)) => flags(bump, table, n),
         (Arg::Uint(n), ParamType::Enum(_, table)) => {
             table.iter().find(|(_, value)| u64::from(*value) == n).map(|(name, _)| name.as_bytes())
         }
@@ -165,7 +170,7 @@ fn sockaddr(out: &mut BumpVec<'_, u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use sensor_ebpf::events::PathRole;
-    use sensor_ebpf::events::flags::{FILE_FLAGS, PTRACE_REQUESTS};
+    use sensor_ebpf::events::flags::{CHMOD_MODES, FILE_FLAGS, PTRACE_REQUESTS};
 
     use super::*;
 
@@ -208,6 +213,14 @@ mod tests {
             (ParamType::Flags(32, FILE_FLAGS), Arg::Uint(0), "x=0(O_NONE)"),
             (ParamType::Enum(16, PTRACE_REQUESTS), Arg::Uint(11), "x=11(PTRACE_ATTACH)"),
             (ParamType::Oct(32), Arg::Uint(0o644), "x=0644"),
+            (
+                ParamType::Mode(CHMOD_MODES),
+                Arg::Uint(0o4711),
+                "x=04711(S_IXOTH|S_IXGRP|S_IXUSR|S_IWUSR|S_IRUSR|S_ISUID)",
+            ),
+            (ParamType::Mode(CHMOD_MODES), Arg::Uint(0), "x=0"),
+            (ParamType::FdPath(PathRole::Name), Arg::Int(-9), "x=-9(EBADF)"),
+            (ParamType::Text(PathRole::Target), Arg::Path { raw: b"a", base: b"/b" }, "x=a"),
             (ParamType::Hex(64), Arg::Uint(255), "x=FF"),
             (ParamType::Strings, Arg::Bytes(b"-c\0ls -l\0"), "x=-c ls -l"),
             (ParamType::CharBuf, Arg::Bytes(b""), "x=<NA>"),

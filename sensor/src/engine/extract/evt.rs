@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bumpalo::collections::String as BumpString;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sensor_ebpf::events::{Arg, Codes, Direction, Opening, ParamType, PathRole};
+use sensor_ebpf::events::{Arg, Codes, Direction, Opening, Param, ParamType};
 
 use super::text::text;
 use crate::engine::live::{Live, What};
@@ -141,16 +141,20 @@ fn opening(event: &Live<'_>, asked: impl FnOnce(Opening) -> bool) -> Option<Valu
     Some(Value::Bool(opening.is_some_and(asked)))
 }
 
-/// Absolute path of the `*at` calls.
+/// Absolute path of the `*at` calls: of two paths the first, or with `.dst` the second; a single one whatever is asked for.
 fn abspath<'a>(event: &'a Live<'_>, arg: &FieldArg) -> Option<Value<'a>> {
-    let role = match arg {
-        FieldArg::None => PathRole::Name,
-        FieldArg::Key(end) if **end == *b"src" => PathRole::Source,
-        FieldArg::Key(end) if **end == *b"dst" => PathRole::Target,
-        _ => return None,
+    let second = match arg {
+        FieldArg::None => false,
+        FieldArg::Key(end) => **end == *b"dst",
+        FieldArg::Index(_) => return None,
     };
-    let (param, arg) = event.path(role)?;
-    matches!(param.ty, ParamType::PathAt(_)).then(|| absolute(event, arg)).flatten()
+    let is_path = |param: &&Param| matches!(param.ty, ParamType::PathAt(_) | ParamType::Found(_));
+    let mut paths = event.view()?.params.iter().filter(is_path);
+    let first = paths.next()?;
+    let param = if second { paths.next().unwrap_or(first) } else { first };
+    let arg = (param.get)(event.record()?)?;
+    let found = !matches!((param.ty, arg), (ParamType::Found(_), Arg::Path { raw: [], .. }));
+    found.then(|| absolute(event, arg)).flatten()
 }
 
 /// The absolute form of a path argument.

@@ -1,8 +1,8 @@
 //! `fs.path.*`: the paths that a successful file operation touched.
 
-use sensor_ebpf::events::{Arg, PathRole};
+use sensor_ebpf::events::{Arg, ParamType, PathRole};
 
-use super::evt::absolute;
+use super::evt;
 use crate::engine::live::Live;
 use crate::rules::Value;
 use crate::rules::registry::fields::FsPathField;
@@ -25,12 +25,22 @@ pub const fn of(field: FsPathField) -> Option<Get> {
 /// The argument that names what a call touched; nothing when it failed.
 fn touched<'a>(event: &Live<'a>, role: PathRole) -> Option<Arg<'a>> {
     event.result().filter(|result| *result >= 0)?;
-    Some(event.path(role)?.1)
+    let (param, arg) = event.path(role)?;
+    let ParamType::FdPath(_) = param.ty else { return Some(arg) };
+    Some(event.fd()?.path).filter(|path| !path.is_empty()).map(Arg::Bytes)
+}
+
+fn absolute<'a>(event: &'a Live<'_>, arg: Arg<'a>) -> Option<Value<'a>> {
+    match arg {
+        // The kernel's name of what is open.
+        Arg::Bytes(path) => Some(Value::Str(path)),
+        arg => evt::absolute(event, arg),
+    }
 }
 
 fn raw(arg: Arg<'_>) -> Option<Value<'_>> {
     match arg {
-        Arg::Path { raw, .. } => Some(Value::Str(raw)),
+        Arg::Path { raw, .. } | Arg::Bytes(raw) => Some(Value::Str(raw)),
         _ => None,
     }
 }

@@ -25,12 +25,11 @@ pub fn unrestricted(expr: &Expr) -> bool {
 /// By type, the first of the types that share its code: system calls without an event of their own share one, and so
 /// do the events that plugins make.
 static SHARED: LazyLock<Vec<EventType>> = LazyLock::new(|| {
-    let is_generic = |info: &event_types::Info| info.params == event_types::GENERIC;
-    let generic = event_types::all().find(|(_, info)| is_generic(info)).map(|(event, _)| event);
+    let generic = event_types::all().find(|(_, info)| info.generic).map(|(event, _)| event);
     let shared = |(event, info): (EventType, &'static event_types::Info)| {
         let first = match info.name {
             "container_removed" | "asyncevent" => event_types::by_name("container"),
-            _ if info.kind == Kind::Syscall && is_generic(info) => generic,
+            _ if info.kind == Kind::Syscall && info.generic => generic,
             _ => None,
         };
         first.unwrap_or(event)
@@ -110,7 +109,7 @@ mod tests {
         let warns =
             |text: &str| unrestricted(&parse::condition(&Text::placed(text, Origin::default())).unwrap());
         let names = |generic: bool| {
-            let of_kind = |info: &event_types::Info| (info.params == event_types::GENERIC) == generic;
+            let of_kind = |info: &event_types::Info| info.generic == generic;
             let names = event_types::all().map(|(_, info)| info).filter(|info| of_kind(info));
             names.map(|info| info.name).collect::<Vec<_>>().join(", ")
         };

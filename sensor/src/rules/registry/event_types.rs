@@ -37,6 +37,8 @@ pub struct Info {
     pub enter: bool,
     /// What the kernel can look at to drop it.
     pub filter: Looks,
+    /// Falco has one event for all such system calls.
+    pub generic: bool,
 }
 
 impl Info {
@@ -48,12 +50,13 @@ impl Info {
             fd: view.fd.map(|fd| fd.is),
             enter: view.codes == Codes::EnterAndExit,
             filter: view.filter,
+            generic: NAMES.split_whitespace().any(|name| name == view.name),
         }
     }
 
     fn other((kind, fd, name, params): &Row) -> Self {
         let params = params.split_whitespace().collect();
-        Self { kind: *kind, name, params, fd: *fd, enter: false, filter: Looks::Nothing }
+        Self { kind: *kind, name, params, fd: *fd, enter: false, filter: Looks::Nothing, generic: false }
     }
 }
 
@@ -127,8 +130,6 @@ static OTHERS: &[Row] = &[
     (Syscall, None, "munmap", "res vm_size vm_rss vm_swap addr length"),
     (Syscall, Some(Subject), "splice", "res fd_in fd_out size flags"),
     (Syscall, Some(Subject), "ioctl", "res fd request argument"),
-    (Syscall, None, "symlink", "res target linkpath"),
-    (Syscall, Some(Directory), "symlinkat", "res target linkdirfd linkpath"),
     (Syscall, Some(Subject), "sendfile", "res offset out_fd in_fd size"),
     (Syscall, None, "quotactl",
      "res special quotafilepath dqb_bhardlimit dqb_bsoftlimit dqb_curspace dqb_ihardlimit dqb_isoftlimit \
@@ -169,20 +170,12 @@ static OTHERS: &[Row] = &[
     (Syscall, None, "access", "res name mode"),
     (Syscall, None, "chroot", "res path"),
     (Syscall, None, "setsid", "res"),
-    (Syscall, None, "mkdir", "res path mode"),
-    (Syscall, None, "rmdir", "res path"),
     (Meta, Some(Subject), "notification", "id desc"),
     (Syscall, None, "unshare", "res flags"),
     (Meta, Some(Subject), "infra", "source name description scope"),
     (Meta, Some(Subject), "page_fault", "addr ip error"),
     (Syscall, None, "setpgid", "res pid pgid"),
     (Syscall, None, "seccomp", "res op flags"),
-    (Syscall, Some(Directory), "mkdirat", "res dirfd path mode"),
-    (Syscall, None, "link", "res oldpath newpath"),
-    (Syscall, None, "linkat", "res olddir oldpath newdir newpath flags"),
-    (Syscall, Some(Directory), "fchmodat", "res dirfd filename mode"),
-    (Syscall, None, "chmod", "res filename mode"),
-    (Syscall, Some(Subject), "fchmod", "res fd mode"),
     (Syscall, Some(Subject), "userfaultfd", "res flags"),
     (Meta, Some(Subject), "pluginevent", "plugin_id event_data"),
     (Syscall, None, "mprotect", "res addr length prot"),
@@ -209,10 +202,6 @@ static OTHERS: &[Row] = &[
     (Syscall, Some(Subject), "fsconfig", "res fd cmd key value_bytebuf value_charbuf aux"),
     (Syscall, Some(Subject), "epoll_create", "res size"),
     (Syscall, Some(Subject), "epoll_create1", "res flags"),
-    (Syscall, None, "chown", "res path uid gid"),
-    (Syscall, None, "lchown", "res path uid gid"),
-    (Syscall, Some(Subject), "fchown", "res fd uid gid"),
-    (Syscall, Some(Directory), "fchownat", "res dirfd pathname uid gid flags"),
     (Syscall, None, "umount", "res name"),
     (Syscall, Some(Subject), "accept4", "fd tuple queuepct queuelen queuemax flags"),
     (Syscall, None, "umount2", "res name flags"),
@@ -264,6 +253,7 @@ static TYPES: LazyLock<Vec<Info>> = LazyLock::new(|| {
         fd: Some(Subject),
         enter: false,
         filter: Looks::Nothing,
+        generic: true,
     };
     let captured = EVENTS.iter().filter_map(|event| event.info.rules.as_ref()).map(Info::captured);
     let all = captured.chain(OTHERS.iter().map(Info::other)).chain(NAMES.split_whitespace().map(generic));
@@ -369,6 +359,10 @@ mod tests {
         let table = crate::rules::upstream_tests::shared("spec/event-params.tsv");
         let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split('\t').collect()).collect();
         for view in EVENTS.iter().filter_map(|event| event.info.rules.as_ref()) {
+            // Of these Falco has the name alone.
+            if NAMES.split_whitespace().any(|name| name == view.name) {
+                continue;
+            }
             let of_name = || rows.iter().filter(|row| row[1] == view.name);
             let at = |dir: &str| of_name().any(|row| row[2] == dir);
             let codes = match (at("enter"), at("exit")) {
@@ -407,7 +401,7 @@ mod tests {
 
     fn falco(ty: ParamType) -> String {
         match ty {
-            ParamType::Fd => "PT_FD".to_owned(),
+            ParamType::Fd | ParamType::FdPath(_) => "PT_FD".to_owned(),
             ParamType::Pid => "PT_PID".to_owned(),
             ParamType::Errno => "PT_ERRNO".to_owned(),
             ParamType::Uid => "PT_UID".to_owned(),
@@ -419,9 +413,10 @@ mod tests {
             ParamType::Flags(bits, _) => format!("PT_FLAGS{bits}"),
             ParamType::Enum(bits, _) => format!("PT_ENUMFLAGS{bits}"),
             ParamType::Dynamic => "PT_DYN".to_owned(),
-            ParamType::Path(_) => "PT_FSPATH".to_owned(),
+            ParamType::Path(_) | ParamType::Found(_) => "PT_FSPATH".to_owned(),
             ParamType::PathAt(_) => "PT_FSRELPATH".to_owned(),
-            ParamType::CharBuf => "PT_CHARBUF".to_owned(),
+            ParamType::Mode(_) => "PT_MODE".to_owned(),
+            ParamType::CharBuf | ParamType::Text(_) => "PT_CHARBUF".to_owned(),
             ParamType::Strings => "PT_BYTEBUF".to_owned(),
             ParamType::SockAddr => "PT_SOCKADDR".to_owned(),
             ParamType::SockTuple => "PT_SOCKTUPLE".to_owned(),

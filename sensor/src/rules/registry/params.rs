@@ -72,8 +72,8 @@ fn all() -> impl Iterator<Item = (&'static str, FieldType)> {
 /// What the raw value of a captured parameter compares with.
 const fn of(ty: ParamType) -> FieldType {
     match ty {
-        ParamType::Fd | ParamType::Pid | ParamType::Errno => FieldType::Int64,
-        ParamType::Uid | ParamType::Gid => FieldType::Uint32,
+        ParamType::Fd | ParamType::FdPath(_) | ParamType::Pid | ParamType::Errno => FieldType::Int64,
+        ParamType::Uid | ParamType::Gid | ParamType::Mode(_) => FieldType::Uint32,
         ParamType::Signal => FieldType::Uint8,
         ParamType::Dec(bits)
         | ParamType::Hex(bits)
@@ -86,8 +86,8 @@ const fn of(ty: ParamType) -> FieldType {
             _ => FieldType::Uint64,
         },
         ParamType::Dynamic | ParamType::SockAddr | ParamType::SockTuple => FieldType::Dynamic,
-        ParamType::Path(_) | ParamType::PathAt(_) => FieldType::FsPath,
-        ParamType::CharBuf => FieldType::CharBuf,
+        ParamType::Path(_) | ParamType::PathAt(_) | ParamType::Found(_) => FieldType::FsPath,
+        ParamType::CharBuf | ParamType::Text(_) => FieldType::CharBuf,
         ParamType::Strings => FieldType::ByteBuf,
         ParamType::AbsTime => FieldType::AbsTime,
     }
