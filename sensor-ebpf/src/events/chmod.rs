@@ -131,7 +131,7 @@ mod handlers {
         body.mode = mode;
         body.flags = flags;
         (body.raw, body.base) = match raw {
-            Some(raw) => file::argument(&mut w, exit.task, fd, raw),
+            Some(raw) => file::argument(&mut w, exit, fd, raw),
             None => (Tail::EMPTY, Tail::EMPTY),
         };
         body.reserved = 0;

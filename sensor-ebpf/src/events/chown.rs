@@ -142,7 +142,7 @@ mod handlers {
         body.gid = id(exit, uid + 1);
         body.flags = flags;
         (body.raw, body.base) = match raw {
-            Some(raw) => file::argument(&mut w, exit.task, fd, raw),
+            Some(raw) => file::argument(&mut w, exit, fd, raw),
             None => (Tail::EMPTY, Tail::EMPTY),
         };
         w.submit(kind);

@@ -92,8 +92,8 @@ mod handlers {
         body.olddir = old.0;
         body.newdir = new.0;
         body.flags = flags;
-        (body.old, body.old_base) = file::argument(&mut w, exit.task, old.0, old.1);
-        (body.new, body.new_base) = file::argument(&mut w, exit.task, new.0, new.1);
+        (body.old, body.old_base) = file::argument(&mut w, exit, old.0, old.1);
+        (body.new, body.new_base) = file::argument(&mut w, exit, new.0, new.1);
         body.reserved = 0;
         w.submit(kind);
     }

@@ -94,7 +94,7 @@ mod handlers {
         file::describe(&mut w, exit.task, dirfd, &mut body.dir);
         body.dirfd = dirfd;
         body.mode = mode;
-        (body.raw, body.base) = file::argument(&mut w, exit.task, dirfd, raw);
+        (body.raw, body.base) = file::argument(&mut w, exit, dirfd, raw);
         w.submit(kind);
     }
 

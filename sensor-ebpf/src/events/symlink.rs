@@ -100,8 +100,8 @@ mod handlers {
         file::describe(&mut w, exit.task, linkdirfd, &mut body.dir);
         body.linkdirfd = linkdirfd;
         body.reserved = 0;
-        (body.target, body.target_base) = file::argument(&mut w, exit.task, AT_FDCWD, target);
-        (body.link, body.link_base) = file::argument(&mut w, exit.task, linkdirfd, link);
+        (body.target, body.target_base) = file::argument(&mut w, exit, AT_FDCWD, target);
+        (body.link, body.link_base) = file::argument(&mut w, exit, linkdirfd, link);
         w.submit(kind);
     }
 
