@@ -368,7 +368,7 @@ fn exceptions() {
         ("  - {name: e, fields: proc.name, values: [p, x]}\n", "proc.name: p", false),
         ("  - {name: e, fields: proc.name, values: [p, x]}\n", "proc.name: q", true),
         ("  - {name: e, fields: proc.name, comps: pmatch, values: [p]}\n", "proc.name: p", false),
-        ("  - {name: e, fields: proc.name, comps: startswith  oneof, values: [n]}\n", "proc.name: n1", false),
+        ("  - {name: e, fields: proc.name, comps: startswith oneof, values: [n]}\n", "proc.name: n1", false),
         (
             "  - {name: e, fields: [proc.name, fd.name], values: [[p, /a], [q, '/b c']]}\n",
             "proc.name: p, fd.name: /a",
@@ -602,7 +602,7 @@ fn errors_carry_falcos_codes_and_words() {
         ),
         (
             &format!("{head}  exceptions: [{{name: e, fields: [proc.name], comps: [in, in]}}]\n"),
-            "LOAD_ERR_YAML_VALIDATE",
+            "LOAD_ERR_VALIDATE",
             "Fields and comps lists must have equal length",
         ),
         (
@@ -656,7 +656,7 @@ fn warnings_carry_falcos_codes() {
         (format!("{ok}  source: k8s_audit\n"), &["LOAD_UNKNOWN_SOURCE"]),
         (format!("{ok}- rule: r\n  enabled: true\n"), &["LOAD_DEPRECATED_ITEM"]),
         (c("evt.type=open and evt.dir=<"), &["LOAD_DEPRECATED_ITEM"]),
-        (ok.replace("output: o", "output: '%container.info'"), &["LOAD_DEPRECATED_ITEM"]),
+        (ok.replace("output: o", "output: 'o %container.info'"), &["LOAD_DEPRECATED_ITEM"]),
         (c("evt.type=open and proc.name = proc.pname"), &["LOAD_COMPILE_CONDITION"]),
         (c("evt.type=open and proc.name = 'tolower(proc.pname)'"), &["LOAD_COMPILE_CONDITION"]),
         (c("evt.type=open and proc.name regex 'abc.*'"), &["LOAD_COMPILE_CONDITION"]),

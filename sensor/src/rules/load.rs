@@ -224,6 +224,11 @@ fn rule(
     let in_output = |complaint: Complaint| complaint.within("rule output", "", definition.output_at);
     warnings.extend(said.into_iter().map(in_output));
     let output = output.map_err(in_output)?;
+    // What it says itself counts, not what is added.
+    if definition.output.as_str().trim().replace("%container.info", "").is_empty() {
+        let message = "the output is empty, as far as it is printed";
+        return Err(in_output(Complaint::new(Code::CompileOutput, definition.output_at, message)));
+    }
     let in_rule = |complaint| resolver.in_rule(definition, &text, complaint);
     let (written, expr) = resolver.rule(&text).map_err(in_rule)?;
     let mut findings = Findings {
@@ -234,7 +239,9 @@ fn rule(
     let cond = check::condition(&expr, &mut findings);
     *budget = findings.budget;
     let hosts = findings.hosts;
-    warnings.extend(findings.warnings.into_iter().map(in_rule));
+    // Hints at a condition that is refused would say the same thing twice.
+    let said = findings.warnings.into_iter().filter(|said| cond.is_ok() || said.code != Code::WarnCondition);
+    warnings.extend(said.map(in_rule));
     let cond = cond.map_err(in_rule)?;
     let mut extra = Vec::new();
     for entry in &options.append_output {

@@ -5,8 +5,13 @@ use crate::rules::*;
 /// A file of the folder `shared` that lies beside the workspace (or beside a folder above it). Tests that read one are ignored
 /// where the folder is not.
 pub fn shared(path: &str) -> String {
+    String::from_utf8(shared_bytes(path)).unwrap()
+}
+
+/// [`shared`], for a file that is no text.
+pub fn shared_bytes(path: &str) -> Vec<u8> {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |folder: &std::path::Path| std::fs::read_to_string(folder.join("shared").join(path)).ok();
+    let read = |folder: &std::path::Path| std::fs::read(folder.join("shared").join(path)).ok();
     here.ancestors().find_map(read).unwrap_or_else(|| panic!("shared/{path} is not here"))
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use crate::rules::language::check::decided_by_type;
 use crate::rules::registry::event::{Event, EventType, Value};
 use crate::rules::registry::event_types;
 use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
@@ -194,6 +195,9 @@ impl Event for CaseEvent {
             Some(Written::Many(_, joined)) => return Some(Value::Str(joined)),
             None => {}
         }
+        if let Some(of_type) = decided_by_type(field) {
+            return of_type(event_types::info(self.event)?);
+        }
         match (field.field, &field.arg) {
             (Field::EvtArg, FieldArg::Index(index)) => {
                 let name = event_types::info(self.event)?.params.get(*index as usize)?;
@@ -205,10 +209,6 @@ impl Event for CaseEvent {
                 if matches!(self.written(field.field), Some(Written::Many(..))) =>
             {
                 Some(Value::Str(b""))
-            }
-            (Field::SyscallType, FieldArg::None) => {
-                let info = event_types::info(self.event)?;
-                (info.kind == event_types::Kind::Syscall).then_some(Value::Str(info.name.as_bytes()))
             }
             (lineage, FieldArg::Index(index)) => self.position(lineage, *index),
             (field, FieldArg::None) => {

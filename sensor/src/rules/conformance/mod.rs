@@ -4,3 +4,4 @@
 mod conditions;
 mod fields;
 mod files;
+mod verdicts;

@@ -453,9 +453,10 @@ fn reads_environment<E: Event>(cond: &Cond, event: &E) -> bool {
             Compute::Lower(inner)
             | Compute::Upper(inner)
             | Compute::Base64(inner)
-            | Compute::Basename(inner)
-            | Compute::Getopt { list: inner, .. } => within(inner, event),
-            Compute::Join(a, b) => within(a, event) || within(b, event),
+            | Compute::Basename(inner) => within(inner, event),
+            Compute::Join(a, b) | Compute::Getopt { list: a, options: b, .. } => {
+                within(a, event) || within(b, event)
+            }
         }
     }
     sides(cond)

@@ -102,17 +102,26 @@ fn all(items: &[Expr], findings: &mut Findings) -> Result<Vec<Cond>, Complaint> 
 
 /// The field that a text names.
 fn resolve(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Complaint> {
-    let field = FieldRef::resolve(&text.name, text.arg.as_deref()).map_err(|error| {
-        let message = match &error {
-            FieldError::Unknown { .. } => format!("filter_check called with nonexistent field {text}"),
-            other => other.to_string(),
-        };
-        refuse(text.span, message).suggesting(error.suggestion())
-    })?;
+    let field = named(text, findings)?;
     let info = field.field.info();
     if info.flags.has(Flags::PRINT) {
         return Err(refuse(text.span, format!("field {} can be printed only", info.name)));
     }
+    Ok(field)
+}
+
+/// [`resolve`], also for what can be printed only: two extracted values compare all the same.
+fn named(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Complaint> {
+    let field = FieldRef::resolve(&text.name, text.arg.as_deref()).map_err(|error| {
+        let message = match &error {
+            FieldError::Unknown { .. } => format!("filter_check called with nonexistent field {text}"),
+            FieldError::NotAnIndex { .. } => {
+                format!("filter_check called with nonexistent field {text}: {error}")
+            }
+            other => other.to_string(),
+        };
+        refuse(text.span, message).suggesting(error.suggestion())
+    })?;
     if field.is_warned_about() {
         findings.warnings.push(deprecated(&field, text.span));
     }
@@ -156,9 +165,7 @@ fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint>
             if let (Some(modifier), Yields::One(FieldType::Uint64)) = (check.modifier, yields) {
                 return modified(check, modifier, findings);
             }
-            if let Some(field) = left.unfilled(&findings.unfilled) {
-                return Ok(Cond::Unfilled(field));
-            }
+            let unfilled = left.unfilled(&findings.unfilled);
             let test = match (check.op, yields) {
                 (Op::Exists, _) => Test::ComputedExists(left),
                 (Op::In, Yields::List) => {
@@ -170,6 +177,9 @@ fn comparison(check: &Check, findings: &mut Findings) -> Result<Cond, Complaint>
                 (op, Yields::List) => return Err(unsupported(op, "a list", check.span)),
                 (_, Yields::One(kind)) => Test::Computed(left, literals(kind, check, findings)?),
             };
+            if let Some(field) = unfilled {
+                return Ok(Cond::Unfilled(field));
+            }
             Ok(test_of(check.to_string(), test, 40))
         }
     }
@@ -236,31 +246,26 @@ fn compute(
 /// A comparison with a field or transformer on the right.
 fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond, Complaint> {
     let op = check.op;
+    let (left, left_type) = side(&check.left, findings)?;
+    // Falco warns of deprecated fields on the left only.
+    let said = findings.warnings.len();
+    let right = side(right, findings);
+    findings.warnings.truncate(said);
+    let (right, right_type) = right?;
+    if matches!(&check.left, Operand::Field(text) if matches!(text.name.as_str(), "evt.type" | "syscall.type"))
+    {
+        let message = "an event type is compared with names only, not with another field";
+        return Err(refuse(check.span, message));
+    }
+    // Fields that are not known come first: a rule may ask to be passed over for them.
     if matches!(op, Op::Pmatch | Op::Regex) {
         return Err(refuse(check.span, format!("'{}' takes no field on its right", op.as_str())));
     }
-    let mut side = |operand: &Operand, is_right: bool| -> Result<(Compute, Yields), Complaint> {
-        match operand {
-            Operand::Transform(transform) => compute(transform, findings),
-            Operand::Field(text) => {
-                let field = resolve(text, findings)?;
-                let forbidden = field.field.info().flags.has(Flags::LEFT_ONLY) && is_right;
-                if forbidden || field.field == Field::EvtAround || decided_by_type(&field).is_some() {
-                    let message = format!("field {field} cannot be compared with another field");
-                    return Err(refuse(text.span, message));
-                }
-                let yields = if field.is_list() { Yields::List } else { Yields::One(field.kind()) };
-                Ok((Compute::Field(field), yields))
-            }
-        }
-    };
-    let (left, left_type) = side(&check.left, false)?;
-    let (right, right_type) = side(right, true)?;
     let fits = match (left_type, right_type) {
-        (Yields::One(a), Yields::One(b)) => same_kind(a, b) && !matches!(op, Op::In | Op::Intersects),
-        (Yields::One(a), Yields::List) => same_kind(a, FieldType::CharBuf) && op.is_list(),
+        (Yields::One(a), Yields::One(b)) => same_kind(a, b),
         (Yields::List, Yields::List) => op.is_list(),
-        (Yields::List, Yields::One(_)) => false,
+        (Yields::List, Yields::One(b)) => op.is_list() && same_kind(FieldType::CharBuf, b),
+        (Yields::One(_), Yields::List) => false,
     };
     if !fits {
         let message = format!("the two sides of '{}' have different types", op.as_str());
@@ -273,6 +278,22 @@ fn pair(check: &Check, right: &Operand, findings: &mut Findings) -> Result<Cond,
         return Ok(Cond::Unfilled(field));
     }
     Ok(test_of(format!("{check} (computed)"), Test::Pair(left, op, right), 40))
+}
+
+/// One side of a comparison of two extracted values.
+fn side(operand: &Operand, findings: &mut Findings) -> Result<(Compute, Yields), Complaint> {
+    match operand {
+        Operand::Transform(transform) => compute(transform, findings),
+        Operand::Field(text) => {
+            let field = named(text, findings)?;
+            if field.field.info().flags.has(Flags::LEFT_ONLY) {
+                let message = format!("field {field} cannot be compared with another field");
+                return Err(refuse(text.span, message));
+            }
+            let yields = if field.is_list() { Yields::List } else { Yields::One(field.kind()) };
+            Ok((Compute::Field(field), yields))
+        }
+    }
 }
 
 /// Types whose values compare with each other: equal ones; a path is a string.
@@ -420,12 +441,9 @@ pub(in crate::rules) fn decided_by_type(
 
 /// A comparison that needs no event, or its type only.
 fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Result<Option<Cond>, Complaint> {
-    // Falco knows no literal for evt.type but names of events, whatever the operator.
-    if field.field == Field::EvtType
-        || (field.field == Field::SyscallType
-            && matches!(check.op, Op::Eq | Op::Ne | Op::In | Op::Intersects))
-    {
-        for value in values(&check.right) {
+    // Falco knows no literal for evt.type but names of events, and no name at all, whatever the operator.
+    if field.field == Field::EvtType {
+        for value in values(&check.right).iter().filter(|value| !value.bytes.is_empty()) {
             known_event(&String::from_utf8_lossy(&value.bytes), value.span)?;
         }
     }
@@ -496,9 +514,10 @@ impl Compute {
             | Self::Upper(inner)
             | Self::Base64(inner)
             | Self::Basename(inner)
-            | Self::Len(inner)
-            | Self::Getopt { list: inner, .. } => inner.find(kind),
-            Self::Join(a, b) => a.find(kind).or_else(|| b.find(kind)),
+            | Self::Len(inner) => inner.find(kind),
+            Self::Join(a, b) | Self::Getopt { list: a, options: b, .. } => {
+                a.find(kind).or_else(|| b.find(kind))
+            }
         }
     }
 }

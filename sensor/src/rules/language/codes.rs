@@ -89,7 +89,12 @@ fn leaf(check: &Check, negated: bool) -> Codes {
     };
     let mut set = Codes::all(negated);
     for value in values(&check.right) {
-        let named = std::str::from_utf8(&value.bytes).ok().and_then(event_types::by_name);
+        let named = match value.bytes.as_slice() {
+            // Falco's table has events without a name, and the generic event goes by the names of its calls only.
+            b"" => event_types::all().next().map(|(event, _)| event),
+            b"syscall" => None,
+            name => std::str::from_utf8(name).ok().and_then(event_types::by_name),
+        };
         if let Some(present) = named.and_then(|event| set.0.get_mut(usize::from(code(event).0))) {
             *present = !negated;
         }

@@ -37,6 +37,41 @@ pub fn values(right: &Right) -> &[Literal] {
     }
 }
 
+/// A whole decimal number as Falco reads one for a field of the type: blanks may stand before it, what is too large for 64
+/// bits is the largest number, and what is too large for the type loses its upper bits. So a user id of -1 is
+/// 4294967295.
+fn number_of(kind: FieldType, bytes: &[u8]) -> Option<i128> {
+    let text = std::str::from_utf8(bytes).ok()?.trim_start();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let size: u64 = digits.parse().unwrap_or(u64::MAX);
+    let too_large = digits.parse::<u64>().is_err();
+    let negative = text.starts_with('-');
+    let (signed, bits) = match kind {
+        FieldType::Int16 => (true, 16),
+        FieldType::Int32 => (true, 32),
+        FieldType::Int64 => (true, 64),
+        FieldType::Uint8 => (false, 8),
+        FieldType::Uint16 | FieldType::Port => (false, 16),
+        FieldType::Uint32 => (false, 32),
+        _ => (false, 64),
+    };
+    let whole = if signed {
+        let size = i128::from(size);
+        let number = if negative { -size } else { size };
+        number.clamp(i128::from(i64::MIN), i128::from(i64::MAX))
+    } else if negative && !too_large {
+        i128::from(size.wrapping_neg())
+    } else {
+        i128::from(size)
+    };
+    let range = 1i128 << bits;
+    let low = whole.rem_euclid(range);
+    Some(if signed && low >= range / 2 { low - range } else { low })
+}
+
 /// A whole decimal number.
 pub fn decimal(bytes: &[u8]) -> Option<i128> {
     let text = std::str::from_utf8(bytes).ok()?;
@@ -86,14 +121,24 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
         _ => {
             let parse = |value: &Literal| {
                 if kind == FieldType::Port {
-                    let number = text(value).and_then(|t| port(&t, &*findings.names)).map(i128::from);
+                    // Falco takes no text at all for a number, too.
+                    let digits = value.bytes.iter().all(u8::is_ascii_digit);
+                    let number = if value.bytes.is_empty() {
+                        Some(0)
+                    } else if digits {
+                        number_of(kind, &value.bytes)
+                    } else {
+                        text(value).and_then(|t| port(&t, &*findings.names)).map(i128::from)
+                    };
                     return number.ok_or_else(|| not_a(value, "a port number or known service"));
                 }
-                let number = decimal(&value.bytes).ok_or_else(|| not_a(value, "a decimal number"))?;
-                if kind == FieldType::Double && i32::try_from(number).is_err() {
-                    return Err(not_a(value, "a whole number of 32 bits, which is what Falco compares here"));
+                let is_bad = || not_a(value, "a decimal number");
+                if kind == FieldType::Double {
+                    let number = decimal(&value.bytes).ok_or_else(is_bad)?;
+                    let what = "a whole number of 32 bits, which is what Falco compares here";
+                    return if i32::try_from(number).is_ok() { Ok(number) } else { Err(not_a(value, what)) };
                 }
-                Ok(number)
+                number_of(kind, &value.bytes).ok_or_else(is_bad)
             };
             let numbers: Vec<i128> = values.iter().map(parse).collect::<Result<_, _>>()?;
             match number(check.op, numbers) {
@@ -200,7 +245,9 @@ fn one(op: Op, value: &Literal, findings: &mut Findings) -> Result<Bytes, Compla
         ),
         Op::Regex => {
             if let Some(simpler) = pattern::simpler(&literal) {
-                let message = format!("this regular expression can be replaced by the operator '{simpler}'");
+                let message = format!(
+                    "this regular expression can be replaced by a simpler operator, such as '{simpler}'"
+                );
                 findings.warnings.push(
                     Complaint::new(Code::WarnCondition, value.span.at, message).spanning(value.span.len),
                 );

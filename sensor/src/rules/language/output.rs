@@ -10,7 +10,7 @@ use super::compute::Computed;
 use super::transform::{self, Compute};
 use super::{check, parse};
 use crate::rules::registry::event::{Event, Value};
-use crate::rules::registry::fields::{Field, FieldError, FieldRef, Flags};
+use crate::rules::registry::fields::{Field, FieldError, FieldRef};
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::text::Text;
 
@@ -104,7 +104,11 @@ impl Template {
         let (operand, used) = match parse::operand_prefix(text) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Err(unknown()),
-            Err(complaint) => return Err(refuse(format!("unknown filter: {word} ({})", complaint.message))),
+            // A bracket that holds no argument is text: `%proc.name[`, `%proc.name[]`.
+            Err(complaint) => match plain_name(text) {
+                Some(field) => field,
+                None => return Err(refuse(format!("unknown filter: {word} ({})", complaint.message))),
+            },
         };
         match operand {
             Operand::Field(_) => {
@@ -118,10 +122,6 @@ impl Template {
                             continue;
                         }
                     };
-                    let info = field.field.info();
-                    if info.flags.has(Flags::FILTER) {
-                        return Err(refuse(format!("field {} can stand in conditions only", info.name)));
-                    }
                     if field.is_warned_about() {
                         let span = super::ast::Span { at: format.origin(start), len: len + 1 };
                         warnings.push(check::deprecated(&field, span));
@@ -146,7 +146,7 @@ impl Template {
                     Ok(known)
                 });
                 let (compute, _) = compute.map_err(|error| match error {
-                    Ok(message) => refuse(message),
+                    Ok(message) => refuse(format!("unknown filter: {word} ({message})")),
                     Err(complaint) => complaint,
                 })?;
                 self.text(literal);
@@ -209,6 +209,12 @@ impl Template {
     pub fn fields(&self) -> impl Iterator<Item = (&str, &FieldRef)> {
         self.fields.iter().map(|(key, field)| (key.as_str(), field))
     }
+}
+
+/// The name at the start of a text, up to a bracket, as an operand, and its length.
+fn plain_name(text: &str) -> Option<(Operand, usize)> {
+    let name = text.split('[').next().filter(|name| name.len() < text.len())?;
+    parse::operand_prefix(name).ok().flatten().filter(|(_, used)| *used == name.len())
 }
 
 /// The output field of a JSON alert: typed, missing is `null`, times are nanoseconds since the epoch.

@@ -374,11 +374,14 @@ impl Parser<'_> {
             }
         }
         if let Some(op) = self.string_operator() {
+            let is_symbol = matches!(op, Op::Eq | Op::Ne);
+            let after = self.at;
             self.blanks();
+            let apart = !is_symbol || self.at > after;
             if let Some(right) = self.operand_right()? {
                 return Ok((op, None, right));
             }
-            if let Some(modifier) = self.modifier() {
+            if let Some(modifier) = apart.then(|| self.modifier()).flatten() {
                 return Ok((op, Some(modifier), self.list_or_name(op)?));
             }
             return Ok((op, None, Right::Value(self.value(op)?)));

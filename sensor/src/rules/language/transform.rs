@@ -24,19 +24,23 @@ pub enum Compute {
     Len(Box<Compute>),
     Join(Box<Compute>, Box<Compute>),
     Concat(Vec<Compute>),
-    Getopt { list: Box<Compute>, options: Box<[u8]>, selector: Option<u8> },
+    Getopt { list: Box<Compute>, options: Box<Compute>, selector: Option<u8> },
 }
 
 /// Why a transformer cannot be used so.
 pub type Refusal = String;
 
+/// What a field of a transformer's text is.
+type Resolve<'r> =
+    dyn FnMut(&super::ast::FieldText) -> Result<FieldRef, crate::rules::report::complaint::Complaint> + 'r;
+
+type Typed = Result<(Compute, Yields), Result<Refusal, crate::rules::report::complaint::Complaint>>;
+
 /// Types a transformer call, its fields resolved by `resolve`.
-pub fn check(
-    transform: &Transform,
-    resolve: &mut dyn FnMut(
-        &super::ast::FieldText,
-    ) -> Result<FieldRef, crate::rules::report::complaint::Complaint>,
-) -> Result<(Compute, Yields), Result<Refusal, crate::rules::report::complaint::Complaint>> {
+///
+/// As in Falco, transformers of one argument are stricter than those of several: they refuse fields such as `fd.ip` that
+/// a comparison has its own way with; the others take the text of whatever there is.
+pub fn check(transform: &Transform, resolve: &mut Resolve<'_>) -> Typed {
     let name = transform.function.as_str();
     let mut args = Vec::new();
     for arg in &transform.args {
@@ -49,38 +53,41 @@ pub fn check(
             .ok_or_else(|| Ok(format!("transformer '{name}' takes {expected} argument(s), not {count}")))
     };
     let wrong = || Err(Ok(format!("transformer '{name}' cannot take an argument of this type")));
+    // A list that another transformer makes does not count as one here.
+    let is_list = |n: usize| !matches!(transform.args.get(n), Some(Argument::Operand(Operand::Transform(_))));
     let text = FieldType::CharBuf;
     let mut args = args.into_iter();
     let mut next = || args.next().unwrap_or((Compute::Text(Box::default()), Yields::One(text)));
     match transform.function {
-        Function::Tolower | Function::Toupper | Function::Basename | Function::B64 => {
+        Function::Tolower | Function::Toupper | Function::Basename | Function::B64 | Function::Len => {
             arity(1)?;
             let (inner, yields) = next();
-            let Yields::One(kind) = yields else { return wrong() };
-            let is_text = matches!(kind, FieldType::CharBuf | FieldType::FsPath);
+            if let Compute::Field(field) = &inner
+                && field.field.info().flags.has(Flags::LEFT_ONLY)
+                && !field.is_list()
+            {
+                return Err(Ok(format!("field '{field}' cannot be the argument of a transformer")));
+            }
+            let inner = Box::new(inner);
+            let is_text =
+                matches!(yields, Yields::List | Yields::One(FieldType::CharBuf | FieldType::FsPath));
+            let is_bytes = is_text || yields == Yields::One(FieldType::ByteBuf);
             let compute = match transform.function {
-                Function::B64 if is_text || kind == FieldType::ByteBuf => Compute::Base64(Box::new(inner)),
-                Function::Tolower if is_text => Compute::Lower(Box::new(inner)),
-                Function::Toupper if is_text => Compute::Upper(Box::new(inner)),
-                Function::Basename if is_text => Compute::Basename(Box::new(inner)),
+                Function::Len if is_bytes => {
+                    return Ok((Compute::Len(inner), Yields::One(FieldType::Uint64)));
+                }
+                Function::B64 if is_bytes => Compute::Base64(inner),
+                Function::Tolower if is_text => Compute::Lower(inner),
+                Function::Toupper if is_text => Compute::Upper(inner),
+                Function::Basename if is_text => Compute::Basename(inner),
                 _ => return wrong(),
             };
-            Ok((compute, Yields::One(kind)))
-        }
-        Function::Len => {
-            arity(1)?;
-            let (inner, yields) = next();
-            match yields {
-                Yields::List | Yields::One(FieldType::CharBuf | FieldType::FsPath | FieldType::ByteBuf) => {
-                    Ok((Compute::Len(Box::new(inner)), Yields::One(FieldType::Uint64)))
-                }
-                Yields::One(_) => wrong(),
-            }
+            Ok((compute, yields))
         }
         Function::Join => {
             arity(2)?;
             let ((separator, first), (list, second)) = (next(), next());
-            if first != Yields::One(text) || second != Yields::List {
+            if first == Yields::List || second != Yields::List || !is_list(1) {
                 return wrong();
             }
             Ok((Compute::Join(Box::new(separator), Box::new(list)), Yields::One(text)))
@@ -92,7 +99,8 @@ pub fn check(
             let mut parts = Vec::new();
             for _ in 0..count {
                 let (part, yields) = next();
-                if !matches!(yields, Yields::One(FieldType::CharBuf | FieldType::FsPath)) {
+                let is_length = matches!(part, Compute::Len(_));
+                if !is_length && !matches!(yields, Yields::One(FieldType::CharBuf | FieldType::FsPath)) {
                     return wrong();
                 }
                 parts.push(part);
@@ -101,9 +109,9 @@ pub fn check(
         }
         Function::Getopt => {
             arity(2)?;
-            let ((list, first), (options, _)) = (next(), next());
-            let Compute::Text(options) = options else { return wrong() };
-            if first != Yields::List {
+            let ((list, first), (options, second)) = (next(), next());
+            let are_options = matches!(second, Yields::One(FieldType::CharBuf | FieldType::FsPath));
+            if first != Yields::List || !is_list(0) || !are_options {
                 return wrong();
             }
             let selector = match transform.selector.as_deref().map(str::as_bytes) {
@@ -112,27 +120,19 @@ pub fn check(
                 Some(_) => return Err(Ok("the selector of getopt() must be one character".to_owned())),
             };
             let yields = if selector.is_some() { Yields::One(text) } else { Yields::List };
-            Ok((Compute::Getopt { list: Box::new(list), options, selector }, yields))
+            Ok((Compute::Getopt { list: Box::new(list), options: Box::new(options), selector }, yields))
         }
         Function::Val => Err(Ok("val() stands on the right of a comparison only".to_owned())),
     }
 }
 
-type Typed = Result<(Compute, Yields), Result<Refusal, crate::rules::report::complaint::Complaint>>;
-
-fn argument(
-    arg: &Argument,
-    resolve: &mut dyn FnMut(
-        &super::ast::FieldText,
-    ) -> Result<FieldRef, crate::rules::report::complaint::Complaint>,
-) -> Typed {
+fn argument(arg: &Argument, resolve: &mut Resolve<'_>) -> Typed {
     match arg {
         Argument::Text(text) => Ok((Compute::Text(text.as_bytes().into()), Yields::One(FieldType::CharBuf))),
         Argument::Operand(Operand::Transform(inner)) => check(inner, resolve),
         Argument::Operand(Operand::Field(text)) => {
             let field = resolve(text).map_err(Err)?;
-            let left_only = field.field.info().flags.has(Flags::LEFT_ONLY) && !field.is_list();
-            if left_only || field.field == Field::EvtType {
+            if field.field == Field::EvtType {
                 return Err(Ok(format!("field '{field}' cannot be the argument of a transformer")));
             }
             let yields = if field.is_list() { Yields::List } else { Yields::One(field.kind()) };
@@ -141,11 +141,7 @@ fn argument(
         Argument::List(items) => {
             let mut list = Vec::new();
             for item in items {
-                let (compute, yields) = argument(item, resolve)?;
-                if !matches!(yields, Yields::One(FieldType::CharBuf | FieldType::FsPath)) {
-                    return Err(Ok("a list in a transformer holds strings only".to_owned()));
-                }
-                list.push(compute);
+                list.push(argument(item, resolve)?.0);
             }
             Ok((Compute::List(list), Yields::List))
         }

@@ -74,9 +74,10 @@ fn of_computed(compute: &Compute, fields: &mut HashSet<Field>) {
             | Compute::Upper(part)
             | Compute::Base64(part)
             | Compute::Basename(part)
-            | Compute::Len(part)
-            | Compute::Getopt { list: part, .. } => todo.push(part),
-            Compute::Join(left, right) => todo.extend([&**left, &**right]),
+            | Compute::Len(part) => todo.push(part),
+            Compute::Join(left, right) | Compute::Getopt { list: left, options: right, .. } => {
+                todo.extend([&**left, &**right]);
+            }
         }
     }
 }

@@ -59,7 +59,8 @@ enum Got {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Bytes,
-    Number,
+    /// A number of so many bits, with a sign or without.
+    Number(u32, bool),
     Port,
     Truth,
     Address,
@@ -76,7 +77,13 @@ fn kind_of(kind: FieldType) -> Kind {
         FieldType::IpAddr => Kind::Address,
         FieldType::IpNet => Kind::Network,
         FieldType::Dynamic => Kind::Any,
-        _ => Kind::Number,
+        FieldType::Int16 => Kind::Number(16, true),
+        FieldType::Int32 => Kind::Number(32, true),
+        FieldType::Int64 => Kind::Number(64, true),
+        FieldType::Uint8 => Kind::Number(8, false),
+        FieldType::Uint16 => Kind::Number(16, false),
+        FieldType::Uint32 => Kind::Number(32, false),
+        _ => Kind::Number(64, false),
     }
 }
 
@@ -173,7 +180,9 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
                 field.field == Field::FdNet && matches!(check.op, Op::In | Op::Intersects),
             )
         }
-        Operand::Transform(transform) if transform.function == Function::Len => (Kind::Number, false, false),
+        Operand::Transform(transform) if transform.function == Function::Len => {
+            (Kind::Number(64, false), false, false)
+        }
         Operand::Transform(_) => (Kind::Bytes, false, false),
     };
     let passes: Box<dyn Fn(&Own) -> bool> = match &check.right {
@@ -182,7 +191,10 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
             let Some(right) = operand(right, event) else { return false };
             let op = check.op;
             match right {
-                Got::One(right) => Box::new(move |left| compare_values(left, op, &right)),
+                Got::One(right) => {
+                    let op = if op == Op::Intersects || op == Op::In { Op::Eq } else { op };
+                    Box::new(move |left| compare_values(left, op, &right))
+                }
                 Got::List(items) | Got::Some(items) => Box::new(move |left| items.contains(left)),
             }
         }
@@ -228,16 +240,26 @@ fn argument<E: Event>(of: &Argument, event: &E) -> Option<Got> {
     match of {
         Argument::Operand(inner) => operand(inner, event),
         Argument::Text(text) => Some(Got::One(Own::Bytes(text.as_bytes().to_vec()))),
-        // A string that is missing leaves no gap in a list.
-        Argument::List(items) => Some(Got::List(
-            items
-                .iter()
-                .filter_map(|item| match argument(item, event) {
-                    Some(Got::One(value)) => Some(value),
-                    _ => None,
-                })
-                .collect(),
-        )),
+        // A list with a member that is missing is missing.
+        Argument::List(items) => {
+            let mut list = Vec::new();
+            for item in items {
+                match argument(item, event)? {
+                    Got::One(value) => list.push(Own::Bytes(printed(&value))),
+                    Got::Some(inner) | Got::List(inner) => list.extend(inner),
+                }
+            }
+            Some(Got::List(list))
+        }
+    }
+}
+
+fn printed(value: &Own) -> Vec<u8> {
+    match value {
+        Own::Bytes(bytes) => bytes.clone(),
+        Own::Number(number) => number.to_string().into_bytes(),
+        Own::Truth(truth) => truth.to_string().into_bytes(),
+        Own::Address(address) => address.to_string().into_bytes(),
     }
 }
 
@@ -259,11 +281,23 @@ fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
         _ => None,
     };
     let one = |bytes: Vec<u8>| Some(Got::One(Own::Bytes(bytes)));
+    let shown = |n: usize| match args.get(n) {
+        Some(Got::One(value)) => Some(printed(value)),
+        _ => None,
+    };
+    // Of a list, each element.
+    let each = |change: &dyn Fn(Vec<u8>) -> Option<Vec<u8>>| match list(0) {
+        Some(items) => {
+            let changed: Option<Vec<Own>> =
+                items.into_iter().map(|item| change(item).map(Own::Bytes)).collect();
+            changed.map(Got::List)
+        }
+        None => one(change(bytes(0)?)?),
+    };
     match transform.function {
-        Function::Tolower => one(bytes(0)?.iter().map(|b| text::lower(*b)).collect()),
-        Function::Toupper => one(bytes(0)?.iter().map(|b| text::upper(*b)).collect()),
-        Function::Basename => {
-            let path = bytes(0)?;
+        Function::Tolower => each(&|bytes| Some(bytes.iter().map(|b| text::lower(*b)).collect())),
+        Function::Toupper => each(&|bytes| Some(bytes.iter().map(|b| text::upper(*b)).collect())),
+        Function::Basename => each(&|path| {
             let mut name = Vec::new();
             for byte in path {
                 if byte == b'/' {
@@ -272,9 +306,9 @@ fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
                     name.push(byte);
                 }
             }
-            one(name)
-        }
-        Function::B64 => one(text::base64(&bytes(0)?)?),
+            Some(name)
+        }),
+        Function::B64 => each(&|coded| text::base64(&coded)),
         Function::Len => {
             let len = match list(0) {
                 Some(items) => items.len(),
@@ -286,7 +320,7 @@ fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
             let mut joined = Vec::new();
             for (n, item) in list(1)?.into_iter().enumerate() {
                 if n > 0 {
-                    joined.extend(bytes(0)?);
+                    joined.extend(shown(0)?);
                 }
                 joined.extend(item);
             }
@@ -295,7 +329,7 @@ fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
         Function::Concat => {
             let mut whole = Vec::new();
             for n in 0..args.len() {
-                whole.extend(bytes(n)?);
+                whole.extend(shown(n)?);
             }
             one(whole)
         }
@@ -303,12 +337,13 @@ fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
             let found = text::getopt(&list(0)?, &bytes(1)?);
             if let Some(selector) = &transform.selector {
                 let wanted = selector.as_bytes()[0];
-                let last = found.iter().rfind(|(letter, _)| *letter == wanted)?;
+                let last = found.iter().rfind(|(letter, _)| *letter == Some(wanted))?;
                 return one(last.1.clone().unwrap_or_else(|| vec![wanted]));
             }
             let mut all = Vec::new();
             for (letter, value) in found {
-                all.push(Own::Bytes(vec![letter]));
+                // An option whose value is missing leaves one empty text.
+                all.extend(letter.map(|letter| Own::Bytes(vec![letter])));
                 all.extend(value.map(Own::Bytes));
             }
             Some(Got::List(all))
@@ -321,8 +356,18 @@ fn transformed<E: Event>(transform: &Transform, event: &E) -> Option<Got> {
 fn compare(kind: Kind, value: &Own, op: Op, literal: &[u8]) -> bool {
     match (kind, value) {
         (Kind::Bytes | Kind::Any, Own::Bytes(bytes)) => text::compare(bytes, op, literal),
-        (Kind::Number | Kind::Any, Own::Number(number)) => {
-            text::number(literal).is_some_and(|literal| order(op, number.cmp(&literal)))
+        (Kind::Number(bits, signed), Own::Number(number)) => {
+            let mut literal = text::number(literal).unwrap();
+            // What does not fit goes round.
+            let (least, most) =
+                if signed { (-(1i128 << (bits - 1)), 1i128 << (bits - 1)) } else { (0, 1i128 << bits) };
+            while literal < least {
+                literal += 1i128 << bits;
+            }
+            while literal >= most {
+                literal -= 1i128 << bits;
+            }
+            order(op, number.cmp(&literal))
         }
         (Kind::Port, Own::Number(number)) => {
             let services: [(&[u8], i128); 4] =

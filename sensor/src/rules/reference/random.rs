@@ -196,10 +196,14 @@ fn call(function: Function, args: Vec<Argument>) -> Transform {
     Transform { function, args, selector: None, span: span() }
 }
 
+/// Texts that can stand beside another field and in transformers.
+fn plain_texts() -> Vec<&'static str> {
+    TEXTS.iter().copied().filter(|text| !text.starts_with("proc.aname")).collect()
+}
+
 /// A transformer that yields a string.
 fn text_transform() -> BoxedStrategy<Transform> {
-    let fields: Vec<&'static str> =
-        TEXTS.iter().chain(PATH_FIELDS).copied().filter(|text| !text.starts_with("proc.aname")).collect();
+    let fields: Vec<&'static str> = plain_texts().into_iter().chain(PATH_FIELDS.iter().copied()).collect();
     let field = select(fields).prop_map(|text| Argument::Operand(operand(text))).boxed();
     let constant =
         select(&["a", "b", "/", "-a", "x y", ""][..]).prop_map(|text| Argument::Text(text.to_owned()));
@@ -242,15 +246,35 @@ fn computed() -> BoxedStrategy<Check> {
             check(Operand::Transform(left), op, None, right)
         },
     );
-    let options = (vec(select(TEXTS), 1..4), select(&[Op::In, Op::Intersects][..]), vec(select(NAMES), 0..4))
-        .prop_map(|(words, op, values)| {
-            let words = words.into_iter().filter(|word| !word.starts_with("proc.aname"));
-            let list = words.map(|word| Argument::Operand(operand(word))).collect();
+    let list_ops = &[Op::In, Op::Intersects][..];
+    let options = (vec(select(plain_texts()), 1..4), select(list_ops), vec(select(NAMES), 0..4)).prop_map(
+        |(words, op, values)| {
+            let list = words.into_iter().map(|word| Argument::Operand(operand(word))).collect();
             let left = call(Function::Getopt, vec![Argument::List(list), Argument::Text("ab:v".to_owned())]);
             let right = values.iter().map(|value| literal(value)).collect();
             check(Operand::Transform(left), op, None, Right::List(right))
+        },
+    );
+    // Texts of a list, each changed.
+    let changed = (
+        vec(select(plain_texts()), 1..3),
+        select(&[Function::Tolower, Function::Toupper, Function::Basename, Function::B64][..]),
+        select(list_ops),
+        vec(select(NAMES), 0..4),
+    )
+        .prop_map(|(words, function, op, values)| {
+            let list = words.into_iter().map(|word| Argument::Operand(operand(word))).collect();
+            let right = values.iter().map(|value| literal(value)).collect();
+            check(
+                Operand::Transform(call(function, vec![Argument::List(list)])),
+                op,
+                None,
+                Right::List(right),
+            )
         });
     let pair_ops = &[
+        Op::In,
+        Op::Intersects,
         Op::Eq,
         Op::Ne,
         Op::Lt,
@@ -269,9 +293,8 @@ fn computed() -> BoxedStrategy<Check> {
     let right =
         prop_oneof![select(right_fields).prop_map(operand), text_transform().prop_map(Operand::Transform)];
     let left = prop_oneof![
-        2 => select(TEXTS).prop_map(operand),
+        3 => select(plain_texts()).prop_map(operand),
         1 => select(PATH_FIELDS).prop_map(operand),
-        1 => select(ANY_TEXTS).prop_map(operand),
         1 => text_transform().prop_map(Operand::Transform)
     ];
     let pair = (left, select(pair_ops), right)
@@ -280,7 +303,7 @@ fn computed() -> BoxedStrategy<Check> {
     let numbers = &["fd.num", "proc.pid", "evt.rawres"][..];
     let number_pair = (select(numbers), select(&NUMBER_OPS[..6]), select(numbers))
         .prop_map(|(left, op, right)| check(operand(left), op, None, Right::Operand(operand(right))));
-    prop_oneof![3 => of_text, 1 => length, 1 => options, 3 => pair, 1 => number_pair].boxed()
+    prop_oneof![3 => of_text, 1 => length, 1 => options, 1 => changed, 3 => pair, 1 => number_pair].boxed()
 }
 
 /// A comparison of any kind that loads.

@@ -166,12 +166,11 @@ pub fn in_network(ip: IpAddr, network: &[u8]) -> bool {
 
 /// Decodes base64 with padding; `None` for anything else.
 pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(4) {
-        return None;
-    }
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let padding = text.iter().rev().take_while(|b| **b == b'=').count();
-    if padding > 2 {
+    // Padding may be left out; where there is some, it is all of it.
+    let rest = (text.len() - padding) % 4;
+    if rest == 1 || padding > 0 && (rest + padding != 4) {
         return None;
     }
     let mut bits = Vec::new();
@@ -192,8 +191,9 @@ pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
     )
 }
 
-/// Options of a command line, each with its value if it takes one; `?` for an unknown one.
-pub fn getopt(words: &[Vec<u8>], options: &[u8]) -> Vec<(u8, Option<Vec<u8>>)> {
+/// Options of a command line, each with its value if it takes one; `?` for an unknown one, no letter and an empty value
+/// for one whose value is missing.
+pub fn getopt(words: &[Vec<u8>], options: &[u8]) -> Vec<(Option<u8>, Option<Vec<u8>>)> {
     let mut found = Vec::new();
     let mut n = 0;
     while n < words.len() {
@@ -211,20 +211,20 @@ pub fn getopt(words: &[Vec<u8>], options: &[u8]) -> Vec<(u8, Option<Vec<u8>>)> {
             at += 1;
             let place = (0..options.len()).find(|i| options[*i] == letter && letter != b':');
             let Some(place) = place else {
-                found.push((b'?', None));
+                found.push((Some(b'?'), None));
                 continue;
             };
             if options.get(place + 1) != Some(&b':') {
-                found.push((letter, None));
+                found.push((Some(letter), None));
                 continue;
             }
             let value = if at < word.len() {
-                word[at..].to_vec()
+                Some(word[at..].to_vec())
             } else {
                 n += 1;
-                words.get(n - 1).cloned().unwrap_or_default()
+                words.get(n - 1).cloned()
             };
-            found.push((letter, Some(value)));
+            found.push((value.is_some().then_some(letter), Some(value.unwrap_or_default())));
             break;
         }
     }

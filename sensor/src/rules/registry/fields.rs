@@ -622,7 +622,8 @@ impl FieldRef {
         match &self.arg {
             FieldArg::Key(name) if self.field == Field::EvtRawarg => {
                 let known = std::str::from_utf8(name).ok().and_then(params::kind);
-                known.unwrap_or(FieldType::Dynamic)
+                // Falco reads no literal for raw bytes.
+                known.filter(|kind| *kind != FieldType::ByteBuf).unwrap_or(FieldType::Dynamic)
             }
             _ => self.field.info().kind,
         }

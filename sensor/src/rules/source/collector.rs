@@ -92,8 +92,6 @@ const RULE_KEYS: &[&str] = &[
     "enabled",
     "capture",
     "capture_duration",
-    "capture_events",
-    "capture_filesize",
     "warn_evttypes",
     "skip-if-unknown-filter",
     "tags",
@@ -305,15 +303,17 @@ impl Collector {
         let output = file.required_text(item, "output")?.trimmed();
         let desc = file.required_scalar(item, "desc")?.to_owned();
         let priority = priority(file, item)?;
-        let source = source(file, item)?;
+        let source = match item.get("source") {
+            Some(_) => file.required_scalar(item, "source")?,
+            None => SYSCALL,
+        };
         let enabled = file.boolean(item, "enabled")?.unwrap_or(true);
         recording(file, item)?;
         let warn_evttypes = file.boolean(item, "warn_evttypes")?.unwrap_or(true);
         let skip_if_unknown_filter = file.boolean(item, "skip-if-unknown-filter")?.unwrap_or(false);
         let tags = tags(file, item)?;
         let written = exceptions::read(file, item, false, warnings)?;
-        let earlier = self.same_source(file, item, name, source)?;
-        let source = source.unwrap_or(SYSCALL);
+        let earlier = self.same_source(file, item, name, Some(source))?;
         if source != SYSCALL {
             let at = item.get("source").unwrap_or(item);
             let message = format!("Unknown source {source}, skipping");
@@ -340,7 +340,7 @@ impl Collector {
         Ok(())
     }
 
-    /// An earlier rule of the name must have the source that the item states, if it states one. The place of the rule.
+    /// An earlier rule of the name must have this source. The place of the rule.
     fn same_source(
         &mut self,
         file: File<'_>,
@@ -352,7 +352,8 @@ impl Collector {
         if source.is_some_and(|source| source != earlier.source) {
             let at = item.get("source").unwrap_or(item);
             let message = "Rule has been re-defined with a different source";
-            return Err(Complaint::new(Code::Validate, file.origin(at), message));
+            let complaint = Complaint::new(Code::Validate, file.origin(at), message);
+            return Err(complaint.spanning(source.map_or(1, str::len)));
         }
         Ok(Some(earlier.place))
     }
@@ -367,8 +368,7 @@ impl Collector {
     ) -> Result<(), Complaint> {
         let condition = item.get("condition").map(|_| file.required_text(item, "condition")).transpose()?;
         let written = exceptions::read(file, item, true, warnings)?;
-        let source = source(file, item)?;
-        self.same_source(file, item, name, source)?;
+        self.same_source(file, item, name, changed_source(file, item)?)?;
         let place = self.place(file.origin(item), None);
         let Some(rule) = self.rules.get_mut(name) else {
             return Err(self.missing(file, item, "rule", name, NO_RULE_TO_APPEND_TO));
@@ -395,12 +395,23 @@ impl Collector {
         change: &Change<'_>,
         warnings: &mut Vec<Complaint>,
     ) -> Result<(), Complaint> {
-        let source = source(file, item)?;
-        self.same_source(file, item, name, source)?;
+        let source = changed_source(file, item)?;
+        // Elsewhere Falco does not look at it.
+        if change.append.iter().chain(&change.replace).any(|entry| entry.key == "condition") {
+            self.same_source(file, item, name, source)?;
+        }
         let place = self.place(file.origin(item), None);
         Change::defined(file, item, &change.append, "append")?;
         Change::defined(file, item, &change.replace, "replace")?;
         let Some(rule) = self.rules.get_mut(name) else {
+            // What is wrong with the values comes first.
+            let mut nothing = Rule::nothing(place);
+            for entry in &change.append {
+                nothing.append(file, item, entry.key, warnings)?;
+            }
+            for entry in &change.replace {
+                nothing.replace(file, item, entry.key, warnings)?;
+            }
             let message = if change.append.is_empty() { NO_RULE_TO_REPLACE } else { NO_RULE_TO_APPEND_TO };
             return Err(self.missing(file, item, "rule", name, message));
         };
@@ -439,6 +450,26 @@ const NO_RULE_TO_REPLACE: &str =
     "An 'override.<key>: replace' to a rule was requested but no rule by that name already exists";
 
 impl Rule {
+    /// A rule that nothing is known of.
+    fn nothing(place: Place) -> Self {
+        Self {
+            name: String::new(),
+            condition: Text::placed("", place.at),
+            output: Text::placed("", place.at),
+            desc: String::new(),
+            priority: Priority::Debug,
+            source: SYSCALL.to_owned(),
+            enabled: true,
+            tags: BTreeSet::new(),
+            warn_evttypes: true,
+            skip_if_unknown_filter: false,
+            exceptions: Vec::new(),
+            condition_at: place.at,
+            output_at: place.at,
+            place,
+        }
+    }
+
     /// Appends the value of `key` in `item`.
     fn append(
         &mut self,
@@ -524,11 +555,11 @@ fn unknown_item(file: File<'_>, item: &Node) -> Complaint {
     )
 }
 
-/// The source that an item states; an empty one counts as none.
-fn source<'n>(file: File<'_>, item: &'n Node) -> Result<Option<&'n str>, Complaint> {
+/// The source that a change of a rule states; null or an empty one counts as none.
+fn changed_source<'n>(file: File<'_>, item: &'n Node) -> Result<Option<&'n str>, Complaint> {
     match item.get("source") {
         None => Ok(None),
-        Some(node) if node.text() == Some("") => Ok(None),
+        Some(node) if node.is_null() || node.text() == Some("") => Ok(None),
         Some(_) => file.required_scalar(item, "source").map(Some),
     }
 }

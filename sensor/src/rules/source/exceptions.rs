@@ -1,8 +1,8 @@
 //! Exceptions of rules: read, checked, merged by name and written out as condition text.
 
 use super::reader::File;
-use crate::rules::language::ast::{Modifier, Op, Operand};
-use crate::rules::language::parse;
+use crate::rules::language::ast::{FieldText, Modifier, Op, Operand};
+use crate::rules::language::{parse, transform};
 use crate::rules::registry::fields::FieldRef;
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::source::Origin;
@@ -42,8 +42,20 @@ struct Entry {
 
 #[derive(Debug, Clone)]
 enum Value {
+    Null,
     Scalar(Text),
     List(Vec<Entry>),
+}
+
+impl Value {
+    /// Null, or a list of nothing.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Scalar(_) => false,
+            Self::List(items) => items.is_empty(),
+        }
+    }
 }
 
 const KEYS: &[&str] = &["name", "fields", "comps", "values"];
@@ -63,7 +75,7 @@ pub fn read(
         return Err(complaint.within("exceptions", "", file.origin(node)));
     };
     let mut found: Vec<Written> = Vec::new();
-    for entry in entries.iter().filter(|entry| !entry.is_null()) {
+    for entry in entries {
         let nameless = |complaint: Complaint| {
             complaint.within("exception", "", file.origin(entry)).within("exceptions", "", file.origin(node))
         };
@@ -93,11 +105,13 @@ fn one(
     warnings: &mut Vec<Complaint>,
 ) -> Result<Written, Complaint> {
     let shape = |key: &str| {
-        let node = entry.get(key).filter(|node| !node.is_null());
-        node.map(|node| value(file, node, key, 0).map(|value| (file.origin(node), value))).transpose()
+        let read = |node| value(file, node, key, 0).map(|value| (file.origin(node), value));
+        entry.get(key).map(read).transpose()
     };
-    let (fields, comps) = (shape("fields")?, shape("comps")?);
-    let values = match entry.get("values").filter(|values| !values.is_null()) {
+    let fields = shape("fields")?;
+    // No operators are those that go without saying.
+    let comps = shape("comps")?.filter(|(_, value)| !value.is_empty());
+    let values = match entry.get("values") {
         None => None,
         Some(node) => {
             let around = |complaint: Complaint| complaint.within("exception values", "", file.origin(node));
@@ -122,13 +136,14 @@ fn one(
     })
 }
 
+/// The elements of a list. Those that are null count, but mean nothing.
 fn entries(file: File<'_>, items: &[Node], depth: usize) -> Result<Vec<Entry>, Complaint> {
     let entry = |item: &Node| {
         let value = value(file, item, "", depth);
         let value = value.map_err(|c| c.within("exception value", "", file.origin(item)))?;
         Ok(Entry { at: file.origin(item), value })
     };
-    items.iter().filter(|item| !item.is_null()).map(entry).collect()
+    items.iter().map(entry).collect()
 }
 
 fn value(file: File<'_>, node: &Node, key: &str, depth: usize) -> Result<Value, Complaint> {
@@ -138,7 +153,10 @@ fn value(file: File<'_>, node: &Node, key: &str, depth: usize) -> Result<Value, 
         }
         Yaml::Seq(items) => entries(file, items, depth + 1).map(Value::List),
         Yaml::Scalar(_) => Ok(Value::Scalar(file.text(node, file.scalar(node, key)?))),
-        _ => {
+        Yaml::Null => Ok(Value::Null),
+        // An empty mapping is taken for an empty list.
+        Yaml::Map(pairs) if pairs.is_empty() => Ok(Value::List(Vec::new())),
+        Yaml::Map(_) => {
             let complaint = file.invalid(node, "Could not decode scalar value");
             Err(complaint.within("value for", key, file.origin(node)))
         }
@@ -147,24 +165,33 @@ fn value(file: File<'_>, node: &Node, key: &str, depth: usize) -> Result<Value, 
 
 /// The exceptions of a definition. Without `known`, those of an unknown source, fields are not looked at.
 pub fn define(written: Vec<Written>, known: bool) -> Result<Vec<Exception>, Complaint> {
-    // Falco says the one or the other, depending on its version.
-    let fields = "Item has no mapping for key 'fields': Rule exception item must have fields property with a list of fields";
-    written.into_iter().map(|exception| exception.complete(fields, known)).collect()
+    let define = |exception: Written| {
+        // Falco says the one or the other, depending on its version.
+        let missing = "Item has no mapping for key 'fields': Rule exception item must have fields property with a list of fields";
+        exception.complete((Code::YamlValidate, missing), known)
+    };
+    written.into_iter().map(define).collect()
 }
 
 /// Adds appended exceptions: values to one that is there already, or a whole new one.
 pub fn append(written: Vec<Written>, known: bool, into: &mut Vec<Exception>) -> Result<(), Complaint> {
     for exception in written {
         let Some(earlier) = into.iter_mut().find(|earlier| earlier.name == exception.name) else {
-            // It says nothing; that was warned about.
-            if exception.values.is_some() {
-                into.push(exception.complete("Item has no mapping for key 'fields'", known)?);
+            if exception.fields.as_ref().is_some_and(|fields| !fields.is_empty())
+                && exception.values.is_none()
+            {
+                let message = "Rule exception must have values property with a list of values";
+                let complaint = Complaint::new(Code::Validate, exception.at, message);
+                return Err(complaint.within("exception", &exception.name, exception.at));
             }
+            let missing = "Rule exception must have fields property with a list of fields";
+            into.push(exception.complete((Code::Validate, missing), known)?);
             continue;
         };
-        if exception.fields.is_some() || exception.comps.is_some() {
+        let says = |value: &Option<Value>| value.as_ref().is_some_and(|value| !matches!(value, Value::Null));
+        if says(&exception.fields) || says(&exception.comps) {
             let message = "Can not append exception fields to existing exception, only values";
-            let complaint = Complaint::new(Code::YamlValidate, exception.shape_at, message);
+            let complaint = Complaint::new(Code::Validate, exception.shape_at, message);
             return Err(complaint.within("exception", &exception.name, exception.at));
         }
         earlier.values.extend(exception.values.unwrap_or_default());
@@ -174,17 +201,21 @@ pub fn append(written: Vec<Written>, known: bool, into: &mut Vec<Exception>) -> 
 
 impl Written {
     /// An exception that stands for itself, with the default operators; `missing` is said when it has no fields.
-    fn complete(self, missing: &str, known: bool) -> Result<Exception, Complaint> {
+    fn complete(self, missing: (Code, &str), known: bool) -> Result<Exception, Complaint> {
         let (name, at) = (self.name.clone(), self.at);
         self.checked(missing, known).map_err(|complaint| complaint.within("exception", &name, at))
     }
 
-    fn checked(self, missing: &str, known: bool) -> Result<Exception, Complaint> {
-        let invalid = |at: Origin, message: &str| Complaint::new(Code::YamlValidate, at, message);
+    fn checked(self, missing: (Code, &str), known: bool) -> Result<Exception, Complaint> {
+        let invalid = |at: Origin, message: &str| Complaint::new(Code::Validate, at, message);
         let (single, fields) = match self.fields {
             Some(Value::Scalar(text)) => (true, vec![text]),
             Some(Value::List(items)) if !items.is_empty() => (false, texts(items, self.at)?),
-            _ => return Err(invalid(self.at, missing)),
+            Some(_) => {
+                let message = "Rule exception item must have fields property with a list of fields";
+                return Err(invalid(self.shape_at, message));
+            }
+            None => return Err(Complaint::new(missing.0, self.at, missing.1)),
         };
         let comps = match self.comps {
             None => {
@@ -216,16 +247,19 @@ impl Written {
 fn texts(items: Vec<Entry>, at: Origin) -> Result<Vec<Text>, Complaint> {
     let scalar = |entry: Entry| match entry.value {
         Value::Scalar(text) => Ok(text),
-        Value::List(_) => Err(Complaint::new(Code::YamlValidate, entry.at, "Value is not a scalar value")
-            .within("value for", "fields", at)),
+        Value::List(_) | Value::Null => Err(Complaint::new(
+            Code::Validate,
+            entry.at,
+            "Value is not a scalar value",
+        )
+        .within("value for", "fields", at)),
     };
     items.into_iter().map(scalar).collect()
 }
 
-/// An operator with its white space made even.
+/// An operator without the white space around it.
 fn plain(comp: &Text) -> Text {
-    let text = comp.as_str().split_whitespace().collect::<Vec<_>>().join(" ");
-    Text::placed(&text, comp.origin(0))
+    Text::placed(comp.as_str().trim(), comp.origin(0))
 }
 
 fn check_field(text: &Text) -> Result<(), Complaint> {
@@ -235,7 +269,19 @@ fn check_field(text: &Text) -> Result<(), Complaint> {
         Complaint::new(Code::Validate, text.origin(0), message).spanning(name.len()).suggesting(suggestion)
     };
     match parse::operand(name) {
-        Ok(Operand::Transform(_)) => Ok(()),
+        Ok(Operand::Transform(call)) => {
+            let resolve = &mut |field: &FieldText| {
+                let known = FieldRef::resolve(&field.name, field.arg.as_deref());
+                known.map_err(|error| unsupported(error.suggestion()))
+            };
+            transform::check(&call, resolve).map(drop).map_err(|error| match error {
+                Ok(message) => {
+                    let message = format!("'{name}' is not a supported filter field: {message}");
+                    Complaint::new(Code::Validate, text.origin(0), message).spanning(name.len())
+                }
+                Err(complaint) => complaint,
+            })
+        }
         Ok(Operand::Field(field)) => match FieldRef::resolve(&field.name, field.arg.as_deref()) {
             Ok(_) => Ok(()),
             Err(error) => Err(unsupported(error.suggestion())),
@@ -262,6 +308,8 @@ fn takes_list(comp: &Text) -> bool {
 fn check_comp(text: &Text, single: bool) -> Result<(), Complaint> {
     let comp = text.as_str();
     let message = match comparison(comp) {
+        // It says nothing of a value; the condition will tell where there is one.
+        None if !single && comp == Op::Exists.as_str() => return Ok(()),
         None => format!("'{comp}' is not a supported comparison operator"),
         Some(_) if single && !takes_list(text) => {
             "When fields is a single value, comps must be one of (in, pmatch, intersects) or a string operator with \
@@ -278,6 +326,7 @@ impl Entry {
     /// The text in a condition; a list becomes `(x, y)`.
     fn render(&self) -> Text {
         match &self.value {
+            Value::Null => Text::placed("", self.at),
             Value::Scalar(text) => text.quoted(),
             Value::List(items) => {
                 let mut text = Text::placed("(", self.at);
@@ -297,7 +346,12 @@ impl Entry {
 impl Exception {
     /// True when it is part of the condition.
     pub fn is_written(&self) -> bool {
-        !self.values.is_empty()
+        self.single_values().next().is_some() || (!self.single && !self.values.is_empty())
+    }
+
+    /// The values of the only field.
+    fn single_values(&self) -> impl Iterator<Item = &Entry> {
+        self.values.iter().filter(|entry| self.single && !matches!(entry.value, Value::Null))
     }
 
     /// Appends ` and not …` for this exception; nothing when it has no values.
@@ -313,7 +367,7 @@ impl Exception {
     fn write_single(&self, into: &mut Text) -> Result<(), Complaint> {
         let (Some(field), Some(comp)) = (self.fields.first(), self.comps.first()) else { return Ok(()) };
         into.push_str(&format!("({} {} (", field.as_str(), comp.as_str()), self.at);
-        for (n, entry) in self.values.iter().enumerate() {
+        for (n, entry) in self.single_values().enumerate() {
             if let Value::List(_) = entry.value {
                 let message = "Expected values array to contain a list of strings";
                 return Err(Complaint::new(Code::Validate, entry.at, message));
@@ -368,6 +422,7 @@ fn side(item: &Entry, list: bool) -> Text {
             wrapped
         }
         Value::Scalar(text) if list => text.clone(),
+        Value::Null if list => Text::placed("()", item.at),
         _ => item.render(),
     }
 }

@@ -165,9 +165,9 @@ pub const SUGGESTED: [&str; 6] = [
 pub fn version(text: &str) -> Option<(u64, u64, u64)> {
     // A pre-release or build suffix does not count in the comparison.
     let core = text.split(['-', '+']).next()?;
+    // As in Falco, what follows the third number is not read.
     let mut parts = core.split('.').map(|part| part.parse::<u64>().ok());
-    let version = (parts.next()??, parts.next()??, parts.next()??);
-    parts.next().is_none().then_some(version)
+    Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
 /// True when what is there (`have`) can stand in for what is asked for: the same major version, not older.
@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn versions() {
         assert_eq!(version("0.57.0"), Some((0, 57, 0)));
-        assert_eq!(version("1.2"), None);
+        assert_eq!(version("0.62.0.1"), Some((0, 62, 0)));
+        assert_eq!((version("1.2"), version("1.x.0")), (None, None));
         assert!(compatible((0, 62, 0), (0, 57, 0)));
         assert!(!compatible((0, 62, 0), (0, 63, 0)) && !compatible((1, 0, 0), (0, 5, 0)));
     }

@@ -41,7 +41,10 @@ impl<'n> Change<'n> {
         let Some(node) = item.get("override").filter(|node| !node.is_null()) else { return Ok(change) };
         let around = |complaint: Complaint| complaint.within("overrides", "", file.origin(node));
         let Yaml::Map(pairs) = &node.yaml else {
-            return Err(around(file.invalid(node, "Value of 'override' is not a mapping")));
+            let complaint = file.invalid(node, "Value of 'override' is not a mapping");
+            let is_list = matches!(node.yaml, Yaml::Seq(_));
+            let code = if is_list { Code::Validate } else { Code::YamlValidate };
+            return Err(around(complaint.coded(code)));
         };
         for (key, operation) in pairs {
             change.entry(file, key, operation, appendable, replaceable).map_err(around)?;
@@ -74,6 +77,9 @@ impl<'n> Change<'n> {
                 file.origin(node),
             )
         };
+        if self.append.iter().chain(&self.replace).any(|entry| entry.key == key) {
+            return Err(refuse(format!("Key '{key}' is overridden twice")));
+        }
         match operation.text() {
             Some("append") if may_append => self.append.push(Entry { key, node }),
             Some("append") => {
