@@ -422,6 +422,7 @@ mod tests {
                 "rules_file" => "/b.yaml",
                 "rules" => "[{disable: {tag: x}}]",
                 "rule_matching" => "first",
+                "event_families" => "false",
                 "priority" => "error",
                 "append_output" => "[]",
                 new => panic!("a value for {new} is missing here"),
@@ -430,7 +431,7 @@ mod tests {
             assert!(!prints.contains(&print), "{key}");
             prints.push(print);
         }
-        assert_eq!(prints.len(), 7);
+        assert_eq!(prints.len(), 8);
         assert_eq!(of(&[]), of(&["kernel_filter=false"]));
     }
 }

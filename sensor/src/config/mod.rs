@@ -70,6 +70,8 @@ pub struct RulesConfig {
     pub rules: Vec<Selection>,
     /// `all` rules that match an event fire, or only the `first`, as in Falco.
     pub rule_matching: Matching,
+    /// A rule that asks for a system call means every call that does the same: `chmod` and `fchmodat`, `open` and `openat2`.
+    pub event_families: bool,
     /// Rules less severe than this are off.
     #[serde(deserialize_with = "priority")]
     pub priority: Priority,
@@ -123,6 +125,7 @@ impl Default for RulesConfig {
             rules_files: Vec::new(),
             rules: rules.selections,
             rule_matching: rules.matching,
+            event_families: true,
             priority: rules.priority,
             append_output: rules.append_output,
         }
@@ -156,6 +159,7 @@ impl RulesConfig {
             selections: self.rules.clone(),
             append_output: self.append_output.clone(),
             matching: self.rule_matching,
+            families: self.event_families,
             ..crate::rules::Options::default()
         }
     }

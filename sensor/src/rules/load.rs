@@ -157,6 +157,7 @@ impl Checked {
             prefilter,
             reads,
             matching: options.matching,
+            families: options.families,
             unfilled: options.sight.blind(),
             names: Arc::clone(&options.names),
             requirements,
@@ -233,6 +234,7 @@ fn rule(
     let (written, expr) = resolver.rule(&text).map_err(in_rule)?;
     let mut findings = Findings {
         unfilled: options.sight.blind(),
+        families: options.families,
         budget: std::mem::take(budget),
         ..Findings::new(&options.names)
     };

@@ -87,6 +87,8 @@ pub struct RuleSet {
     pub(super) prefilter: Prefilter,
     pub(super) reads: Reads,
     pub(super) matching: Matching,
+    /// A call that a rule asks for means every call that does the same.
+    pub(super) families: bool,
     /// Fields that had no value where it was loaded.
     pub(super) unfilled: FieldSet,
     pub(super) names: Arc<dyn Names>,

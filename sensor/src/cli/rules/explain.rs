@@ -212,6 +212,7 @@ impl Report<'_> {
                 _ if actual.hidden => "has a value, which is not shown".to_owned(),
                 _ if self.is_untold(actual) => "is not in the alert".to_owned(),
                 Json::Null => "has no value".to_owned(),
+                value if leaf.sibling => format!("is {value}, which does the same"),
                 value => format!("is {value}"),
             };
             let _ = writeln!(

@@ -95,7 +95,7 @@ fn line(leaf: &Leaf, not: &str, holds: bool, depth: usize, via: &[&Named]) -> St
         _ if holds => "true",
         _ => "false",
     };
-    let seen: Vec<String> = leaf
+    let mut seen: Vec<String> = leaf
         .actual
         .iter()
         .map(|actual| match (&actual.value, actual.hidden) {
@@ -104,6 +104,9 @@ fn line(leaf: &Leaf, not: &str, holds: bool, depth: usize, via: &[&Named]) -> St
             (value, _) => format!("{} is {value}", actual.field),
         })
         .collect();
+    if leaf.sibling {
+        seen.push("which does the same".to_owned());
+    }
     let mut place: Vec<String> =
         leaf.place.iter().map(|place| format!("{}:{}:{}", place.file, place.line, place.column)).collect();
     let own = leaf.from.iter().filter(|named| !via.contains(named));

@@ -62,7 +62,8 @@ impl RuleSet {
         lists.sort_by_key(|(_, known)| (known.at.file, known.at.at));
         let macros = macros.into_iter().map(|(name, known)| {
             let compiled = self.sources.put_in(&known.expr);
-            let mut findings = Findings { unfilled: self.unfilled, ..Findings::new(self.names()) };
+            let mut findings =
+                Findings { unfilled: self.unfilled, families: self.families, ..Findings::new(self.names()) };
             let cond = check::condition(&compiled, &mut findings);
             let parts = self.parts(&known.expr);
             json!({

@@ -72,6 +72,9 @@ pub struct Leaf {
     /// The event's type, or nothing, decides it: no other value of a field could turn it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fixed: bool,
+    /// It names another call than the event's, which does the same (`event_families`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sibling: bool,
     pub actual: Vec<Actual>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<ListUse>,
@@ -359,6 +362,7 @@ fn leaf<E: Event>(comparison: &Comparison, from: Vec<Named>, event: &E) -> Leaf 
         text: comparison.text.clone(),
         truth,
         fixed: matches!(cond, Cond::Const(_) | Cond::Types(_) | Cond::Unfilled(_)),
+        sibling: matches!(cond, Cond::Types(set) if set.has_sibling(event.event_type())),
         actual,
         lists: comparison.lists.clone(),
         from,

@@ -7,6 +7,7 @@ use super::ast::{Check, Expr, FieldText, Modifier, Op, Operand, Right, Span};
 use super::findings::{Findings, refuse, unsupported};
 use super::literals::{allowed, decimal, literals, values};
 use super::matcher::{Matcher, Number, Order};
+use super::siblings::Named;
 use super::transform::{self, Compute, Yields};
 use crate::rules::registry::event::{EventType, Value};
 use crate::rules::registry::event_types;
@@ -17,7 +18,11 @@ use crate::rules::report::complaint::{Code, Complaint};
 
 /// A set of event types.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TypeSet(Box<[u64]>);
+pub struct TypeSet {
+    all: Box<[u64]>,
+    /// Those that are in it for what they do, not by name.
+    siblings: Vec<EventType>,
+}
 
 impl TypeSet {
     fn of(mut contains: impl FnMut(EventType, &event_types::Info) -> bool) -> Self {
@@ -27,11 +32,22 @@ impl TypeSet {
                 words[usize::from(event.0) / 64] |= 1 << (event.0 % 64);
             }
         }
-        Self(words.into())
+        Self { all: words.into(), siblings: Vec::new() }
+    }
+
+    /// The same, and types that do what named ones do.
+    fn with(&self, siblings: Vec<EventType>) -> Self {
+        let all = Self::of(|event, _| self.contains(event) || siblings.contains(&event)).all;
+        Self { all, siblings }
     }
 
     pub fn contains(&self, event: EventType) -> bool {
-        self.0.get(usize::from(event.0) / 64).is_some_and(|word| word >> (event.0 % 64) & 1 == 1)
+        self.all.get(usize::from(event.0) / 64).is_some_and(|word| word >> (event.0 % 64) & 1 == 1)
+    }
+
+    /// The type is in it, and not by name: it does what a named one does.
+    pub fn has_sibling(&self, event: EventType) -> bool {
+        self.siblings.contains(&event)
     }
 }
 
@@ -84,20 +100,31 @@ pub enum Test {
 
 /// Checks a condition.
 pub fn condition(expr: &Expr, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let named = if findings.families { Named::of(expr) } else { Named::default() };
+    part(expr, false, &named, findings)
+}
+
+/// A part of a condition, `negated` when it stands under an odd number of `not`.
+fn part(expr: &Expr, negated: bool, named: &Named, findings: &mut Findings) -> Result<Cond, Complaint> {
+    let mut all = |items: &[Expr]| -> Result<Vec<Cond>, Complaint> {
+        items.iter().map(|item| part(item, negated, named, findings)).collect()
+    };
     Ok(match expr {
-        Expr::And(items) => Cond::And(all(items, findings)?),
-        Expr::Or(items) => Cond::Or(all(items, findings)?),
-        Expr::Not(inner) => Cond::Not(Box::new(condition(inner, findings)?)),
-        Expr::Check(check) => comparison(check, findings)?,
+        Expr::And(items) => Cond::And(all(items)?),
+        Expr::Or(items) => Cond::Or(all(items)?),
+        Expr::Not(inner) => Cond::Not(Box::new(part(inner, !negated, named, findings)?)),
+        Expr::Check(check) => match comparison(check, findings)? {
+            Cond::Types(set) if !negated => match named.siblings(check) {
+                none if none.is_empty() => Cond::Types(set),
+                siblings => Cond::Types(Arc::new(set.with(siblings))),
+            },
+            cond => cond,
+        },
         Expr::Macro(name, span) => {
             let message = format!("Undefined macro '{name}' used in filter.");
             return Err(Complaint::new(Code::Validate, span.at, message));
         }
     })
-}
-
-fn all(items: &[Expr], findings: &mut Findings) -> Result<Vec<Cond>, Complaint> {
-    items.iter().map(|item| condition(item, findings)).collect()
 }
 
 /// The field that a text names.

@@ -20,10 +20,12 @@ pub struct Findings {
     pub hosts: Vec<Held>,
     /// Fields that have no value: comparisons with them are marked.
     pub unfilled: FieldSet,
+    /// A call that the condition asks for means every call that does the same.
+    pub families: bool,
 }
 
 impl Findings {
-    /// Nothing found so far, and no field without values.
+    /// Nothing found so far, no field without values, and each call means itself.
     pub fn new(names: &Arc<dyn Names>) -> Self {
         Self {
             names: Arc::clone(names),
@@ -31,6 +33,7 @@ impl Findings {
             budget: Budget::default(),
             hosts: Vec::new(),
             unfilled: FieldSet::default(),
+            families: false,
         }
     }
 }

@@ -12,4 +12,5 @@ pub mod matcher;
 pub mod output;
 pub mod parse;
 pub mod pattern;
+mod siblings;
 pub mod transform;

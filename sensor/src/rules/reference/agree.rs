@@ -45,10 +45,15 @@ impl Seen {
 
 /// Loads what must load.
 pub fn loaded(text: &str, matching: Matching) -> Result<RuleSet, TestCaseError> {
+    loaded_with(text, Options { matching, ..Options::default() })
+}
+
+/// As [`loaded`], with more to say.
+pub fn loaded_with(text: &str, options: Options) -> Result<RuleSet, TestCaseError> {
     let fields = UNFILLED.iter().filter_map(|name| by_name(name));
     let unfilled = fields.fold(FieldSet::NONE, |set, info| set.with(info.field));
     let sight = Sight { unfilled, ..Sight::default() };
-    let options = Options { matching, append_output: Vec::new(), sight, ..Options::default() };
+    let options = Options { append_output: Vec::new(), sight, ..options };
     let loaded = load(&[Source::new("random.yaml", text)], &options);
     loaded.rules.ok_or_else(|| TestCaseError::fail(format!("refused: {}", loaded.files.last().unwrap())))
 }
@@ -63,7 +68,7 @@ fn fired(rules: &RuleSet, scratch: &mut Scratch, event: &Made) -> Vec<String> {
 fn expected(rules: &[(String, Expr)], event: &Made, seen: &mut Seen) -> Vec<String> {
     let mut names = Vec::new();
     for (name, condition) in rules {
-        let fires = super::decide(condition, &mut |check| {
+        let fires = super::decide(condition, &mut |check, _| {
             let truth = super::leaf(check, event);
             seen.leaf(check, truth);
             truth

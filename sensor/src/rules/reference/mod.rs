@@ -9,6 +9,7 @@
 //! files are the tests.
 
 mod agree;
+mod families;
 mod files;
 mod kernel;
 mod pools;
@@ -19,6 +20,8 @@ mod text;
 mod traces;
 
 use std::net::IpAddr;
+
+use sensor_ebpf::siblings;
 
 use crate::rules::language::ast::{Argument, Check, Expr, Function, Modifier, Op, Operand, Right, Transform};
 use crate::rules::registry::event::{Event, Value};
@@ -89,28 +92,68 @@ fn kind_of(kind: FieldType) -> Kind {
 
 /// Whether a condition without macros is true of an event.
 pub fn holds<E: Event>(expr: &Expr, event: &E) -> bool {
-    decide(expr, &mut |check| leaf(check, event))
+    decide(expr, &mut |check, _| leaf(check, event))
 }
 
-/// Puts the truths of the leaves together. Every leaf is asked, in order.
-pub fn decide(expr: &Expr, leaf: &mut dyn FnMut(&Check) -> bool) -> bool {
+/// As [`holds`], when a call that the condition asks for means every call that does the same.
+pub fn holds_of_family<E: Event>(expr: &Expr, event: &E) -> bool {
+    decide(expr, &mut |check, negated| leaf(check, event) || !negated && means(expr, check, event))
+}
+
+/// Whether a comparison asks for a call that does what the event's does, and the condition does not name that one anywhere.
+fn means<E: Event>(whole: &Expr, check: &Check, event: &E) -> bool {
+    let Some(Value::Str(own)) = event.get(&FieldRef::from(Field::EvtType)) else { return false };
+    let family = siblings::FAMILIES.iter().find(|family| family.iter().any(|name| name.as_bytes() == own));
+    let Some(family) = family else { return false };
+    let asks = matches!(check.op, Op::Eq | Op::In) && check.modifier.is_none();
+    asks && named(check).any(|name| family.iter().any(|member| member.as_bytes() == name))
+        && !names(whole, own)
+}
+
+/// The types that a comparison names.
+fn named(check: &Check) -> impl Iterator<Item = &[u8]> {
+    let of_type =
+        matches!(&check.left, Operand::Field(text) if text.name == "evt.type" || text.name == "syscall.type");
+    let values = match &check.right {
+        Right::Value(value) => std::slice::from_ref(value),
+        Right::List(values) => values,
+        Right::None | Right::Operand(_) => &[],
+    };
+    values.iter().filter(move |_| of_type).map(|value| &*value.bytes)
+}
+
+fn names(expr: &Expr, own: &[u8]) -> bool {
+    match expr {
+        Expr::And(items) | Expr::Or(items) => items.iter().any(|item| names(item, own)),
+        Expr::Not(inner) => names(inner, own),
+        Expr::Check(check) => named(check).any(|name| name == own),
+        Expr::Macro(..) => false,
+    }
+}
+
+/// Puts the truths of the leaves together. Every leaf is asked, in order, and told whether it stands under an odd number of `not`.
+pub fn decide(expr: &Expr, leaf: &mut dyn FnMut(&Check, bool) -> bool) -> bool {
+    decide_in(expr, false, leaf)
+}
+
+fn decide_in(expr: &Expr, negated: bool, leaf: &mut dyn FnMut(&Check, bool) -> bool) -> bool {
     match expr {
         Expr::And(items) => {
             let mut all = true;
             for item in items {
-                all &= decide(item, leaf);
+                all &= decide_in(item, negated, leaf);
             }
             all
         }
         Expr::Or(items) => {
             let mut any = false;
             for item in items {
-                any |= decide(item, leaf);
+                any |= decide_in(item, negated, leaf);
             }
             any
         }
-        Expr::Not(inner) => !decide(inner, leaf),
-        Expr::Check(check) => leaf(check),
+        Expr::Not(inner) => !decide_in(inner, !negated, leaf),
+        Expr::Check(check) => leaf(check, negated),
         Expr::Macro(name, _) => panic!("the macro {name} was not put in"),
     }
 }

@@ -22,7 +22,7 @@ fn leaves<'p>(part: &'p Part, into: &mut Vec<&'p Leaf>) {
 /// The condition with the outcomes of its leaves given, in order.
 fn with(condition: &Expr, truths: &[bool]) -> bool {
     let mut next = truths.iter();
-    super::decide(condition, &mut |_| next.next().copied().unwrap())
+    super::decide(condition, &mut |_, _| next.next().copied().unwrap())
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn traces_distances_and_near_misses_are_what_the_reference_says() {
         for event in &events {
             for (rule, (name, condition)) in set.rules().iter().zip(&rules) {
                 let mut truths = Vec::new();
-                let fires = super::decide(condition, &mut |check| {
+                let fires = super::decide(condition, &mut |check, _| {
                     let truth = super::leaf(check, event);
                     truths.push(truth);
                     truth

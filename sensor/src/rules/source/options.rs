@@ -22,6 +22,8 @@ pub struct Options {
     /// Additions to the outputs.
     pub append_output: Vec<AppendOutput>,
     pub matching: Matching,
+    /// A rule that asks for a call means every call that does the same. Without it each name means itself, as in Falco.
+    pub families: bool,
     /// What the sensor can see.
     pub sight: Sight,
     /// What names of services and hosts stand for: without a host, those of a fixed table and nothing.
@@ -39,6 +41,7 @@ impl Default for Options {
             selections: Vec::new(),
             append_output: vec![AppendOutput { suggested_output: true, ..AppendOutput::default() }],
             matching: Matching::All,
+            families: false,
             sight: Sight::default(),
             names: Arc::new(WellKnown),
             engine_version: (0, 62, 0),
