@@ -201,6 +201,7 @@ fn main() -> ExitCode {
         a_path_that_is_too_deep_has_an_end_and_says_so needs Need::Sensor;
         calls_of_32_bits_are_seen_as_native_ones needs Need::Sensor;
         calls_of_x32_are_seen_or_counted needs Need::Sensor;
+        no_program_costs_the_verifier_much needs Need::Sensor;
     });
     harness::run(tests)
 }
@@ -399,4 +400,25 @@ fn calls_of_x32_are_seen_or_counted() {
     });
     seen.has(&[("evt.type", "open"), ("fd.name", "/nonexistent"), ("fd.num", "-1")]);
     assert_eq!(made(&stage.kernel), (before + 1, true));
+}
+
+/// Prints what `cargo xtask vm` puts in its table.
+fn no_program_costs_the_verifier_much() -> Result<(), String> {
+    /// A tenth of what the kernel allows.
+    const MOST: u32 = 100_000;
+    let loaded = kernel().probe.loaded();
+    assert!(loaded.len() > EVENTS.len(), "{loaded:?}");
+    println!("attach mode tracepoint");
+    let mut dear = Vec::new();
+    for program in &loaded {
+        let Some(verified) = program.verified else {
+            return Err("before Linux 5.16 the kernel does not tell".to_owned());
+        };
+        println!("verified {} {verified}", program.name);
+        if verified > MOST {
+            dear.push(program.name);
+        }
+    }
+    assert!(dear.is_empty(), "more than {MOST} instructions: {dear:?}");
+    Ok(())
 }

@@ -11,6 +11,7 @@ mod process;
 mod run;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Task {
     Run(run::Args),
     /// Run every test, as root where that is possible.
     Test(test::Args),
+    /// Run the suite of system calls on other kernels, in virtual machines.
+    Vm(vm::Args),
     /// Feed what reads foreign bytes with inputs that nobody wrote.
     Fuzz(fuzz::Args),
     /// Formatting, clippy and the rules of this house.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Build(args) => build::task(&args),
         Task::Run(args) => run::task(&args),
         Task::Test(args) => test::task(&args),
+        Task::Vm(args) => vm::task(&args),
         Task::Fuzz(args) => fuzz::task(&args),
         Task::Lint(args) => lint::task(&args),
     };

@@ -1,5 +1,7 @@
 //! Single reads of kernel and user memory.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 
 /// A kernel address; null and garbage are fine, reads of them fail.
@@ -8,12 +10,13 @@ pub type Ptr = *const u8;
 /// Reads a `T` at `ptr + off` of kernel memory; zero when it cannot be read.
 #[inline(always)]
 pub fn kernel<T: Copy + Default>(ptr: Ptr, off: usize) -> T {
-    let mut value = T::default();
-    // SAFETY: the helper writes exactly `size_of::<T>()` bytes and tolerates any source address.
+    // Not zeroed here: the verifier would follow that loop, in each step of a walk.
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes exactly `size_of::<T>()` bytes, zeros when it fails, and tolerates any source address.
     unsafe {
-        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, ptr.wrapping_add(off).cast());
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, ptr.wrapping_add(off).cast());
+        value.assume_init()
     }
-    value
 }
 
 /// Reads a pointer at `ptr + off` of kernel memory.

@@ -50,7 +50,10 @@ pub fn probe_failure(error: ProbeError) -> Failure {
 pub fn tell_probe(probe: &Probe, phases: &mut Phases) {
     let mut names: Vec<&str> = probe.attached().iter().map(|event| event.program).collect();
     names.sort_unstable();
-    phases.done("probe", format_args!("{} programs: {}", names.len(), names.join(", ")));
+    let verified: u64 = probe.loaded().iter().filter_map(|program| program.verified).map(u64::from).sum();
+    let what =
+        format_args!("{} programs, {verified} instructions verified: {}", names.len(), names.join(", "));
+    phases.done("probe", what);
     for missing in probe.missing() {
         Phases::note(format_args!("this kernel does not tell {missing}"));
     }

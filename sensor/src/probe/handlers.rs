@@ -50,6 +50,14 @@ impl Wanted {
     }
 }
 
+/// A program in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    pub name: &'static str,
+    /// Instructions that the verifier followed (`bpf_prog_info.verified_insns`); `None` before Linux 5.16, which does not tell.
+    pub verified: Option<u32>,
+}
+
 /// A [`Filter`] as aya takes it.
 type RawFilter = [u64; size_of::<Filter>() / 8];
 
@@ -97,6 +105,16 @@ impl Handlers {
     /// The events that are watched, in the order of the registry.
     pub fn attached(&self) -> &[&'static Event] {
         &self.attached
+    }
+
+    /// The programs in the kernel: the dispatcher, and those of the events that are watched.
+    pub fn loaded(&self) -> Vec<Loaded> {
+        let verified = |name| {
+            let info = self.ebpf.program(name)?.info().ok()?;
+            info.verified_instruction_count()
+        };
+        let names = std::iter::once(DISPATCHER).chain(self.attached.iter().map(|event| event.program));
+        names.map(|name| Loaded { name, verified: verified(name) }).collect()
     }
 
     /// Watches what is wanted and nothing else.

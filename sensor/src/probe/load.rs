@@ -14,7 +14,7 @@ use zerocopy::IntoBytes as _;
 use super::btf::{KERNEL_BTF, KernelTypes};
 use super::counters::Counted;
 use super::error::{ProbeError, map, take};
-use super::handlers::{DISPATCHER, Handlers, Wanted};
+use super::handlers::{DISPATCHER, Handlers, Loaded, Wanted};
 use super::lanes::Lanes;
 use super::log::{self, LogThread};
 use super::mapping::{Mapped, page_size};
@@ -146,6 +146,11 @@ impl Probe {
     /// The events that are watched.
     pub fn attached(&self) -> &[&'static Event] {
         self.handlers.attached()
+    }
+
+    /// The programs in the kernel.
+    pub fn loaded(&self) -> Vec<Loaded> {
+        self.handlers.loaded()
     }
 
     /// What records lack because this kernel's types do; each a detail, none a program.

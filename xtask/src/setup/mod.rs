@@ -42,6 +42,9 @@ pub fn task(args: &Args) -> Result<()> {
         }
         if !args.build_only {
             setup.test_tools()?;
+            if let Some(missing) = setup.emulator()? {
+                eprintln!("    {missing} there are no tests on other kernels");
+            }
         }
         Ok(())
     })

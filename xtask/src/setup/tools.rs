@@ -5,6 +5,10 @@ use anyhow::{Result, bail};
 use super::Setup;
 use super::apt::{self, Package};
 
+/// Programs, and the packages that have them.
+const EMULATOR: [(&str, &str); 3] =
+    [("qemu-system-x86_64", "qemu-system-x86"), ("cpio", "cpio"), ("busybox", "busybox-static")];
+
 impl Setup {
     /// SQLite and the TLS library contain C.
     pub fn c_compiler(&mut self) -> Result<()> {
@@ -20,6 +24,18 @@ impl Setup {
     pub fn cxx_compiler(&mut self) -> Result<bool> {
         const CXX: Package = Package { name: "g++", why: "fuzz targets: libFuzzer is C++" };
         Ok(crate::process::find("c++").is_some() || apt::ensure(self, &[CXX])?)
+    }
+
+    /// What virtual machines are made of. Some words when something is missing and could not be had: they are left out, visibly.
+    pub fn emulator(&mut self) -> Result<Option<String>> {
+        let missing: Vec<Package> = EMULATOR
+            .iter()
+            .filter(|(program, _)| crate::process::find(program).is_none())
+            .map(|&(_, name)| Package { name, why: "running the suite on other kernels" })
+            .collect();
+        let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+        let found = missing.is_empty() || apt::ensure(self, &missing)?;
+        Ok((!found).then(|| format!("without {}", names.join(", "))))
     }
 
     /// Programs that tests start. Tests whose programs are missing skip themselves, visibly, so this never fails.
