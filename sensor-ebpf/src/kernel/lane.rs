@@ -97,13 +97,22 @@ pub fn count(kind: u16, outcome: Outcome) {
 /// Whether any rule can match an open with this access, outcome and head of its path (see [`crate::filter`]).
 #[inline(always)]
 pub fn wanted(kind: u16, access: u32, success: bool, head: [u64; 2]) -> bool {
-    let Some(filter) = FILTERS.get_ptr(u32::from(kind)) else { return true };
+    let [first, second] = head;
+    is_wanted(kind.into(), access, success.into(), first, second) != 0
+}
+
+/// A global function, which the verifier checks once and on its own: before Linux 6.2 it followed the rest of an open's handler
+/// anew from each step of the loop.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_wanted(kind: u32, access: u32, success: u32, first: u64, second: u64) -> u32 {
+    let Some(filter) = FILTERS.get_ptr(kind) else { return 1 };
     // SAFETY: a map value; user space may write it meanwhile, which the version tells.
     let (version, len) = unsafe {
         ((&raw const (*filter).version).read_volatile(), (&raw const (*filter).len).read_volatile())
     };
     if len == 0 {
-        return true;
+        return 1;
     }
     for at in 0..ALTERNATIVES {
         if at as u64 >= len {
@@ -111,12 +120,13 @@ pub fn wanted(kind: u16, access: u32, success: bool, head: [u64; 2]) -> bool {
         }
         // SAFETY: as above, and `at` is in bounds.
         let alternative = unsafe { (&raw const (*filter).alternatives[at]).read_volatile() };
-        if alternative.admits(access, success, head) {
-            return true;
+        if alternative.admits(access, success != 0, [first, second]) {
+            return 1;
         }
     }
     // SAFETY: as above.
-    version % 2 == 1 || version != unsafe { (&raw const (*filter).version).read_volatile() }
+    let changed = version % 2 == 1 || version != unsafe { (&raw const (*filter).version).read_volatile() };
+    changed.into()
 }
 
 /// Hands `len` bytes at `record` to a lane.

@@ -62,7 +62,7 @@ fn script() -> String {
          $b mount -t tracefs tracing /sys/kernel/tracing\n\
          $b ip link set lo up\n\
          $b hostname vm\n\
-         $b echo \"{KERNEL}$($b uname -r)\"\n\
+         $b echo; $b echo \"{KERNEL}$($b uname -r)\"\n\
          cd /root\n\
          export PATH=/bin HOME=/root\n\
          exec /suite --color never --test-threads 1\n"
