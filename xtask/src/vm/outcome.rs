@@ -159,7 +159,8 @@ impl fmt::Display for Table {
 }
 
 fn row(cells: &[impl AsRef<str>]) -> String {
-    cells.iter().map(|cell| format!(" {:>12}", cell.as_ref())).collect()
+    let cells: Vec<String> = cells.iter().map(|cell| format!("{:>12}", cell.as_ref())).collect();
+    format!(" {}", cells.join(" "))
 }
 
 #[cfg(test)]
