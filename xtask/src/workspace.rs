@@ -20,6 +20,11 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
+/// Where kernels lie, and what virtual machines are made of and have said.
+pub fn vm() -> PathBuf {
+    target().join("vm")
+}
+
 /// Runs one phase and prints how long it took.
 pub fn phase<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     eprintln!("==> {name}");

@@ -8,13 +8,12 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
-use super::folder;
 use super::outcome::KERNEL;
 use crate::{process, workspace};
 
 /// Makes the initramfs; its file.
 pub fn build(suite: &Path) -> Result<PathBuf> {
-    let (root, file) = (folder().join("root"), folder().join("initramfs"));
+    let (root, file) = (workspace::vm().join("root"), workspace::vm().join("initramfs"));
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| format!("cannot empty {}", root.display()))?;
     }

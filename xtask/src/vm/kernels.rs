@@ -10,7 +10,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::folder;
 use crate::{process, workspace};
 
 /// A distribution, and what its kernel is when this is written: the real number comes from the kernel.
@@ -34,7 +33,7 @@ const PARTS: [&str; 2] = ["linux-image-", "linux-binary-"];
 
 /// The kernel of a distribution; downloaded unless it is there.
 pub fn ensure(distribution: Distribution, fresh: bool) -> Result<PathBuf> {
-    let here = folder().join("kernels").join(distribution.name);
+    let here = workspace::vm().join("kernels").join(distribution.name);
     let kernel = here.join("vmlinuz");
     if kernel.is_file() && !fresh {
         return Ok(kernel);

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::folder;
 use super::outcome::Outcome;
-use crate::process;
+use crate::{process, workspace};
 
 pub const EMULATOR: &str = "qemu-system-x86_64";
 
@@ -38,7 +37,7 @@ pub fn host(suite: &Path) -> Result<Outcome> {
 /// Runs a command with its output in a file, and reads that; one that takes too long is stopped.
 fn run(name: &str, command: &mut Command, limit: Duration) -> Result<Outcome> {
     let started = Instant::now();
-    let log = folder().join(format!("{name}.log"));
+    let log = workspace::vm().join(format!("{name}.log"));
     let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let line = process::line(command);

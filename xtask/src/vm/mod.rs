@@ -48,7 +48,8 @@ pub fn task(args: &Args) -> Result<()> {
     let chosen = chosen(args)?;
     build_ebpf::build(&mut setup, false)?;
     let suite = workspace::phase("the suite", suite)?;
-    std::fs::create_dir_all(folder()).with_context(|| format!("cannot make {}", folder().display()))?;
+    std::fs::create_dir_all(workspace::vm())
+        .with_context(|| format!("cannot make {}", workspace::vm().display()))?;
     let mut table = Table::default();
     if args.host {
         table.add(workspace::phase("this kernel", || machine::host(&suite))?);
@@ -61,14 +62,9 @@ pub fn task(args: &Args) -> Result<()> {
     }
     print!("{table}");
     if table.failed(MOST_INSTRUCTIONS) {
-        bail!("not every kernel is well; what the machines said is in {}", folder().display());
+        bail!("not every kernel is well; what the machines said is in {}", workspace::vm().display());
     }
     Ok(())
-}
-
-/// Where everything of this task lies.
-fn folder() -> PathBuf {
-    workspace::target().join("vm")
 }
 
 fn chosen(args: &Args) -> Result<Vec<Distribution>> {
