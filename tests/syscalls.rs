@@ -4,6 +4,8 @@
 //! Needs root, BTF and the BPF object.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "syscalls/requests.rs"]
+mod requests;
 mod support;
 
 use std::collections::BTreeMap;
@@ -20,6 +22,10 @@ use falconet::engine::raise::TextOptions;
 use falconet::probe::{Lanes, Options, Probe, Wanted};
 use falconet::rules::registry::fields::{Class, FIELDS, Flags};
 use falconet::rules::{self, Source};
+use requests::{
+    a_polling_thread_works_for_its_process, names_are_changed, no_request_hides,
+    paths_are_told_as_asked_and_as_resolved, sockets_are_made_and_connected,
+};
 use sensor_ebpf::events::EVENTS;
 use sensor_ebpf::for_each_event;
 use sensor_ebpf::record::{CUT_HEAD, CUT_MIDDLE, Record};
@@ -202,6 +208,13 @@ fn main() -> ExitCode {
         calls_of_32_bits_are_seen_as_native_ones needs Need::Sensor;
         calls_of_x32_are_seen_or_counted needs Need::Sensor;
         no_program_costs_the_verifier_much needs Need::Sensor;
+    });
+    tests.extend(harness::list! {
+        paths_are_told_as_asked_and_as_resolved needs Need::Sensor;
+        names_are_changed needs Need::Sensor;
+        sockets_are_made_and_connected needs Need::Sensor;
+        a_polling_thread_works_for_its_process needs Need::Sensor;
+        no_request_hides needs Need::Sensor;
     });
     harness::run(tests)
 }

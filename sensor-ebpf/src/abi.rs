@@ -133,6 +133,19 @@ const SOCKETCALLS: &[(&str, &[u16])] = &[
     ("sendmmsg", &[20]),
 ];
 
+/// Opcodes of io_uring that the table of the programs has room for.
+pub const OPCODES: usize = 64;
+
+/// `enum io_uring_op`, as far as an operation does what a system call does that is watched.
+pub mod op {
+    pub const CONNECT: u8 = 16;
+    pub const OPENAT: u8 = 18;
+    pub const OPENAT2: u8 = 28;
+    pub const RENAMEAT: u8 = 35;
+    pub const UNLINKAT: u8 = 36;
+    pub const SOCKET: u8 = 45;
+}
+
 macro_rules! number {
     (-) => {
         None

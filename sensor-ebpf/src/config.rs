@@ -163,6 +163,58 @@ offsets! {
     unix_peer = "unix_sock.peer";
     unix_address_len = "unix_address.len";
     unix_address_name = "unix_address.name";
+    filename_name = "filename.name",
+        optional: "requests of io_uring";
+    uring_opcode = "io_kiocb.opcode",
+        optional: "requests of io_uring";
+    uring_flags = "io_kiocb.flags",
+        optional: "requests of io_uring";
+    uring_ring = "io_kiocb.ctx",
+        optional: "requests of io_uring";
+    uring_async_data = "io_kiocb.async_data",
+        optional: "requests of io_uring";
+    uring_cqe_user_data = "io_kiocb.cqe.user_data",
+        optional: "requests of io_uring";
+    uring_cqe_res = "io_kiocb.cqe.res",
+        optional: "requests of io_uring";
+    uring_cqe_fd = "io_kiocb.cqe.fd",
+        optional: "requests of io_uring";
+    uring_open_dfd = "io_open.dfd",
+        optional: "requests of io_uring";
+    uring_open_slot = "io_open.file_slot",
+        optional: "requests of io_uring";
+    uring_open_filename = "io_open.filename",
+        optional: "requests of io_uring";
+    uring_open_how = "io_open.how",
+        optional: "requests of io_uring";
+    uring_unlink_dfd = "io_unlink.dfd",
+        optional: "requests of io_uring";
+    uring_unlink_flags = "io_unlink.flags",
+        optional: "requests of io_uring";
+    uring_unlink_filename = "io_unlink.filename",
+        optional: "requests of io_uring";
+    uring_rename_old_dfd = "io_rename.old_dfd",
+        optional: "requests of io_uring";
+    uring_rename_new_dfd = "io_rename.new_dfd",
+        optional: "requests of io_uring";
+    uring_rename_flags = "io_rename.flags",
+        optional: "requests of io_uring";
+    uring_rename_oldpath = "io_rename.oldpath",
+        optional: "requests of io_uring";
+    uring_rename_newpath = "io_rename.newpath",
+        optional: "requests of io_uring";
+    uring_socket_domain = "io_socket.domain",
+        optional: "requests of io_uring";
+    uring_socket_type = "io_socket.type",
+        optional: "requests of io_uring";
+    uring_socket_protocol = "io_socket.protocol",
+        optional: "requests of io_uring";
+    uring_socket_slot = "io_socket.file_slot",
+        optional: "requests of io_uring";
+    uring_connect_len = "io_connect.addr_len",
+        optional: "requests of io_uring";
+    uring_address = "io_async_connect.address" | "io_async_msghdr.addr",
+        optional: "requests of io_uring";
 }
 
 /// Members that the programs read in one go: each must lie at its distance from the first one's start.

@@ -3,6 +3,7 @@
 //! * [`record`]: what every record shares (header, task snapshot, tails) and the checked way to read it.
 //! * [`events`]: one file per syscall family, with its record, kernel handler and all that anything knows of it.
 //! * [`siblings`]: calls that do the same.
+//! * [`requests`]: which requests of io_uring do what a system call does.
 //! * [`filter`]: what an event must have to be worth a record.
 //! * [`abi`]: numbers of system calls, and where their arguments lie.
 //! * [`config`]: globals and maps that user space fills before load.
@@ -29,6 +30,7 @@ pub mod config;
 pub mod events;
 pub mod filter;
 pub mod record;
+pub mod requests;
 pub mod siblings;
 
 #[cfg(target_arch = "bpf")]

@@ -5,7 +5,7 @@
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use sensor_ebpf::kernel::Exit;
-use sensor_ebpf::{events, for_each_event, kernel};
+use sensor_ebpf::{events, for_each_event, kernel, requests};
 
 macro_rules! programs {
     ($($module:ident { $($kind:ident, $program:ident, $hook:ident $at:tt;)+ })+) => {
@@ -33,6 +33,27 @@ for_each_event!(programs);
 #[btf_tracepoint]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     kernel::dispatch::dispatch(&ctx);
+    0
+}
+
+/// Attached to `io_uring_submit_req`.
+#[btf_tracepoint]
+pub fn uring_submit(ctx: BtfTracePointContext) -> i32 {
+    kernel::uring::submit(&ctx, requests::handle);
+    0
+}
+
+/// Attached to `io_uring_complete`.
+#[btf_tracepoint]
+pub fn uring_complete(ctx: BtfTracePointContext) -> i32 {
+    kernel::uring::complete(&ctx, requests::handle);
+    0
+}
+
+/// Attached to `io_uring_cqe_overflow`.
+#[btf_tracepoint]
+pub fn uring_overflow(ctx: BtfTracePointContext) -> i32 {
+    kernel::uring::overflow(&ctx, requests::handle);
     0
 }
 

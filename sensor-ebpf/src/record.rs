@@ -105,13 +105,17 @@ pub const CUT_ARGS: u16 = 8;
 /// `Header::flags`: the environment of a program is not all there.
 pub const CUT_ENV: u16 = 16;
 
+/// `Header::flags`: the result of the call is not known; success is assumed.
+pub const CUT_RESULT: u16 = 32;
+
 /// What a record can lack, and its name where people read it.
-pub const CUTS: [(u16, &str); 5] = [
+pub const CUTS: [(u16, &str); 6] = [
     (CUT_HEAD, "path_head"),
     (CUT_MIDDLE, "path_middle"),
     (CUT_ARGUMENT, "argument"),
     (CUT_ARGS, "args"),
     (CUT_ENV, "env"),
+    (CUT_RESULT, "result"),
 ];
 
 /// Nanoseconds per tick of `/proc/PID/stat`'s start time (`USER_HZ` is 100 on every supported kernel).

@@ -234,7 +234,7 @@ mod handlers {
         let Some(mut w) = Writer::new::<Opened>(kind) else { return };
         let body = w.body::<Opened>();
         body.ret = exit.ret;
-        let file_mode = file::describe(&mut w, exit.task, exit.ret as i32, &mut body.file);
+        let file_mode = file::describe(&mut w, exit.task, exit.fd, &mut body.file);
         let head = w.head(body.file.path);
         // Where a path that was cut lies is for the rules and the analyst to say.
         if !w.path_is_cut() && !lane::wanted(kind as u16, access(flags), exit.ret >= 0, head) {

@@ -119,7 +119,7 @@ mod handlers {
         let Some(mut w) = Writer::new::<Socket>(Kind::Socket) else { return };
         let body = w.body::<Socket>();
         body.ret = exit.ret;
-        file::describe(&mut w, exit.task, exit.ret as i32, &mut body.sock);
+        file::describe(&mut w, exit.task, exit.fd, &mut body.sock);
         body.domain = exit.arg(0) as u32;
         body.type_ = exit.arg(1) as u32;
         body.proto = exit.arg(2) as u32;

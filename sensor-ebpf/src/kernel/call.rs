@@ -10,9 +10,11 @@ use crate::{config, off};
 
 /// A finished syscall of the current task.
 pub struct Exit {
-    args: [u64; 6],
+    pub(super) args: [u64; 6],
     /// Return value, negative errno on failure.
     pub ret: i64,
+    /// The descriptor that a call made which makes one; negative when it made none, or none that the process has.
+    pub fd: i32,
     /// The current task.
     pub task: Ptr,
     /// Its number among those of its word size.
@@ -48,9 +50,11 @@ impl Exit {
                 Interface::SocketCall => 0,
             };
         }
+        let ret = ctx.arg(1);
         Self {
             args,
-            ret: ctx.arg(1),
+            ret,
+            fd: ret as i32,
             // SAFETY: the helper has no preconditions.
             task: unsafe { bpf_get_current_task_btf() } as Ptr,
             nr: call.number,

@@ -27,5 +27,7 @@ pub mod file;
 
 pub mod dispatch;
 
+pub mod uring;
+
 pub use call::Exit;
 pub use writer::Writer;

@@ -30,6 +30,8 @@ pub struct Scratch {
     len: usize,
     /// What the last helper returned that failed, for the debug log.
     status: i64,
+    /// What every record lacks that is made now, see [`mark`].
+    mark: u64,
 }
 
 #[map]
@@ -75,7 +77,8 @@ impl Writer {
         header.tgid = tgid;
         header.tid = tid;
         header.kind = tag.kind;
-        header.flags = 0;
+        // SAFETY: as above.
+        header.flags = unsafe { (&raw const (*scratch).mark).read_volatile() } as u16;
         // SAFETY: as above.
         unsafe { (&raw mut (*scratch).status).write_volatile(0) };
         let mut writer = Self { scratch, tgid };
@@ -326,6 +329,15 @@ impl Writer {
             }
         }
         lane::submit(tag, self.tgid, record, opaque(len) & (RECORD_MAX - 1));
+    }
+}
+
+/// Records of this CPU lack `what` of `CUT_*` from now on, until the same program says 0.
+#[inline(always)]
+pub fn mark(what: u16) {
+    if let Some(scratch) = SCRATCH.get_ptr_mut(0) {
+        // SAFETY: this CPU's map value; programs are not preempted by others that use it.
+        unsafe { (&raw mut (*scratch).mark).write_volatile(what.into()) };
     }
 }
 

@@ -17,6 +17,7 @@ use sensor_ebpf::events::{EVENTS, Event, Hook, Kind};
 use sensor_ebpf::filter::Filter;
 
 use super::error::{ProbeError, map, take};
+use super::requests::{self, Hooks, Requests};
 
 /// What is asked of the kernel.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,13 +80,18 @@ pub struct Handlers {
     /// By event kind: what `filters` holds.
     filtered: BTreeMap<u16, Filter>,
     attached: Vec<&'static Event>,
+    requests: Requests,
+    /// Where the programs for requests of io_uring go; `None`: nowhere, on this kernel.
+    hooks: Option<Hooks>,
+    requests_attached: bool,
     btf: PathBuf,
     log_dir: PathBuf,
 }
 
 impl Handlers {
     /// The handlers of `ebpf`, none of them loaded. `btf` and `log_dir` as in [`super::Options`].
-    pub fn new(mut ebpf: Ebpf, btf: &Path, log_dir: &Path) -> Result<Self, ProbeError> {
+    pub fn new(mut ebpf: Ebpf, hooks: Option<Hooks>, btf: &Path, log_dir: &Path) -> Result<Self, ProbeError> {
+        let requests = Requests::new(&mut ebpf)?;
         let programs = ProgramArray::try_from(take(&mut ebpf, "PROGRAMS")?).map_err(map("PROGRAMS"))?;
         let syscalls = Array::try_from(take(&mut ebpf, "SYSCALLS")?).map_err(map("SYSCALLS"))?;
         let filters = Array::try_from(take(&mut ebpf, "FILTERS")?).map_err(map("FILTERS"))?;
@@ -97,6 +103,9 @@ impl Handlers {
             filters,
             filtered: BTreeMap::new(),
             attached: Vec::new(),
+            requests,
+            hooks,
+            requests_attached: false,
             btf: btf.to_owned(),
             log_dir: log_dir.to_owned(),
         })
@@ -144,6 +153,7 @@ impl Handlers {
                 self.tables[index] = table;
             }
         }
+        self.change_requests(&events)?;
         self.attached = events;
         for event in &added {
             if let Hook::Tracepoint(_) = event.hook {
@@ -154,14 +164,42 @@ impl Handlers {
         Ok(())
     }
 
+    /// Watches the requests of io_uring that are one of these events. Where none is, its tracepoints have no program.
+    fn change_requests(&mut self, events: &[&'static Event]) -> Result<(), ProbeError> {
+        let Some(hooks) = self.hooks else { return Ok(()) };
+        self.requests.change(events)?;
+        let wanted = requests::are_wanted(events);
+        if wanted && !self.requests_attached {
+            let btf = self.types()?;
+            for (name, hook) in hooks {
+                self.load_program(name, hook, &btf)?;
+            }
+            // What is submitted before the end of requests is watched would be kept for nothing.
+            for (name, _) in hooks.into_iter().rev() {
+                self.attach(name)?;
+            }
+        } else if !wanted && self.requests_attached {
+            for (name, _) in hooks {
+                program(&mut self.ebpf, name)?
+                    .unload()
+                    .map_err(|cause| ProbeError::Program { program: name.into(), cause })?;
+            }
+        }
+        self.requests_attached = wanted;
+        Ok(())
+    }
+
+    /// The kernel's types as aya takes them: some ten MiB, so they are read again when they are needed.
+    fn types(&self) -> Result<Btf, ProbeError> {
+        Btf::parse_file(&self.btf, aya::Endianness::default()).map_err(|e| ProbeError::Object(e.into()))
+    }
+
     /// Loads the programs of events and makes them ready to be called; nobody calls them yet.
     fn load(&mut self, events: &[&'static Event]) -> Result<(), ProbeError> {
         if events.is_empty() {
             return Ok(());
         }
-        // Some ten MiB, so it is read again when it is needed.
-        let btf = Btf::parse_file(&self.btf, aya::Endianness::default())
-            .map_err(|e| ProbeError::Object(e.into()))?;
+        let btf = self.types()?;
         if self.attached.is_empty() {
             self.load_program(DISPATCHER, DISPATCHER, &btf)?;
         }

@@ -19,6 +19,7 @@ use super::lanes::Lanes;
 use super::log::{self, LogThread};
 use super::mapping::{Mapped, page_size};
 use super::merge::Merge;
+use super::requests;
 use super::ring::Ring;
 
 /// What to load and how.
@@ -84,7 +85,11 @@ impl Probe {
         if let Some(layout) = types.broken_layout() {
             return Err(ProbeError::Layout(layout));
         }
-        let missing = found.costs();
+        let mut missing = found.costs();
+        let hooks = requests::hooks(types, &found);
+        if hooks.is_none() && !missing.iter().any(|cost| cost == requests::COST) {
+            missing.push(requests::COST.to_owned());
+        }
         let subsys = options.cgroup_controller.as_deref().and_then(|name| {
             let id = if name == "blkio" { "io" } else { name };
             types.enumerator("cgroup_subsys_id", &format!("{id}_cgrp_id"))
@@ -130,7 +135,7 @@ impl Probe {
             .then(|| LogThread::start(&mut ebpf))
             .transpose()
             .map_err(|cause| ProbeError::Map { name: log::MAP, cause })?;
-        let mut handlers = Handlers::new(ebpf, &options.btf, &options.log_dir)?;
+        let mut handlers = Handlers::new(ebpf, hooks, &options.btf, &options.log_dir)?;
         handlers.change(&options.wanted)?;
         handlers.attach(DISPATCHER)?;
 

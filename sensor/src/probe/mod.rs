@@ -11,6 +11,7 @@ mod log;
 mod mapping;
 mod merge;
 pub mod object;
+pub mod requests;
 mod ring;
 #[cfg(test)]
 mod simulated;

@@ -81,6 +81,7 @@ impl std::fmt::Display for Contents {
 #[cfg(test)]
 mod tests {
     use sensor_ebpf::events::EVENTS;
+    use sensor_ebpf::requests::PROGRAMS;
 
     use super::*;
 
@@ -88,7 +89,12 @@ mod tests {
     #[cfg_attr(not(has_bpf), ignore = "needs the eBPF programs (`cargo xtask build-ebpf`)")]
     fn the_embedded_object_has_a_program_for_each_event_and_the_licence_of_its_helpers() {
         let contents = Contents::embedded().unwrap().unwrap();
-        let mut expected: Vec<&str> = EVENTS.iter().map(|event| event.program).chain(["sys_exit"]).collect();
+        let mut expected: Vec<&str> = EVENTS
+            .iter()
+            .map(|event| event.program)
+            .chain(["sys_exit"])
+            .chain(PROGRAMS.map(|(name, _)| name))
+            .collect();
         expected.sort_unstable();
         assert_eq!(contents.programs.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), expected);
         assert!(contents.programs.iter().all(|program| program.instructions > 10));
