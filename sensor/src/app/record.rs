@@ -131,6 +131,7 @@ fn record(
     let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
         .map_err(|e| unavailable(e.into()))?;
     containers.seed();
+    containers.seed_processes(processes.iter());
     phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
     let users = Users::new(proc).map_err(|e| unavailable(e.into()))?;
     let header = header(settings, &probe, users.host_mntns());

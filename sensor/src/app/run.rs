@@ -167,6 +167,7 @@ fn judge(
     let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
         .map_err(|e| Failure::new(Class::Unavailable, e))?;
     containers.seed();
+    containers.seed_processes(processes.iter());
     phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
     let mut judge = Judge::new(
         processes,

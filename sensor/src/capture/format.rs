@@ -44,6 +44,8 @@ pub mod kind {
     pub const LOST: u32 = 7;
     /// The recording ended in order.
     pub const END: u32 = 8;
+    /// A process and the container that it is in, whatever its cgroup.
+    pub const MEMBER: u32 = 9;
 }
 
 /// Why a capture cannot be read, or not further.
@@ -167,6 +169,7 @@ pub enum Frame<'a> {
     Record(Record<'a>),
     Process(Process),
     Cgroup(CgroupFrame),
+    Member(MemberFrame),
     Container(ContainerFrame),
     Names(Listing),
     Clock(ClockFrame),
@@ -180,6 +183,19 @@ pub enum Frame<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupFrame {
     pub cgroup: u64,
+    /// The container's number in this capture.
+    pub container: u64,
+    pub candidate: Candidate,
+    /// The container around it, which counts if this is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer: Option<u64>,
+}
+
+/// A process that is in a container of which its cgroup says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberFrame {
+    /// Its exec id.
+    pub process: u64,
     /// The container's number in this capture.
     pub container: u64,
     pub candidate: Candidate,

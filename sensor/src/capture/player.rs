@@ -111,7 +111,12 @@ impl Player {
             Frame::Process(process) => self.judge.processes.insert(process.clone()),
             Frame::Cgroup(f) => {
                 let key = ContainerKey(f.container);
-                self.judge.containers.assign(f.cgroup, key, f.candidate.clone());
+                let outer = f.outer.map(ContainerKey);
+                self.judge.containers.assign(f.cgroup, key, f.candidate.clone(), outer);
+            }
+            Frame::Member(f) => {
+                let key = ContainerKey(f.container);
+                self.judge.containers.admit(f.process, key, f.candidate.clone());
             }
             Frame::Container(frame) => self.container(frame),
             Frame::Names(listing) => self.judge.users.insert(listing.clone()),

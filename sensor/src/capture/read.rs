@@ -214,7 +214,7 @@ fn check(bytes: &mut [u8], kinds: &[Option<u16>]) -> Result<u64, &'static str> {
                     kinds.get(old).copied().flatten().ok_or("a record is of a kind that was not watched")?;
                 number.copy_from_slice(&new.to_le_bytes());
             }
-            kind::CGROUP | kind::CONTAINER | kind::NAMES => kept += len as u64,
+            kind::CGROUP | kind::MEMBER | kind::CONTAINER | kind::NAMES => kept += len as u64,
             _ => {}
         }
         at += len.next_multiple_of(8);
@@ -227,6 +227,7 @@ fn frame(kind: u32, bytes: &[u8]) -> Option<Frame<'_>> {
         kind::RECORD => Frame::Record(Record::parse(bytes)?),
         kind::PROCESS => Frame::Process(process(bytes)?),
         kind::CGROUP => Frame::Cgroup(json(bytes)?),
+        kind::MEMBER => Frame::Member(json(bytes)?),
         kind::CONTAINER => Frame::Container(json(bytes)?),
         kind::NAMES => Frame::Names(json(bytes)?),
         kind::CLOCK => Frame::Clock(json(bytes)?),

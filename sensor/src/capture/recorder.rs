@@ -11,7 +11,9 @@ use sensor_ebpf::events::process::Exec;
 use sensor_ebpf::events::{self, Change, Event};
 use sensor_ebpf::record::{Record, Tail};
 
-use super::format::{CgroupFrame, ClockFrame, ContainerFrame, End, Happened, Lost, kind, process_bytes};
+use super::format::{
+    CgroupFrame, ClockFrame, ContainerFrame, End, Happened, Lost, MemberFrame, kind, process_bytes,
+};
 use super::line::{Asked, Line};
 use super::write::{Weight, Writer};
 use crate::engine::clock::{self, Clock};
@@ -53,8 +55,9 @@ pub struct Recorder {
     containers: Containers,
     line: Line,
     options: Options,
-    /// Cgroups that were noted.
+    /// Cgroups that were noted, and processes, where their cgroups say nothing.
     told: HashSet<u64>,
+    told_members: HashSet<u64>,
     /// Who waits for a container: their names are looked up when it is ready, as the sensor does.
     waiting: Vec<(ContainerKey, Arc<Process>, u64)>,
     lost: Lost,
@@ -76,6 +79,7 @@ impl Recorder {
             line: Line::new(writer),
             options,
             told: HashSet::new(),
+            told_members: HashSet::new(),
             waiting: Vec::new(),
             lost: Lost::default(),
         };
@@ -125,13 +129,14 @@ impl Recorder {
     fn surroundings(&mut self, record: &Record<'_>) -> bool {
         let header = record.header();
         let process = self.find(header.exec_id, header.tgid, header.time);
-        let (pending, in_container, wanted) = match self.containers.of_cgroup(header.cgroup) {
+        let (pending, in_container, wanted) = match self.containers.of(header) {
             Where::Host => (None, false, self.options.containers.is_empty()),
             Where::Container(container) => (None, true, is_wanted(&self.options.containers, container)),
             Where::Pending(key) => (Some(key), true, true),
         };
         if in_container {
             self.cgroup(header.cgroup);
+            self.member(header.exec_id, header.cgroup);
         }
         match (process, pending) {
             // Its names are asked for when it is known.
@@ -166,19 +171,41 @@ impl Recorder {
         }
         let Some(belongs) = self.containers.belongs(cgroup) else { return };
         let container = belongs.key.0;
-        let frame = CgroupFrame { cgroup, container, candidate: belongs.candidate.clone() };
+        let outer = belongs.outer.map(|key| key.0);
+        let frame = CgroupFrame { cgroup, container, candidate: belongs.candidate.clone(), outer };
         let metadata = belongs.container.map(|c| Box::new(Container::clone(c)));
         self.line.json(kind::CGROUP, &frame);
-        if metadata.is_some() {
-            // Known before its event comes.
-            let time = clock::boot();
-            let frame = ContainerFrame { container, happened: Happened::Updated, time, metadata };
-            self.line.json(kind::CONTAINER, &frame);
-        }
+        self.metadata(container, metadata);
         if self.told.len() >= TOLD_MAX {
             self.told.clear();
         }
         self.told.insert(cgroup);
+    }
+
+    /// Notes that a process is in a container of which its cgroup says nothing.
+    fn member(&mut self, process: u64, cgroup: u64) {
+        if self.told_members.contains(&process) {
+            return;
+        }
+        let Some(belongs) = self.containers.admitted(process, cgroup) else { return };
+        let container = belongs.key.0;
+        let frame = MemberFrame { process, container, candidate: belongs.candidate.clone() };
+        let metadata = belongs.container.map(|c| Box::new(Container::clone(c)));
+        self.line.json(kind::MEMBER, &frame);
+        self.metadata(container, metadata);
+        if self.told_members.len() >= TOLD_MAX {
+            self.told_members.clear();
+        }
+        self.told_members.insert(process);
+    }
+
+    /// Notes what is known of a container before its event comes.
+    fn metadata(&mut self, container: u64, metadata: Option<Box<Container>>) {
+        if metadata.is_some() {
+            let time = clock::boot();
+            let frame = ContainerFrame { container, happened: Happened::Updated, time, metadata };
+            self.line.json(kind::CONTAINER, &frame);
+        }
     }
 
     /// Has the line wait for the names that a process goes by, if they are not known yet.

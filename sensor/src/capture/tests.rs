@@ -97,7 +97,7 @@ fn story() -> Tape {
     tape.record(&CAT.exec(8, CAT.task(SHELL, "cat"), "/bin/cat", b"cat\0/etc/shadow\0"));
     let id = "c".repeat(64);
     let candidate = Candidate { id: id.clone(), runtime: Runtime::Docker, namespace: None, doubtful: false };
-    tape.writer.json(kind::CGROUP, &CgroupFrame { cgroup: 7, container: 1, candidate });
+    tape.writer.json(kind::CGROUP, &CgroupFrame { cgroup: 7, container: 1, candidate, outer: None });
     tape.record(&open(CAT, 9, "/etc/shadow"));
     tape.writer.flush();
     let user = User { name: "admin".into(), home: "/root".into(), shell: "/bin/sh".into() };

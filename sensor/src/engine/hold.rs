@@ -14,7 +14,7 @@ use crate::state::{Container, ContainerKey, Process};
 /// Most bytes of records that wait.
 const MAX_BYTES: usize = 16 << 20;
 
-/// What an event waits for. In this order, so that an event waits for each of them once at most.
+/// What an event waits for. In this order; once for each, but for a container that is none, when the one around it comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Waits {
     /// What `/proc` tells of the process with this exec id.

@@ -49,6 +49,9 @@ struct Subject<'a> {
     missing: Missing,
 }
 
+/// Waits of one event, one after the other, that the end goes through.
+const MOST_WAITS: usize = 16;
+
 /// The two events that no record carries.
 struct Meta {
     added: Option<EventType>,
@@ -214,7 +217,7 @@ impl Judge {
         };
         let place = match facts.place.take() {
             Some(place) => place,
-            None => match self.containers.of_cgroup(header.cgroup) {
+            None => match self.containers.of(header) {
                 Where::Host => None,
                 Where::Container(container) => Some(container.clone()),
                 Where::Pending(key) => {
@@ -343,7 +346,8 @@ impl Judge {
                     self.meta_event(self.meta.added, "container", container);
                 }
                 for mut held in self.hold.release(Waits::Container(key)) {
-                    held.facts.place = Some(container.clone());
+                    // Without one, what is around it is asked for.
+                    held.facts.place = container.clone().map(Some);
                     self.resume(held);
                 }
             }
@@ -380,8 +384,8 @@ impl Judge {
 
     /// The end: what waits goes out with what is known, and an alert says what a storm left out.
     pub fn finish(&mut self) {
-        // An event that stops waiting may begin to wait for the next thing, of which there are three.
-        for _ in 0..3 {
+        // An event that stops waiting may begin to wait for the next thing: the process, containers one in another, names.
+        for _ in 0..MOST_WAITS {
             for waits in self.hold.waits() {
                 self.give_up(waits);
             }

@@ -114,8 +114,13 @@ impl Who {
     }
 }
 
-/// A `cgroup_mkdir` or `cgroup_rmdir`.
+/// A `cgroup_mkdir` or `cgroup_rmdir` by the first process of all.
 pub fn cgroup(kind: Kind, id: u64, path: &str) -> Made {
-    let header = Who { pid: 1, start: 0 }.header(0);
+    cgroup_of(Who { pid: 1, start: 0 }, kind, id, path)
+}
+
+/// The same by another one.
+pub fn cgroup_of(who: Who, kind: Kind, id: u64, path: &str) -> Made {
+    let header = who.header(0);
     record(kind, header, &[path.as_bytes()], |tails| Cgroup { id, hierarchy: 0, path: tails[0] })
 }

@@ -9,7 +9,7 @@ use crate::engine::live::Live;
 use crate::rules::registry::fields::{ContainerField, K8sField};
 use crate::rules::{FieldArg, Value};
 use crate::state::Container;
-use crate::state::containers::{Mount, Pod};
+use crate::state::containers::{Mount, Pod, short_id};
 
 /// Whose a field is, and what of it.
 #[derive(Clone, Copy)]
@@ -84,7 +84,7 @@ pub const fn of_pod(field: K8sField) -> Option<Part> {
         F::K8sPodName => Part::Pod(|p| &p.name),
         F::K8sNsName => Part::Pod(|p| &p.namespace),
         F::K8sPodUid | F::K8sPodId => Part::Pod(|p| &p.uid),
-        F::K8sPodSandboxId => Part::Pod(|p| p.sandbox_id.get(..12).unwrap_or(&p.sandbox_id)),
+        F::K8sPodSandboxId => Part::Pod(|p| short_id(&p.sandbox_id)),
         F::K8sPodFullSandboxId => Part::Pod(|p| &p.sandbox_id),
         F::K8sPodIp => Part::Pod(|p| &p.ip),
         F::K8sPodCniJson => Part::Pod(|p| &p.cni),

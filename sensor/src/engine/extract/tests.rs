@@ -461,7 +461,7 @@ fn live_in(judge: &mut Judge, cgroup: u64, container: Arc<Container>) {
     let id = container.full_id.clone();
     let candidate = Candidate { id, runtime: Runtime::Docker, namespace: None, doubtful: false };
     let key = ContainerKey(cgroup);
-    assert!(judge.containers.assign(cgroup, key, candidate));
+    assert!(judge.containers.assign(cgroup, key, candidate, None));
     judge.containers.settle(ContainerEvent::Ready(key, Some(container)));
     judge.poll();
 }

@@ -437,7 +437,7 @@ fields! {
         FsPathTargetraw "fs.path.targetraw" CharBuf [] "That path as it was passed.";
     }
     Container(ContainerField) {
-        ContainerId "container.id" CharBuf [] "First 12 characters of the container's id; `host` outside containers.";
+        ContainerId "container.id" CharBuf [] "Id of the container: the first 12 characters of one that a runtime made up, a chosen name whole; `host` outside containers.";
         ContainerFullId "container.full_id" CharBuf [] "Id of the container in full.";
         ContainerName "container.name" CharBuf [] "Name of the container; in Kubernetes, its name in the pod.";
         ContainerImage "container.image" CharBuf [] "Image of the container as it was asked for.";

@@ -291,6 +291,7 @@ fn a_runtime_that_talks_nonsense_or_hangs_does_not_hold_events_for_longer_than_t
         &[0xff; 9_000],
     ] {
         let machine = Machine::new();
+        machine.keeper(ID);
         let socket = machine.host("var/run/docker.sock");
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();

@@ -30,10 +30,18 @@ impl Candidate {
 
 /// The container that `path` (from the hierarchy's root) belongs to; `None` for the host.
 pub fn container_of(path: &str, engines: &EnginesConfig) -> Option<Candidate> {
+    containers_of(path, engines).next()
+}
+
+/// All containers that `path` names, the innermost first: a container can make cgroups that look like other ones.
+pub fn containers_of(path: &str, engines: &EnginesConfig) -> impl Iterator<Item = Candidate> {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
-    let found = (0..segments.len()).rev().find_map(|i| at(&segments, i))?;
-    let enabled = match found.runtime {
-        Runtime::Docker | Runtime::Cri | Runtime::Containerd | Runtime::CriO => {
+    (0..segments.len()).rev().filter_map(move |i| at(&segments, i)).filter(|found| is_enabled(found, engines))
+}
+
+fn is_enabled(found: &Candidate, engines: &EnginesConfig) -> bool {
+    match found.runtime {
+        Runtime::Docker | Runtime::Cri | Runtime::Containerd | Runtime::CriO | Runtime::Oci => {
             // These share layouts; the metadata tells them apart.
             engines.docker.enabled || engines.cri.enabled || engines.containerd.enabled
         }
@@ -41,8 +49,7 @@ pub fn container_of(path: &str, engines: &EnginesConfig) -> Option<Candidate> {
         Runtime::Lxc => engines.lxc.enabled,
         Runtime::LibvirtLxc => engines.libvirt_lxc.enabled,
         Runtime::Bpm => engines.bpm.enabled,
-    };
-    enabled.then_some(found)
+    }
 }
 
 /// Scope units and cgroups named `PREFIX-ID`.
@@ -117,7 +124,7 @@ fn named(name: &str, runtime: Runtime) -> Option<Candidate> {
 }
 
 /// The ids that runtimes make up: 64 hexadecimal digits.
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cgroup::Candidate;
+use super::cgroup::{Candidate, is_id};
 use super::image::ImageName;
 use super::runtime::Runtime;
 
@@ -51,7 +51,7 @@ pub struct Pod {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Container {
-    /// First 12 characters of `full_id` (LXC's names are not cut).
+    /// First 12 characters of a `full_id` that a runtime made up; a name is not cut, see [`short_id`].
     pub id: String,
     pub full_id: String,
     pub runtime: Runtime,
@@ -83,9 +83,10 @@ pub struct Container {
     pub incomplete: bool,
 }
 
-/// The first 12 characters of a container's id.
+/// What `container.id` shows: the first 12 characters of an id that a runtime made up. A name that a person chose is shown whole,
+/// where Falco cuts it.
 pub fn short_id(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
+    if is_id(id) { &id[..12] } else { id }
 }
 
 impl Container {

@@ -17,7 +17,7 @@ use super::config::EnginesConfig;
 use super::container::Container;
 use super::docker;
 use super::hint::{Hint, Keeper, argument};
-use super::oci::Spec;
+use super::oci::{self, Spec};
 use super::podman;
 use super::runtime::Runtime;
 
@@ -58,6 +58,18 @@ pub(super) struct Owner {
     pub address: Option<PathBuf>,
 }
 
+/// A container that runs, and its first process.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub hint: Hint,
+    pub pid: u32,
+    /// The process that keeps it, if one does.
+    pub keeper: Option<u32>,
+}
+
+/// Entries of a directory of containers that are looked at.
+const MANY: usize = 4096;
+
 /// The host as the sensor sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
@@ -81,10 +93,83 @@ impl Host {
 
     /// Looks for traces of `candidate`, first where `hint` says.
     pub fn find(&self, candidate: &Candidate, hint: Option<&Hint>) -> Found {
-        match candidate.runtime {
+        let found = match candidate.runtime {
             Runtime::Podman | Runtime::CriO => self.find_conmon(candidate, hint),
             _ => self.find_containerd(candidate, hint),
+        };
+        match hint.map(|hint| &hint.keeper) {
+            Some(Keeper::Oci { bundle }) if found.container.is_none() => {
+                self.find_bundle(candidate, bundle).unwrap_or(found)
+            }
+            _ => found,
         }
+    }
+
+    /// A container of which nothing but the bundle that a runtime was started with is known.
+    fn find_bundle(&self, candidate: &Candidate, bundle: &str) -> Option<Found> {
+        let spec = Spec::parse(&read(&self.path(bundle).join("config.json"))?)?;
+        let mut container = Container::of_candidate(candidate);
+        container.runtime = Runtime::Oci;
+        spec.describe(&mut container);
+        if container.name.is_empty() {
+            container.name = container.id.clone();
+        }
+        Some(Found { container: Some(container), complete: true, containerd: None })
+    }
+
+    /// Containers that run now, as what keeps them tells: where the path of a cgroup does not name them, this does.
+    pub fn running(&self) -> Vec<Running> {
+        let mut running = Vec::new();
+        for (dir, arguments) in self.trusted("containerd-shim") {
+            let Some(namespace) = argument(&arguments, &["-namespace"]) else { continue };
+            let address = argument(&arguments, &["-address"]).filter(|a| !a.is_empty());
+            // The bundles of all containers that it serves are beside its own, which is its working directory.
+            let Some(group) =
+                fs::read_link(dir.join("cwd")).ok().and_then(|cwd| Some(cwd.parent()?.to_owned()))
+            else {
+                continue;
+            };
+            for entry in fs::read_dir(dir.join("cwd/..")).into_iter().flatten().flatten().take(MANY) {
+                let (Some(pid), Ok(id)) =
+                    (number(&entry.path().join("init.pid")), entry.file_name().into_string())
+                else {
+                    continue;
+                };
+                let bundle = group.join(&id).display().to_string();
+                let keeper = Keeper::Shim { namespace: namespace.clone(), address: address.clone(), bundle };
+                running.push(Running { hint: Hint { id, keeper }, pid, keeper: pid_of(&dir) });
+            }
+        }
+        for (dir, arguments) in self.trusted("conmon") {
+            let Some(id) = argument(&arguments, &["-c", "--cid"]) else { continue };
+            let bundle = argument(&arguments, &["-b", "--bundle"]);
+            let named = argument(&arguments, &["-p", "--container-pidfile"]);
+            let file = named.or_else(|| Some(format!("{}/pidfile", bundle.as_ref()?)));
+            let Some(pid) = file.and_then(|file| number(&seen_by(&dir, &file))) else { continue };
+            let name = argument(&arguments, &["-n", "--name"]);
+            let hint = Hint { id, keeper: Keeper::Conmon { bundle, name } };
+            running.push(Running { hint, pid, keeper: pid_of(&dir) });
+        }
+        // What was run by hand has no keeper, but its runtime's state.
+        for (directory, file) in [("run/runc", "state.json"), ("run/crun", "status")] {
+            for entry in fs::read_dir(self.path(directory)).into_iter().flatten().flatten().take(MANY) {
+                let state = read(&entry.path().join(file)).and_then(|bytes| oci::State::parse(&bytes));
+                let (Some(state), Ok(id)) = (state, entry.file_name().into_string()) else { continue };
+                if !running.iter().any(|r| r.hint.id == id) {
+                    let keeper = Keeper::Oci { bundle: state.bundle };
+                    running.push(Running { hint: Hint { id, keeper }, pid: state.pid, keeper: None });
+                }
+            }
+        }
+        running
+    }
+
+    /// Whether a keeper of this container runs, whoever's: its word is not taken for more than that there is one.
+    pub fn is_kept(&self, id: &str) -> bool {
+        self.outside("containerd-shim").chain(self.outside("conmon")).any(|(dir, arguments)| {
+            argument(&arguments, &["-id", "-c", "--cid"]).is_some_and(|kept| kept == id)
+                || dir.join("cwd/..").join(id).join("config.json").is_file()
+        })
     }
 
     fn find_containerd(&self, candidate: &Candidate, hint: Option<&Hint>) -> Found {
@@ -236,6 +321,12 @@ impl Host {
 
     /// Directory in `/proc` and arguments of the processes with that name that run as root outside of containers.
     fn trusted(&self, name: &'static str) -> impl Iterator<Item = (PathBuf, Vec<String>)> {
+        // Not the owner of the directory, which is root for a process that is not dumpable.
+        self.outside(name).filter(|(dir, _)| read(&dir.join("status")).is_some_and(|status| is_root(&status)))
+    }
+
+    /// The same of any user.
+    fn outside(&self, name: &'static str) -> impl Iterator<Item = (PathBuf, Vec<String>)> {
         let entries = fs::read_dir(&self.proc_root).into_iter().flatten().flatten();
         entries.filter_map(move |entry| {
             entry.file_name().to_str()?.parse::<u32>().ok()?;
@@ -244,8 +335,7 @@ impl Host {
             if !read(&dir.join("comm"))?.starts_with(name.as_bytes()) {
                 return None;
             }
-            // Not the owner of the directory, which is root for a process that is not dumpable.
-            if !is_root(&read(&dir.join("status"))?) || in_container(&read(&dir.join("cgroup"))?) {
+            if in_container(&read(&dir.join("cgroup"))?) {
                 return None;
             }
             let cmdline = read(&dir.join("cmdline"))?;
@@ -301,6 +391,16 @@ fn seen_by(dir: &Path, path: &str) -> PathBuf {
     dir.join("root").join(path.trim_start_matches('/'))
 }
 
+/// The process whose directory in `/proc` it is.
+fn pid_of(dir: &Path) -> Option<u32> {
+    dir.file_name()?.to_str()?.parse().ok()
+}
+
+/// A file that holds a process id.
+fn number(path: &Path) -> Option<u32> {
+    std::str::from_utf8(&read(path)?).ok()?.trim().parse().ok()
+}
+
 /// A regular file of bounded size.
 pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     let mut options = File::options();
@@ -317,7 +417,7 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
 /// Replaces `*` components of a path by what is there.
 pub(super) fn expand(pattern: &Path) -> Vec<PathBuf> {
     /// Results at most.
-    const MANY: usize = 256;
+    const RESULTS: usize = 256;
     let mut paths = vec![PathBuf::new()];
     for component in pattern.components() {
         if component.as_os_str().as_bytes() == b"*" {
@@ -325,7 +425,7 @@ pub(super) fn expand(pattern: &Path) -> Vec<PathBuf> {
                 .iter()
                 .flat_map(|p| fs::read_dir(p).into_iter().flatten().flatten())
                 .map(|e| e.path())
-                .take(MANY)
+                .take(RESULTS)
                 .collect();
         } else {
             for path in &mut paths {

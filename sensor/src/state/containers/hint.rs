@@ -18,15 +18,22 @@ pub(super) enum Keeper {
     Shim { namespace: String, address: Option<String>, bundle: String },
     /// `conmon --cid ID --bundle DIRECTORY --name NAME`.
     Conmon { bundle: Option<String>, name: Option<String> },
+    /// `runc create --bundle DIRECTORY ID`, or `run`; the bundle is the working directory if none is named.
+    Oci { bundle: String },
 }
 
+/// Names of OCI runtimes.
+const RUNTIMES: [&[u8]; 4] = [b"runc", b"crun", b"youki", b"runsc"];
+
 impl Hint {
-    /// Reads the exec of a keeper; `None` for any other program. Whether the process can be believed is the caller's question.
+    /// Reads the exec of a keeper or of an OCI runtime that makes a container; `None` for any other program. Whether the process
+    /// can be believed is the caller's question.
     pub fn of_exec(image: &NewImage<'_>) -> Option<Self> {
         let comm = process::comm(image.task);
         // The kernel keeps 15 bytes of a name.
         let shim = comm.starts_with(b"containerd-shim");
-        if !shim && comm != b"conmon" {
+        let runtime = RUNTIMES.contains(&comm);
+        if !shim && !runtime && comm != b"conmon" {
             return None;
         }
         let arguments: Vec<String> = image
@@ -35,8 +42,20 @@ impl Hint {
             .map(|argument| String::from_utf8_lossy(argument).into_owned())
             .collect();
         let value = |names: &[&str]| argument(&arguments, names).filter(|v| !v.is_empty());
+        let cwd = || String::from_utf8_lossy(image.cwd).into_owned();
+        if runtime {
+            // `args` ends with a NUL, so the last piece is empty.
+            let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
+            let (id, bundle) = made(words.get(1..)?)?;
+            let bundle = match bundle {
+                Some(bundle) if bundle.starts_with('/') => bundle.to_owned(),
+                Some(bundle) => format!("{}/{bundle}", cwd().trim_end_matches('/')),
+                None => cwd(),
+            };
+            return Some(Self { id: id.to_owned(), keeper: Keeper::Oci { bundle } });
+        }
         if shim {
-            let bundle = String::from_utf8_lossy(image.cwd).into_owned();
+            let bundle = cwd();
             let keeper =
                 Keeper::Shim { namespace: value(&["-namespace"])?, address: value(&["-address"]), bundle };
             return Some(Self { id: value(&["-id"])?, keeper });
@@ -44,6 +63,28 @@ impl Hint {
         let keeper = Keeper::Conmon { bundle: value(&["-b", "--bundle"]), name: value(&["-n", "--name"]) };
         Some(Self { id: value(&["-c", "--cid"])?, keeper })
     }
+}
+
+/// Id and bundle of the container that a runtime with these arguments makes; `None` for its other commands.
+fn made<'a>(words: &[&'a str]) -> Option<(&'a str, Option<&'a str>)> {
+    /// Options before the command that have no value.
+    const FLAGS: [&str; 5] = ["--debug", "--systemd-cgroup", "--version", "-v", "-s"];
+    let mut at = 0;
+    while words.get(at)?.starts_with('-') {
+        let alone = words[at].contains('=') || FLAGS.contains(&words[at]);
+        at += if alone { 1 } else { 2 };
+    }
+    let (command, rest) = words.get(at..)?.split_first()?;
+    if !matches!(*command, "create" | "run") {
+        return None;
+    }
+    // The id is the last word.
+    let (id, options) = rest.split_last().filter(|(id, _)| !id.starts_with('-'))?;
+    let bundle = options.iter().enumerate().find_map(|(i, word)| match *word {
+        "-b" | "--bundle" => options.get(i + 1).copied(),
+        word => word.strip_prefix("--bundle="),
+    });
+    Some((*id, bundle))
 }
 
 /// The argument that follows one of `names`.
@@ -74,6 +115,38 @@ mod tests {
             env: b"",
             cwd,
         })
+    }
+
+    #[test]
+    fn runtimes_tell_what_they_make() {
+        for (comm, line, id, bundle) in [
+            ("runc", "runc run -d web", "web", "/w"),
+            (
+                "runc",
+                "runc --root /run/x --log=/l --systemd-cgroup create --bundle /b --pid-file /p web",
+                "web",
+                "/b",
+            ),
+            ("crun", "/usr/bin/crun --debug run -b sub web", "web", "/w/sub"),
+            ("runsc", "runsc --root run create --bundle=/b web", "web", "/b"),
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let keeper = Keeper::Oci { bundle: bundle.into() };
+            assert_eq!(hint(comm, &words, "/w"), Some(Hint { id: id.into(), keeper }), "{line}");
+        }
+        for line in [
+            "runc",
+            "runc init",
+            "runc --root",
+            "runc run",
+            "runc run --help",
+            "runc exec web sh",
+            "runc --root run list",
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(hint("runc", &words, "/w"), None, "{line}");
+        }
+        assert_eq!(hint("other", &["runc", "run", "web"], "/w"), None);
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! Containers: from a cgroup to what runs in it.
 //!
 //! The path of a cgroup names the container; its metadata is asked for the moment the cgroup is made, which is before the
-//! container's first instruction. Until the answer is there, [`Containers::of_cgroup`] says [`Where::Pending`], and the
+//! container's first instruction. Until the answer is there, [`Containers::of`] says [`Where::Pending`], and the
 //! events of that container alone are to wait for [`ContainerEvent::Ready`]. It comes in any case, at the latest after
 //! the configured hold, then marked incomplete.
+//!
+//! A path is a claim: root can make a cgroup of any name. What no runtime knows, and no keeper or runtime was started for, is no
+//! container. And where the path says nothing, the runtime that made the cgroup does, or the processes themselves
+//! ([`members`]): by descent, or by the mount namespace of a container's first program.
 
+mod announced;
 #[cfg(test)]
 pub(crate) mod api_tests;
 pub mod cgroup;
@@ -17,12 +22,16 @@ mod docker;
 mod grpc;
 mod hint;
 pub mod image;
+mod members;
 mod oci;
+#[cfg(test)]
+mod place_tests;
 mod podman;
 #[cfg(test)]
 mod real_tests;
 pub mod runtime;
 mod sealed;
+mod seed;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -35,20 +44,24 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::events::{self, Change, NewImage};
-use sensor_ebpf::record::Record;
+use sensor_ebpf::record::{Header, Record, Task};
 
-use cgroup::{Candidate, container_of};
+use announced::Announced;
+use cgroup::{Candidate, containers_of};
 pub use config::EnginesConfig;
-use hint::Hint;
-use worker::{Answer, Worker};
+use disk::Host;
+use hint::{Hint, Keeper};
+use members::{Maker, Members};
+use worker::{Answer, Told, Worker};
 
-pub use container::{Container, ContainerKey, Mount, Pod, PortMapping};
+pub use container::{Container, ContainerKey, Mount, Pod, PortMapping, short_id};
 pub use image::ImageName;
 pub use runtime::Runtime;
 pub use worker::ContainersError;
 
 use super::bucket::{Bucket, Rate};
 use super::cgroups::Layout;
+use super::procfs::namespace;
 
 /// Where a process runs.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +99,11 @@ pub struct Stats {
     pub cgroups_dropped: u64,
     /// Cgroups of events that were not looked up because there were too many in a second: taken for the host's.
     pub cgroups_not_asked: u64,
+    /// Cgroups that are named like a container's and are none's.
+    pub made_by_hand: u64,
+    /// Processes known to be in a container, and those that were not remembered because the table was full.
+    pub members: usize,
+    pub members_dropped: u64,
 }
 
 /// How long a removed container is still found, for records that come late.
@@ -119,9 +137,39 @@ struct Entry {
     state: State,
     candidate: Candidate,
     preexisting: bool,
+    /// Something else than the path of its cgroup shows that there is such a container.
+    proven: bool,
+    /// The container around it: where it is, if it is none.
+    outer: Option<ContainerKey>,
     /// Its cgroups that exist.
     cgroups: usize,
+    /// Exec id of its first process, if it has no cgroup of its own: it lives as long as that.
+    init: Option<u64>,
+    /// Mount namespace of its first program; 0 as long as it is not known.
+    mntns: u32,
     removed: Option<Instant>,
+}
+
+impl Entry {
+    /// Awaited, and with nothing that speaks for it.
+    fn new(candidate: Candidate, outer: Option<ContainerKey>) -> Self {
+        Self {
+            state: State::Pending,
+            candidate,
+            preexisting: false,
+            proven: false,
+            outer,
+            cgroups: 0,
+            init: None,
+            mntns: 0,
+            removed: None,
+        }
+    }
+
+    /// Not only a name in a path.
+    fn exists(&self) -> bool {
+        self.proven || matches!(self.state, State::Ready(_))
+    }
 }
 
 /// The containers of this machine.
@@ -131,8 +179,15 @@ pub struct Containers {
     outside: Option<Outside>,
     cgroups: HashMap<u64, Cgroup>,
     entries: HashMap<ContainerKey, Entry>,
-    /// Containers that have a cgroup.
+    /// Containers that live.
     by_id: HashMap<String, ContainerKey>,
+    /// Cgroups of containers whose paths do not name them.
+    unnamed: HashMap<Arc<str>, ContainerKey>,
+    /// Containers by the mount namespace of their first program.
+    by_mntns: HashMap<u32, ContainerKey>,
+    members: Members,
+    announced: Announced,
+    host_mntns: u32,
     last_key: u64,
     /// Until when each container that was asked about may be pending; the oldest first.
     deadlines: VecDeque<(Instant, ContainerKey)>,
@@ -147,6 +202,7 @@ pub struct Containers {
 struct Outside {
     layout: Arc<Layout>,
     worker: Worker,
+    host: Host,
 }
 
 impl Containers {
@@ -157,7 +213,10 @@ impl Containers {
         proc_root: &Path,
     ) -> Result<Self, ContainersError> {
         let worker = Worker::start(&engines, proc_root)?;
-        Ok(Self::with(engines, Some(Outside { layout, worker })))
+        let of = |pid: &str| namespace(&proc_root.join(pid).join("ns/mnt"));
+        let host_mntns = Some(of("1")).filter(|mntns| *mntns != 0).unwrap_or_else(|| of("self"));
+        let outside = Outside { layout, worker, host: Host::new(proc_root) };
+        Ok(Self { host_mntns, ..Self::with(engines, Some(outside)) })
     }
 
     fn with(engines: EnginesConfig, outside: Option<Outside>) -> Self {
@@ -167,6 +226,11 @@ impl Containers {
             cgroups: HashMap::new(),
             entries: HashMap::new(),
             by_id: HashMap::new(),
+            unnamed: HashMap::new(),
+            by_mntns: HashMap::new(),
+            members: Members::new(),
+            announced: Announced::new(),
+            host_mntns: 0,
             last_key: 0,
             deadlines: VecDeque::new(),
             events: Vec::new(),
@@ -177,48 +241,154 @@ impl Containers {
         }
     }
 
-    /// Takes in every cgroup that exists. Call it after the probe is attached, before records are read. Each container
-    /// found makes a [`ContainerEvent::Ready`] later, as a new one does.
-    pub fn seed(&mut self) {
-        let Some(layout) = self.outside.as_ref().map(|o| o.layout.clone()) else { return };
-        layout.walk(|id, path| self.made(id, path, true));
-    }
-
-    /// Takes in a record of a cgroup, or of an exec that announces a container; others are ignored.
+    /// Takes in a record of a cgroup or of a process's life; others are ignored.
     pub fn apply(&mut self, record: &Record) {
         if self.outside.is_none() {
             return;
         }
+        let header = record.header();
         match events::change(record) {
-            Some(Change::Execed(image)) => self.announced(record, &image),
-            Some(Change::CgroupMade { id, path }) => self.made(id, &String::from_utf8_lossy(path), false),
+            Some(Change::Forked(task)) => self.forked(header, task),
+            Some(Change::Execed(image)) => self.execed(header, &image),
+            Some(Change::Exited { .. }) => self.exited(header.exec_id),
+            Some(Change::CgroupMade { id, path }) => {
+                self.made(id, &String::from_utf8_lossy(path), false, Some(header.exec_id));
+            }
             Some(Change::CgroupRemoved { id }) => self.removed(id),
-            Some(Change::Forked(_) | Change::Exited { .. } | Change::Credentials(_)) | None => {}
+            Some(Change::Credentials(_)) | None => {}
         }
     }
 
-    /// Believes root outside of containers alone.
-    fn announced(&mut self, record: &Record, image: &NewImage<'_>) {
-        if image.task.uid == 0
-            && let Some(hint) = Hint::of_exec(image)
-            && matches!(self.of_cgroup(record.header().cgroup), Where::Host)
+    fn forked(&mut self, header: &Header, task: &Task) {
+        self.members.forked(header.exec_id, task.parent_exec_id);
+        if let Some(key) = self.by_cgroup(header.cgroup) {
+            self.members.join(header.exec_id, key);
+        }
+    }
+
+    fn execed(&mut self, header: &Header, image: &NewImage<'_>) {
+        let (exec_id, mntns) = (header.exec_id, image.task.mntns);
+        if let Some(key) = self.by_cgroup(header.cgroup) {
+            self.members.has_made(exec_id);
+            self.members.join(exec_id, key);
+            self.inhabits(key, mntns);
+            return;
+        }
+        if self.members.get(exec_id).is_some() {
+            return;
+        }
+        if let Some(hint) = Hint::of_exec(image) {
+            self.heard(header, image.task, hint);
+            return;
+        }
+        if let Some(maker) = self.members.maker(exec_id).filter(|maker| maker.mntns != mntns) {
+            // A container's first program, in a cgroup that is no container's.
+            let id = maker.id.clone();
+            let Some(candidate) = self.announced.get(&id).cloned() else { return };
+            self.members.has_made(exec_id);
+            let key = self.enter(candidate, false, None);
+            if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.init.is_none()) {
+                entry.init = Some(exec_id);
+            }
+            self.members.join(exec_id, key);
+            self.inhabits(key, mntns);
+        } else if mntns != self.host_mntns
+            && let Some(&key) = self.by_mntns.get(&mntns)
+        {
+            self.members.join(exec_id, key);
+        }
+    }
+
+    /// A keeper or a runtime starts, on the host. That there will be a container is believed of everybody: it makes one by doing so.
+    /// What it is, root alone may say.
+    fn heard(&mut self, header: &Header, task: &Task, hint: Hint) {
+        self.announced.add(&hint);
+        if let Some(entry) = self.by_id.get(&hint.id).and_then(|key| self.entries.get_mut(key)) {
+            entry.proven = true;
+        }
+        if let Keeper::Oci { .. } = &hint.keeper {
+            let maker = Maker { id: hint.id.as_str().into(), mntns: task.mntns, made: None };
+            self.members.makes(header.exec_id, maker);
+        }
+        if task.uid == 0
             && let Some(outside) = &self.outside
         {
             outside.worker.expect(hint);
         }
     }
 
-    /// Where the process of a record runs, by the cgroup in the record's header.
+    fn exited(&mut self, exec_id: u64) {
+        let key = self.members.get(exec_id);
+        self.members.exited(exec_id);
+        let Some(key) = key else { return };
+        if self.entries.get(&key).is_some_and(|e| e.init == Some(exec_id) && e.cgroups == 0) {
+            self.ended(key);
+        }
+    }
+
+    /// Notes in which mount namespace the container's first program runs.
+    fn inhabits(&mut self, key: ContainerKey, mntns: u32) {
+        if mntns == 0 || mntns == self.host_mntns || self.by_mntns.contains_key(&mntns) {
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(&key).filter(|e| e.mntns == 0 && e.exists()) {
+            entry.mntns = mntns;
+            self.by_mntns.insert(mntns, key);
+        }
+    }
+
+    /// Where the process of a record runs: by its cgroup, and where that says nothing, by where it came from.
+    pub fn of(&mut self, header: &Header) -> Where<'_> {
+        let key = self.key_of(header.cgroup);
+        let this = &*self;
+        match this.place(key) {
+            Where::Host => this.place(this.members.get(header.exec_id)),
+            place => place,
+        }
+    }
+
+    /// What a cgroup belongs to.
+    #[cfg(test)]
     pub fn of_cgroup(&mut self, id: u64) -> Where<'_> {
-        let key = match self.cgroups.get(&id) {
+        let key = self.key_of(id);
+        self.place(key)
+    }
+
+    fn key_of(&mut self, cgroup: u64) -> Option<ContainerKey> {
+        match self.cgroups.get(&cgroup) {
             Some(cgroup) => cgroup.key,
-            None => self.resolve(id),
-        };
-        let Some(key) = key else { return Where::Host };
-        match self.entries.get(&key).map(|e| &e.state) {
-            Some(State::Ready(container)) => Where::Container(container),
-            Some(State::Pending) => Where::Pending(key),
-            Some(State::NotOne) | None => Where::Host,
+            None => self.resolve(cgroup),
+        }
+    }
+
+    fn by_cgroup(&mut self, cgroup: u64) -> Option<ContainerKey> {
+        let key = self.key_of(cgroup)?;
+        self.one(key)
+    }
+
+    fn place(&self, key: Option<ContainerKey>) -> Where<'_> {
+        let mut next = key;
+        while let Some(key) = next {
+            match self.entries.get(&key).map(|e| (&e.state, e.outer)) {
+                Some((State::Ready(container), _)) => return Where::Container(container),
+                Some((State::Pending, _)) => return Where::Pending(key),
+                // Always an older one, so this ends.
+                Some((State::NotOne, outer)) => next = outer.filter(|outer| *outer < key),
+                None => break,
+            }
+        }
+        Where::Host
+    }
+
+    /// The container, or the nearest one around it if it is none.
+    fn one(&self, mut key: ContainerKey) -> Option<ContainerKey> {
+        loop {
+            let entry = self.entries.get(&key)?;
+            if !matches!(entry.state, State::NotOne) {
+                return Some(key);
+            }
+            // Always an older one, so this ends.
+            key = entry.outer.filter(|outer| *outer < key)?;
         }
     }
 
@@ -254,7 +424,14 @@ impl Containers {
 
     pub fn stats(&self) -> Stats {
         let pending = self.entries.values().filter(|e| matches!(e.state, State::Pending)).count();
-        Stats { containers: self.entries.len(), pending, cgroups: self.cgroups.len(), ..self.stats }
+        Stats {
+            containers: self.entries.len(),
+            pending,
+            cgroups: self.cgroups.len(),
+            members: self.members.len(),
+            members_dropped: self.members.dropped,
+            ..self.stats
+        }
     }
 
     /// A cgroup that no record told of. The kernel has it in memory, and nobody else is asked: this takes microseconds.
@@ -268,7 +445,7 @@ impl Containers {
         match self.outside.as_ref()?.layout.path_of(id) {
             Some(path) => {
                 self.stats.cgroups_resolved += 1;
-                self.made(id, &path, false);
+                self.made(id, &path, false, None);
             }
             // Gone already. Remembered, so that its other late records do not ask again.
             None => self.remember(id, Cgroup { key: None, removed: Some(Instant::now()) }),
@@ -276,36 +453,95 @@ impl Containers {
         self.cgroups.get(&id)?.key
     }
 
-    fn made(&mut self, id: u64, path: &str, preexisting: bool) {
+    /// `maker`: exec id of the process that made it.
+    fn made(&mut self, id: u64, path: &str, preexisting: bool, maker: Option<u64>) {
         if self.cgroups.get(&id).is_some_and(|c| c.removed.is_none()) {
             return;
         }
-        let key = container_of(path, &self.engines).map(|candidate| self.enter(candidate, preexisting));
+        let said = maker.and_then(|maker| self.made_by_runtime(maker, id, path));
+        let key = said.or_else(|| self.named(path, preexisting));
+        let key = key.or_else(|| self.around(path));
+        if let Some(entry) = key.and_then(|key| self.entries.get_mut(&key)) {
+            entry.cgroups += 1;
+        }
         self.remember(id, Cgroup { key, removed: None });
     }
 
-    /// The container's entry, with one cgroup more.
-    fn enter(&mut self, candidate: Candidate, preexisting: bool) -> ContainerKey {
+    /// The container that a path names.
+    fn named(&mut self, path: &str, preexisting: bool) -> Option<ContainerKey> {
+        let (candidate, outer) = {
+            let mut named = containers_of(path, &self.engines);
+            (named.next()?, named.find_map(|outer| self.by_id.get(&outer.id).copied()))
+        };
+        let outer = outer.or_else(|| self.around(path));
+        Some(self.enter(candidate, preexisting, outer))
+    }
+
+    /// A cgroup that an OCI runtime makes is that of its container, whatever its path. Of several the innermost is, as a runtime
+    /// makes the parents too.
+    fn made_by_runtime(&mut self, exec_id: u64, id: u64, path: &str) -> Option<ContainerKey> {
+        let maker = self.members.maker(exec_id)?.clone();
+        let candidate = match containers_of(path, &self.engines).next() {
+            Some(named) if named.id == maker.id.as_ref() => Candidate { doubtful: false, ..named },
+            _ => self.announced.get(&maker.id)?.clone(),
+        };
+        let inside = |parent: &str| path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'));
+        if let Some((parent, parents_path)) = maker.made.filter(|(_, made)| inside(made)) {
+            self.unnamed.remove(&parents_path);
+            if let Some(key) = self.cgroups.get_mut(&parent).and_then(|cgroup| cgroup.key.take())
+                && let Some(entry) = self.entries.get_mut(&key)
+            {
+                entry.cgroups = entry.cgroups.saturating_sub(1);
+            }
+        }
+        let key = self.enter(candidate, false, None);
+        let path: Arc<str> = path.into();
+        if self.unnamed.len() < MAX_CGROUPS {
+            self.unnamed.insert(path.clone(), key);
+        }
+        self.members.makes(exec_id, Maker { made: Some((id, path)), ..maker });
+        Some(key)
+    }
+
+    /// The container whose cgroup, of any name, is above this path.
+    fn around(&self, path: &str) -> Option<ContainerKey> {
+        if self.unnamed.is_empty() {
+            return None;
+        }
+        let parents = path.char_indices().rev().filter(|(_, c)| *c == '/').map(|(at, _)| &path[..at]);
+        parents.take_while(|parent| !parent.is_empty()).find_map(|parent| self.unnamed.get(parent)).copied()
+    }
+
+    /// The container's entry. `outer`: what its cgroup is inside of.
+    fn enter(
+        &mut self,
+        candidate: Candidate,
+        preexisting: bool,
+        outer: Option<ContainerKey>,
+    ) -> ContainerKey {
+        let announced = self.announced.get(&candidate.id).is_some();
         if let Some(&key) = self.by_id.get(&candidate.id)
-            && let Some(entry) = self.entries.get_mut(&key)
+            && let Some(entry) = self.entries.get(&key)
+            // Somebody had made a cgroup of that name before.
+            && !(announced && matches!(entry.state, State::NotOne))
         {
-            entry.cgroups += 1;
             return key;
         }
         self.last_key += 1;
         let key = ContainerKey(self.last_key);
         self.by_id.insert(candidate.id.clone(), key);
-        if !candidate.runtime.has_metadata() {
-            let container = Arc::new(Container { preexisting, ..Container::of_candidate(&candidate) });
-            let state = State::Ready(container.clone());
-            self.entries.insert(key, Entry { state, candidate, preexisting, cgroups: 1, removed: None });
+        let candidate = Candidate { doubtful: candidate.doubtful && !announced, ..candidate };
+        let mut entry = Entry { preexisting, proven: announced, ..Entry::new(candidate, outer) };
+        if !entry.candidate.runtime.has_metadata() {
+            let container = Arc::new(Container { preexisting, ..Container::of_candidate(&entry.candidate) });
+            entry.state = State::Ready(container.clone());
+            self.entries.insert(key, entry);
             self.ready(key, Some(container));
             return key;
         }
-        let asked = self.outside.as_ref().is_some_and(|o| o.worker.ask(key, candidate.clone()));
+        let asked = self.outside.as_ref().is_some_and(|o| o.worker.ask(key, entry.candidate.clone()));
         self.deadlines.push_back((Instant::now() + self.engines.hold(), key));
-        let state = State::Pending;
-        self.entries.insert(key, Entry { state, candidate, preexisting, cgroups: 1, removed: None });
+        self.entries.insert(key, entry);
         if !asked {
             self.stats.not_asked += 1;
             self.give_up(key);
@@ -334,10 +570,15 @@ impl Containers {
         let Some(key) = cgroup.key else { return };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.cgroups = entry.cgroups.saturating_sub(1);
-        if entry.cgroups > 0 || entry.removed.is_some() {
-            return;
+        if entry.cgroups == 0 {
+            self.ended(key);
         }
-        entry.removed = Some(now);
+    }
+
+    /// The container is gone.
+    fn ended(&mut self, key: ContainerKey) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.removed.is_none()) else { return };
+        entry.removed = Some(Instant::now());
         if self.by_id.get(&entry.candidate.id) == Some(&key) {
             self.by_id.remove(&entry.candidate.id);
         }
@@ -350,39 +591,34 @@ impl Containers {
     fn answered(&mut self, answer: Answer) {
         let Some(entry) = self.entries.get_mut(&answer.key) else { return };
         let pending = matches!(entry.state, State::Pending);
-        match answer.container {
-            Some(mut container) => {
+        match answer.told {
+            Told::Known(mut container) => {
                 container.preexisting = entry.preexisting;
                 let container = Arc::new(*container);
-                entry.state = State::Ready(container.clone());
-                if pending {
-                    self.ready(answer.key, Some(container));
-                } else {
-                    self.events.push(ContainerEvent::Updated(answer.key, container));
+                let before = std::mem::replace(&mut entry.state, State::Ready(container.clone()));
+                entry.proven = true;
+                match before {
+                    State::Ready(_) => self.events.push(ContainerEvent::Updated(answer.key, container)),
+                    State::Pending | State::NotOne => self.ready(answer.key, Some(container)),
                 }
             }
-            None if pending => {
-                if entry.candidate.doubtful {
-                    entry.state = State::NotOne;
-                    self.ready(answer.key, None);
-                } else {
-                    self.give_up(answer.key);
-                }
-            }
-            None => {}
+            Told::Kept => entry.proven = true,
+            Told::Nothing if pending => self.give_up(answer.key),
+            Told::Nothing => {}
         }
     }
 
     /// Ends the wait for metadata, for who cannot hold more events back: the next [`Containers::poll`] has the `Ready`, with
-    /// what the path of the cgroup tells, marked incomplete. Metadata that comes later still counts. Nothing happens to a
-    /// container that is not pending.
+    /// what the path of the cgroup tells, marked incomplete; or without anything, if nothing but the path speaks for a container.
+    /// Metadata that comes later still counts. Nothing happens to a container that is not pending.
     pub fn give_up(&mut self, key: ContainerKey) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         if !matches!(entry.state, State::Pending) {
             return;
         }
-        if entry.candidate.doubtful {
+        if !entry.proven {
             entry.state = State::NotOne;
+            self.stats.made_by_hand += 1;
             self.ready(key, None);
             return;
         }
@@ -414,5 +650,8 @@ impl Containers {
         let old = |removed: Option<Instant>| removed.is_some_and(|r| now.duration_since(r) > KEEP_REMOVED);
         self.cgroups.retain(|_, c| !old(c.removed));
         self.entries.retain(|_, e| !old(e.removed) || matches!(e.state, State::Pending));
+        self.unnamed.retain(|_, key| self.entries.contains_key(key));
+        self.by_mntns.retain(|_, key| self.entries.contains_key(key));
+        self.members.purge(now, KEEP_REMOVED);
     }
 }

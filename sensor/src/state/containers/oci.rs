@@ -208,6 +208,40 @@ impl Spec {
     }
 }
 
+/// What a runtime keeps of a running container: runc's `state.json`, crun's `status`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// Its first process.
+    pub pid: u32,
+    pub bundle: String,
+}
+
+impl State {
+    /// `None` when it is no such file.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct File {
+            #[serde(alias = "init_process_pid")]
+            pid: u32,
+            /// crun's.
+            #[serde(default)]
+            bundle: String,
+            #[serde(default)]
+            config: Config,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Config {
+            /// `KEY=VALUE`.
+            labels: Vec<String>,
+        }
+        let file: File = serde_json::from_slice(bytes).ok()?;
+        let label = file.config.labels.iter().find_map(|label| label.strip_prefix("bundle="));
+        let bundle = label.map_or(file.bundle, str::to_owned);
+        Some(Self { pid: file.pid, bundle })
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CrioMetadata {

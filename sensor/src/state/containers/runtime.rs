@@ -9,6 +9,8 @@ pub enum Runtime {
     Docker = 0,
     Lxc = 1,
     LibvirtLxc = 2,
+    /// An OCI runtime (runc, crun) that was started by hand, or by a keeper that is not known. Falco has no word for it.
+    Oci = 5,
     #[default]
     Cri = 6,
     Containerd = 7,
@@ -24,6 +26,7 @@ impl Runtime {
             Self::Docker => "docker",
             Self::Lxc => "lxc",
             Self::LibvirtLxc => "libvirt-lxc",
+            Self::Oci => "oci",
             Self::Cri => "cri",
             Self::Containerd => "containerd",
             Self::CriO => "cri-o",

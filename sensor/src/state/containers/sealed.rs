@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cgroup::Candidate;
 use super::{
     Cgroup, Container, ContainerEvent, ContainerKey, Containers, EnginesConfig, Entry, MAX_CGROUPS, State,
+    Where,
 };
 
 /// What a cgroup belongs to.
@@ -16,6 +17,8 @@ pub struct Belongs<'a> {
     pub candidate: &'a Candidate,
     /// The metadata, if they are known.
     pub container: Option<&'a Arc<Container>>,
+    /// The container around it.
+    pub outer: Option<ContainerKey>,
 }
 
 impl Containers {
@@ -26,13 +29,25 @@ impl Containers {
 
     /// What the cgroup belongs to, if it was looked at and is a container's: what a capture keeps.
     pub fn belongs(&self, cgroup: u64) -> Option<Belongs<'_>> {
-        let key = self.cgroups.get(&cgroup)?.key?;
+        self.about(self.cgroups.get(&cgroup)?.key?)
+    }
+
+    /// What the process belongs to, if its cgroup does not say so.
+    pub fn admitted(&self, exec_id: u64, cgroup: u64) -> Option<Belongs<'_>> {
+        let key = self.cgroups.get(&cgroup).and_then(|cgroup| cgroup.key);
+        match self.place(key) {
+            Where::Host => self.about(self.members.get(exec_id)?),
+            Where::Container(_) | Where::Pending(_) => None,
+        }
+    }
+
+    fn about(&self, key: ContainerKey) -> Option<Belongs<'_>> {
         let entry = self.entries.get(&key)?;
         let container = match &entry.state {
             State::Ready(container) => Some(container),
             State::Pending | State::NotOne => None,
         };
-        Some(Belongs { key, candidate: &entry.candidate, container })
+        Some(Belongs { key, candidate: &entry.candidate, container, outer: entry.outer })
     }
 
     /// Ids of the cgroups that are containers', in no order.
@@ -41,20 +56,40 @@ impl Containers {
     }
 
     /// Says what a cgroup belongs to. A container that was not heard of before is pending. False when the table is full.
-    pub fn assign(&mut self, cgroup: u64, key: ContainerKey, candidate: Candidate) -> bool {
-        let new = !self.entries.contains_key(&key);
-        if (new && self.entries.len() >= MAX_CGROUPS)
-            || (self.cgroups.len() >= MAX_CGROUPS && !self.cgroups.contains_key(&cgroup))
+    pub fn assign(
+        &mut self,
+        cgroup: u64,
+        key: ContainerKey,
+        candidate: Candidate,
+        outer: Option<ContainerKey>,
+    ) -> bool {
+        if (self.cgroups.len() >= MAX_CGROUPS && !self.cgroups.contains_key(&cgroup))
+            || !self.hear_of(key, candidate, outer)
         {
             self.stats.cgroups_dropped += 1;
             return false;
         }
-        if new {
-            let state = State::Pending;
-            self.entries
-                .insert(key, Entry { state, candidate, preexisting: false, cgroups: 0, removed: None });
-        }
         self.cgroups.insert(cgroup, Cgroup { key: Some(key), removed: None });
+        true
+    }
+
+    /// Says what a process belongs to whose cgroup says nothing.
+    pub fn admit(&mut self, exec_id: u64, key: ContainerKey, candidate: Candidate) {
+        if self.hear_of(key, candidate, None) {
+            self.members.join(exec_id, key);
+        }
+    }
+
+    /// False when there is no room for a new one.
+    fn hear_of(&mut self, key: ContainerKey, candidate: Candidate, outer: Option<ContainerKey>) -> bool {
+        if self.entries.contains_key(&key) {
+            return true;
+        }
+        if self.entries.len() >= MAX_CGROUPS {
+            return false;
+        }
+        let entry = Entry { proven: true, ..Entry::new(candidate, outer) };
+        self.entries.insert(key, entry);
         true
     }
 
@@ -79,8 +114,10 @@ impl Containers {
 
 #[cfg(test)]
 mod tests {
+    use sensor_ebpf::record::Header;
+
     use super::*;
-    use crate::state::Where;
+    use crate::state::testing::Who;
 
     fn container(name: &str) -> Arc<Container> {
         Arc::new(Container { name: name.into(), ..Container::default() })
@@ -96,7 +133,7 @@ mod tests {
         let mut containers = Containers::sealed();
         assert!(matches!(containers.of_cgroup(7), Where::Host));
         let key = ContainerKey(3);
-        assert!(containers.assign(7, key, candidate()));
+        assert!(containers.assign(7, key, candidate(), None));
         assert!(matches!(containers.of_cgroup(7), Where::Pending(k) if k == key));
         containers.settle(ContainerEvent::Ready(key, Some(container("a"))));
         assert!(matches!(containers.of_cgroup(7), Where::Container(c) if c.name == "a"));
@@ -113,7 +150,7 @@ mod tests {
     #[test]
     fn what_turns_out_to_be_none_is_the_hosts() {
         let mut containers = Containers::sealed();
-        containers.assign(7, ContainerKey(1), candidate());
+        containers.assign(7, ContainerKey(1), candidate(), None);
         containers.settle(ContainerEvent::Ready(ContainerKey(1), None));
         assert!(matches!(containers.of_cgroup(7), Where::Host));
         assert_eq!(containers.poll().len(), 1);
@@ -122,9 +159,28 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_where_it_was_said_to_be_and_what_is_around_one_that_is_none_counts() {
+        let who = |exec_id, cgroup| Header { exec_id, cgroup, ..Who { pid: 1, start: 0 }.header(0) };
+        let mut containers = Containers::sealed();
+        let (outer, inner) = (ContainerKey(1), ContainerKey(2));
+        containers.assign(7, outer, candidate(), None);
+        containers.assign(8, inner, candidate(), Some(outer));
+        containers.settle(ContainerEvent::Ready(outer, Some(container("a"))));
+        assert!(matches!(containers.of(&who(50, 8)), Where::Pending(k) if k == inner));
+        containers.settle(ContainerEvent::Ready(inner, None));
+        assert!(matches!(containers.of(&who(50, 8)), Where::Container(c) if c.name == "a"));
+        assert!(containers.admitted(50, 9).is_none());
+        containers.admit(50, outer, candidate());
+        assert!(matches!(containers.of(&who(50, 9)), Where::Container(c) if c.name == "a"));
+        assert!(matches!(containers.of(&who(51, 9)), Where::Host));
+        assert_eq!(containers.admitted(50, 9).unwrap().key, outer);
+        assert!(containers.admitted(50, 7).is_none(), "its cgroup says so");
+    }
+
+    #[test]
     fn a_wait_that_is_given_up_tells_what_the_path_told() {
         let mut containers = Containers::sealed();
-        containers.assign(7, ContainerKey(1), candidate());
+        containers.assign(7, ContainerKey(1), candidate(), None);
         containers.give_up(ContainerKey(1));
         let events = containers.poll();
         assert!(

@@ -45,8 +45,16 @@ enum Request {
 /// What was found out.
 pub(super) struct Answer {
     pub key: ContainerKey,
-    /// `None`: no runtime knows it.
-    pub container: Option<Box<Container>>,
+    pub told: Told,
+}
+
+/// What is known of a container that was asked about.
+pub(super) enum Told {
+    Known(Box<Container>),
+    /// Somebody keeps it; what it is may follow.
+    Kept,
+    /// No runtime knows it.
+    Nothing,
 }
 
 /// The event thread's end.
@@ -145,12 +153,13 @@ async fn find_out(key: ContainerKey, candidate: &Candidate, sources: &Sources, o
     let patience = sources.engines.hold() / 2;
     let (mut told, mut pause) = (false, FIRST_PAUSE);
     let tell = |container: Option<Container>| {
-        let container = container.map(|mut c| {
+        let told = container.map_or(Told::Nothing, |mut c| {
             c.limit(sources.engines.label_max_len);
-            Box::new(c)
+            Told::Known(Box::new(c))
         });
-        out.send(Answer { key, container });
+        out.send(Answer { key, told });
     };
+    let mut kept = false;
     loop {
         let look = match sources.early.found(&candidate.id) {
             Some(container) => Look::Complete(container),
@@ -165,7 +174,13 @@ async fn find_out(key: ContainerKey, candidate: &Candidate, sources: &Sources, o
             }
             // Its shim is there before its cgroup is: what no shim knows is none.
             Look::Unknown if candidate.doubtful => return tell(None),
-            Look::Partial(_) | Look::Unknown | Look::Missed => {}
+            Look::Kept | Look::Unknown if !kept => {
+                kept = matches!(look, Look::Kept) || sources.is_kept(candidate).await;
+                if kept {
+                    out.send(Answer { key, told: Told::Kept });
+                }
+            }
+            Look::Partial(_) | Look::Kept | Look::Unknown | Look::Missed => {}
         }
         if waited >= GIVE_UP_AFTER {
             if !told {
@@ -248,6 +263,8 @@ enum Look {
     Complete(Container),
     /// Named, but an API that should know more did not answer.
     Partial(Container),
+    /// It is there, and nobody says what it is.
+    Kept,
     /// Nobody knows it.
     Unknown,
     /// The disk did not answer.
@@ -311,8 +328,15 @@ impl Sources {
             (Asked::Knows, _) => Look::Complete(better),
             (Asked::Nobody, true) => Look::Complete(container),
             (Asked::Nothing, true) => Look::Partial(container),
+            (Asked::Nothing | Asked::Nobody, false) if found.containerd.is_some() => Look::Kept,
             (Asked::Nothing | Asked::Nobody, false) => Look::Unknown,
         }
+    }
+
+    async fn is_kept(&self, candidate: &Candidate) -> bool {
+        let (host, id) = (self.host.clone(), candidate.id.clone());
+        let reading = tokio::task::spawn_blocking(move || host.is_kept(&id));
+        matches!(tokio::time::timeout(LOOK_LIMIT, reading).await, Ok(Ok(true)))
     }
 
     /// containerd itself, and its CRI for what Kubernetes started.

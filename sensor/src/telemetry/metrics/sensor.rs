@@ -133,6 +133,9 @@ fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
         cgroups_resolved,
         cgroups_dropped,
         cgroups_not_asked,
+        made_by_hand,
+        members,
+        members_dropped,
     } = stats;
     out.gauge("falconet_containers", "Containers known.", containers);
     let help = "Containers whose metadata is being read.";
@@ -150,6 +153,12 @@ fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
     let help =
         "Cgroups that were not looked up because there were too many; their events count as the host's.";
     out.counter("falconet_cgroups_not_asked_total", help, cgroups_not_asked);
+    let help = "Cgroups that are named like a container's and are none's.";
+    out.counter("falconet_cgroups_made_by_hand_total", help, made_by_hand);
+    out.gauge("falconet_container_processes", "Processes known to be in a container.", members);
+    let help = "Processes of containers that were not remembered because their table was full; where the cgroup does not \
+                name the container, their events count as the host's.";
+    out.counter("falconet_container_processes_dropped_total", help, members_dropped);
 }
 
 fn tables_users(stats: users::Stats, out: &mut Exposition) {
