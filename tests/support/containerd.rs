@@ -82,13 +82,17 @@ impl Containerd {
 
     /// Starts `command` in a new container and leaves it running; removed when the result is dropped.
     pub fn start_container(&self, options: &[&str], command: &[&str]) -> Container<'_> {
-        let id = new_id();
+        self.start_named(&new_id(), options, command)
+    }
+
+    /// As [`Self::start_container`], with a name that somebody chose.
+    pub fn start_named(&self, name: &str, options: &[&str], command: &[&str]) -> Container<'_> {
         let mut arguments = vec!["run", "--detach"];
         arguments.extend(options);
-        arguments.extend([image::NAME, id.as_str()]);
+        arguments.extend([image::NAME, name]);
         arguments.extend(command);
         self.ctr(arguments);
-        Container { containerd: self, id }
+        Container { containerd: self, id: name.to_owned() }
     }
 
     /// `ctr` in [`NAMESPACE`]; its output, or a panic with what it said.

@@ -166,6 +166,10 @@ fn judge(
     let seeded = processes.seed();
     let mut containers = Containers::new(config.sensor.container_engines.clone(), layout, proc)
         .map_err(|e| Failure::new(Class::Unavailable, e))?;
+    let directory = config.alert_log.path.parent().unwrap_or(Path::new("."));
+    containers
+        .remember_in(directory, config.sensor.container_found)
+        .map_err(|e| Failure::new(Class::Unavailable, e))?;
     containers.seed();
     containers.seed_processes(processes.iter());
     phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));

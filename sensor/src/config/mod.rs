@@ -91,6 +91,9 @@ pub struct SensorConfig {
     pub control_socket: Option<PathBuf>,
     /// Where container runtimes are found.
     pub container_engines: EnginesConfig,
+    /// Containers that were there before the sensor make a `container` event: once each, which is remembered in the directory of the
+    /// alert log. False: they make none, only those that start later do.
+    pub container_found: bool,
     /// The eBPF programs drop events that no rule can match. The alerts are the same without; it only costs more.
     pub kernel_filter: bool,
     /// How often a rule may raise an alert before it is a storm, see [`crate::engine::storm`].
@@ -139,6 +142,7 @@ impl Default for SensorConfig {
             watch_config_files: true,
             control_socket: None,
             container_engines: EnginesConfig::default(),
+            container_found: true,
             kernel_filter: true,
             storms: storm::Options::default(),
             buffer_mib: BufferSize(8),

@@ -342,7 +342,9 @@ impl Judge {
     fn container(&mut self, event: ContainerEvent) {
         match event {
             ContainerEvent::Ready(key, container) => {
-                if let Some(container) = &container {
+                if let Some(container) =
+                    container.as_ref().filter(|container| self.containers.is_news(container))
+                {
                     self.meta_event(self.meta.added, "container", container);
                 }
                 for mut held in self.hold.release(Waits::Container(key)) {

@@ -22,6 +22,7 @@ mod docker;
 mod grpc;
 mod hint;
 pub mod image;
+mod life;
 mod members;
 mod oci;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod place_tests;
 mod podman;
 #[cfg(test)]
 mod real_tests;
+mod remembered;
 pub mod runtime;
 mod sealed;
 mod seed;
@@ -43,15 +45,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::events::{self, Change, NewImage};
-use sensor_ebpf::record::{Header, Record, Task};
+use sensor_ebpf::events::{self, Change};
+use sensor_ebpf::record::{Header, Record};
 
 use announced::Announced;
 use cgroup::{Candidate, containers_of};
 pub use config::EnginesConfig;
 use disk::Host;
-use hint::{Hint, Keeper};
-use members::{Maker, Members};
+use members::Members;
+use remembered::Remembered;
 use worker::{Answer, Told, Worker};
 
 pub use container::{Container, ContainerKey, Mount, Pod, PortMapping, short_id};
@@ -101,6 +103,8 @@ pub struct Stats {
     pub cgroups_not_asked: u64,
     /// Cgroups that are named like a container's and are none's.
     pub made_by_hand: u64,
+    /// Containers of which it is not remembered that rules have heard of them, because there were too many.
+    pub not_remembered: u64,
     /// Processes known to be in a container, and those that were not remembered because the table was full.
     pub members: usize,
     pub members_dropped: u64,
@@ -188,6 +192,10 @@ pub struct Containers {
     members: Members,
     announced: Announced,
     host_mntns: u32,
+    /// Which of them rules have heard of; `None`: nobody asked for it.
+    remembered: Option<Remembered>,
+    /// Those that were there before the sensor are news, too, the first time.
+    tells_found: bool,
     last_key: u64,
     /// Until when each container that was asked about may be pending; the oldest first.
     deadlines: VecDeque<(Instant, ContainerKey)>,
@@ -231,6 +239,8 @@ impl Containers {
             members: Members::new(),
             announced: Announced::new(),
             host_mntns: 0,
+            remembered: None,
+            tells_found: true,
             last_key: 0,
             deadlines: VecDeque::new(),
             events: Vec::new(),
@@ -239,6 +249,21 @@ impl Containers {
             resolved: Bucket::new(RESOLVED, 0),
             stats: Stats::default(),
         }
+    }
+
+    /// Remembers in `directory`, over restarts, which containers rules have heard of. `found`: those that were there before the
+    /// sensor are news the first time. Call it before [`Containers::seed`].
+    pub fn remember_in(&mut self, directory: &Path, found: bool) -> Result<(), ContainersError> {
+        self.remembered = Some(Remembered::open(directory).map_err(ContainersError::Thread)?);
+        self.tells_found = found;
+        Ok(())
+    }
+
+    /// Whether rules are to hear of a container that became ready: always of one that was made since the start, of another one
+    /// unless they did before.
+    pub fn is_news(&mut self, container: &Container) -> bool {
+        let first = self.remembered.as_mut().is_none_or(|remembered| remembered.add(&container.full_id));
+        !container.preexisting || (first && self.tells_found)
     }
 
     /// Takes in a record of a cgroup or of a process's life; others are ignored.
@@ -256,84 +281,6 @@ impl Containers {
             }
             Some(Change::CgroupRemoved { id }) => self.removed(id),
             Some(Change::Credentials(_)) | None => {}
-        }
-    }
-
-    fn forked(&mut self, header: &Header, task: &Task) {
-        self.members.forked(header.exec_id, task.parent_exec_id);
-        if let Some(key) = self.by_cgroup(header.cgroup) {
-            self.members.join(header.exec_id, key);
-        }
-    }
-
-    fn execed(&mut self, header: &Header, image: &NewImage<'_>) {
-        let (exec_id, mntns) = (header.exec_id, image.task.mntns);
-        if let Some(key) = self.by_cgroup(header.cgroup) {
-            self.members.has_made(exec_id);
-            self.members.join(exec_id, key);
-            self.inhabits(key, mntns);
-            return;
-        }
-        if self.members.get(exec_id).is_some() {
-            return;
-        }
-        if let Some(hint) = Hint::of_exec(image) {
-            self.heard(header, image.task, hint);
-            return;
-        }
-        if let Some(maker) = self.members.maker(exec_id).filter(|maker| maker.mntns != mntns) {
-            // A container's first program, in a cgroup that is no container's.
-            let id = maker.id.clone();
-            let Some(candidate) = self.announced.get(&id).cloned() else { return };
-            self.members.has_made(exec_id);
-            let key = self.enter(candidate, false, None);
-            if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.init.is_none()) {
-                entry.init = Some(exec_id);
-            }
-            self.members.join(exec_id, key);
-            self.inhabits(key, mntns);
-        } else if mntns != self.host_mntns
-            && let Some(&key) = self.by_mntns.get(&mntns)
-        {
-            self.members.join(exec_id, key);
-        }
-    }
-
-    /// A keeper or a runtime starts, on the host. That there will be a container is believed of everybody: it makes one by doing so.
-    /// What it is, root alone may say.
-    fn heard(&mut self, header: &Header, task: &Task, hint: Hint) {
-        self.announced.add(&hint);
-        if let Some(entry) = self.by_id.get(&hint.id).and_then(|key| self.entries.get_mut(key)) {
-            entry.proven = true;
-        }
-        if let Keeper::Oci { .. } = &hint.keeper {
-            let maker = Maker { id: hint.id.as_str().into(), mntns: task.mntns, made: None };
-            self.members.makes(header.exec_id, maker);
-        }
-        if task.uid == 0
-            && let Some(outside) = &self.outside
-        {
-            outside.worker.expect(hint);
-        }
-    }
-
-    fn exited(&mut self, exec_id: u64) {
-        let key = self.members.get(exec_id);
-        self.members.exited(exec_id);
-        let Some(key) = key else { return };
-        if self.entries.get(&key).is_some_and(|e| e.init == Some(exec_id) && e.cgroups == 0) {
-            self.ended(key);
-        }
-    }
-
-    /// Notes in which mount namespace the container's first program runs.
-    fn inhabits(&mut self, key: ContainerKey, mntns: u32) {
-        if mntns == 0 || mntns == self.host_mntns || self.by_mntns.contains_key(&mntns) {
-            return;
-        }
-        if let Some(entry) = self.entries.get_mut(&key).filter(|e| e.mntns == 0 && e.exists()) {
-            entry.mntns = mntns;
-            self.by_mntns.insert(mntns, key);
         }
     }
 
@@ -406,6 +353,9 @@ impl Containers {
             }
         }
         self.purge(now);
+        if let Some(remembered) = &mut self.remembered {
+            remembered.tick(now);
+        }
         std::mem::take(&mut self.events)
     }
 
@@ -430,6 +380,7 @@ impl Containers {
             cgroups: self.cgroups.len(),
             members: self.members.len(),
             members_dropped: self.members.dropped,
+            not_remembered: self.remembered.as_ref().map_or(0, |remembered| remembered.dropped),
             ..self.stats
         }
     }
@@ -475,41 +426,6 @@ impl Containers {
         };
         let outer = outer.or_else(|| self.around(path));
         Some(self.enter(candidate, preexisting, outer))
-    }
-
-    /// A cgroup that an OCI runtime makes is that of its container, whatever its path. Of several the innermost is, as a runtime
-    /// makes the parents too.
-    fn made_by_runtime(&mut self, exec_id: u64, id: u64, path: &str) -> Option<ContainerKey> {
-        let maker = self.members.maker(exec_id)?.clone();
-        let candidate = match containers_of(path, &self.engines).next() {
-            Some(named) if named.id == maker.id.as_ref() => Candidate { doubtful: false, ..named },
-            _ => self.announced.get(&maker.id)?.clone(),
-        };
-        let inside = |parent: &str| path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'));
-        if let Some((parent, parents_path)) = maker.made.filter(|(_, made)| inside(made)) {
-            self.unnamed.remove(&parents_path);
-            if let Some(key) = self.cgroups.get_mut(&parent).and_then(|cgroup| cgroup.key.take())
-                && let Some(entry) = self.entries.get_mut(&key)
-            {
-                entry.cgroups = entry.cgroups.saturating_sub(1);
-            }
-        }
-        let key = self.enter(candidate, false, None);
-        let path: Arc<str> = path.into();
-        if self.unnamed.len() < MAX_CGROUPS {
-            self.unnamed.insert(path.clone(), key);
-        }
-        self.members.makes(exec_id, Maker { made: Some((id, path)), ..maker });
-        Some(key)
-    }
-
-    /// The container whose cgroup, of any name, is above this path.
-    fn around(&self, path: &str) -> Option<ContainerKey> {
-        if self.unnamed.is_empty() {
-            return None;
-        }
-        let parents = path.char_indices().rev().filter(|(_, c)| *c == '/').map(|(at, _)| &path[..at]);
-        parents.take_while(|parent| !parent.is_empty()).find_map(|parent| self.unnamed.get(parent)).copied()
     }
 
     /// The container's entry. `outer`: what its cgroup is inside of.
@@ -579,6 +495,9 @@ impl Containers {
     fn ended(&mut self, key: ContainerKey) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.removed.is_none()) else { return };
         entry.removed = Some(Instant::now());
+        if let Some(remembered) = &mut self.remembered {
+            remembered.remove(&entry.candidate.id);
+        }
         if self.by_id.get(&entry.candidate.id) == Some(&key) {
             self.by_id.remove(&entry.candidate.id);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::process::Exec;
-use sensor_ebpf::record::{Header, Tail};
+use sensor_ebpf::record::{Header, Tail, Task};
 
 use super::tests::{ID, Machine, SANDBOX, nothing_more, wait_ready};
 use super::*;

@@ -46,6 +46,9 @@ impl Containers {
             self.inhabits(key, mntns);
         }
         layout.walk(|id, path| self.made(id, path, true, None));
+        if let Some(remembered) = &mut self.remembered {
+            remembered.retain(|id| self.by_id.contains_key(id));
+        }
     }
 
     /// Takes in the processes that run already; those of containers are remembered.

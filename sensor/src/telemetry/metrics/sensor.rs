@@ -134,6 +134,7 @@ fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
         cgroups_dropped,
         cgroups_not_asked,
         made_by_hand,
+        not_remembered,
         members,
         members_dropped,
     } = stats;
@@ -155,6 +156,8 @@ fn tables_containers(stats: containers::Stats, out: &mut Exposition) {
     out.counter("falconet_cgroups_not_asked_total", help, cgroups_not_asked);
     let help = "Cgroups that are named like a container's and are none's.";
     out.counter("falconet_cgroups_made_by_hand_total", help, made_by_hand);
+    let help = "Containers that rules may see as new after a restart because too many are remembered.";
+    out.counter("falconet_containers_not_remembered_total", help, not_remembered);
     out.gauge("falconet_container_processes", "Processes known to be in a container.", members);
     let help = "Processes of containers that were not remembered because their table was full; where the cgroup does not \
                 name the container, their events count as the host's.";
