@@ -23,7 +23,7 @@ use falconet::probe::{Lanes, Options, Probe, Wanted};
 use falconet::rules::registry::fields::{Class, FIELDS, Flags};
 use falconet::rules::{self, Source};
 use requests::{
-    a_polling_thread_works_for_its_process, names_are_changed, no_request_hides,
+    a_polling_thread_works_for_its_process, names_are_changed, names_are_made, no_request_hides,
     paths_are_told_as_asked_and_as_resolved, sockets_are_made_and_connected,
 };
 use sensor_ebpf::events::EVENTS;
@@ -212,6 +212,7 @@ fn main() -> ExitCode {
     tests.extend(harness::list! {
         paths_are_told_as_asked_and_as_resolved needs Need::Sensor;
         names_are_changed needs Need::Sensor;
+        names_are_made needs Need::Sensor;
         sockets_are_made_and_connected needs Need::Sensor;
         a_polling_thread_works_for_its_process needs Need::Sensor;
         no_request_hides needs Need::Sensor;

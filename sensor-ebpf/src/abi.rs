@@ -143,6 +143,9 @@ pub mod op {
     pub const OPENAT2: u8 = 28;
     pub const RENAMEAT: u8 = 35;
     pub const UNLINKAT: u8 = 36;
+    pub const MKDIRAT: u8 = 37;
+    pub const SYMLINKAT: u8 = 38;
+    pub const LINKAT: u8 = 39;
     pub const SOCKET: u8 = 45;
 }
 

@@ -203,6 +203,22 @@ offsets! {
         optional: "requests of io_uring";
     uring_rename_newpath = "io_rename.newpath",
         optional: "requests of io_uring";
+    uring_link_old_dfd = "io_link.old_dfd",
+        optional: "requests of io_uring";
+    uring_link_new_dfd = "io_link.new_dfd",
+        optional: "requests of io_uring";
+    uring_link_flags = "io_link.flags",
+        optional: "requests of io_uring";
+    uring_link_oldpath = "io_link.oldpath",
+        optional: "requests of io_uring";
+    uring_link_newpath = "io_link.newpath",
+        optional: "requests of io_uring";
+    uring_mkdir_dfd = "io_mkdir.dfd",
+        optional: "requests of io_uring";
+    uring_mkdir_mode = "io_mkdir.mode",
+        optional: "requests of io_uring";
+    uring_mkdir_filename = "io_mkdir.filename",
+        optional: "requests of io_uring";
     uring_socket_domain = "io_socket.domain",
         optional: "requests of io_uring";
     uring_socket_type = "io_socket.type",

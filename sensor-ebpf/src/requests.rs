@@ -13,6 +13,9 @@ macro_rules! for_each_request {
             uring_openat2, OPENAT2, open::openat2 [1, 2] => Openat2;
             uring_unlinkat, UNLINKAT, unlink::unlinkat [1] => Unlinkat;
             uring_renameat, RENAMEAT, rename::renameat [1, 3] => Renameat;
+            uring_linkat, LINKAT, link::linkat [1, 3] => Linkat;
+            uring_symlinkat, SYMLINKAT, symlink::symlinkat [0, 2] => Symlinkat;
+            uring_mkdirat, MKDIRAT, mkdir::mkdirat [1] => Mkdirat;
             uring_socket, SOCKET, socket::socket [] => Socket;
             uring_connect, CONNECT, connect::connect [1] => Connect;
         }

@@ -86,6 +86,28 @@ pub fn paths_are_told_as_asked_and_as_resolved() -> Result<(), String> {
     Ok(())
 }
 
+pub fn names_are_made() -> Result<(), String> {
+    are_taken()?;
+    let mut stage = Play::new();
+    let dir = Dir::new();
+    let (file, hard, soft, below) = (dir.file("file"), dir.at("hard"), dir.at("soft"), dir.at("below"));
+    let (from, to) = (c(&file), c(&hard));
+    let link = opcode::LinkAt::new(CWD, from.as_ptr(), CWD, to.as_ptr()).build();
+    let seen = one(&mut stage, "linkat", &|ring| one_by_one(ring, std::slice::from_ref(&link)));
+    assert_eq!((seen.arg("oldpath"), seen.arg("newpath")), (file.as_str(), hard.as_str()));
+    seen.has(&[("evt.type", "linkat"), ("evt.res", "SUCCESS")]);
+    let to = c(&soft);
+    let link = opcode::SymlinkAt::new(CWD, from.as_ptr(), to.as_ptr()).build();
+    let seen = one(&mut stage, "symlinkat", &|ring| one_by_one(ring, std::slice::from_ref(&link)));
+    assert_eq!((seen.arg("target"), seen.arg("linkpath")), (file.as_str(), soft.as_str()));
+    let to = c(&below);
+    let make = opcode::MkDirAt::new(CWD, to.as_ptr()).mode(0o750).build();
+    let seen = one(&mut stage, "mkdirat", &|ring| one_by_one(ring, std::slice::from_ref(&make)));
+    assert_eq!((seen.arg("path"), seen.arg("mode")), (below.as_str(), "488"));
+    seen.has(&[("fs.path.name", &below), ("evt.res", "SUCCESS")]);
+    Ok(())
+}
+
 pub fn names_are_changed() -> Result<(), String> {
     are_taken()?;
     let mut stage = Play::new();

@@ -196,6 +196,23 @@ fn gather(opcode: u8, req: Ptr, flags: u32, out: &mut Request) {
             path(first, req, off!(uring_rename_oldpath));
             path(second, req, off!(uring_rename_newpath));
         }
+        op::LINKAT => {
+            args[0] = int(off!(uring_link_old_dfd));
+            args[2] = int(off!(uring_link_new_dfd));
+            args[4] = int(off!(uring_link_flags));
+            path(first, req, off!(uring_link_oldpath));
+            path(second, req, off!(uring_link_newpath));
+        }
+        op::SYMLINKAT => {
+            args[1] = int(off!(uring_link_new_dfd));
+            path(first, req, off!(uring_link_oldpath));
+            path(second, req, off!(uring_link_newpath));
+        }
+        op::MKDIRAT => {
+            args[0] = int(off!(uring_mkdir_dfd));
+            args[2] = read::kernel::<u16>(req, off!(uring_mkdir_mode)).into();
+            path(first, req, off!(uring_mkdir_filename));
+        }
         op::SOCKET => {
             args[0] = int(off!(uring_socket_domain));
             args[1] = int(off!(uring_socket_type));
