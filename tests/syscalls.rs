@@ -89,7 +89,7 @@ fn kernel() -> MutexGuard<'static, Kernel> {
 /// An engine with one rule that every event matches, and that prints every field of an event.
 fn player() -> Player {
     let mut output = String::new();
-    let classes = [Class::Evt, Class::Fd, Class::FsPath, Class::Process, Class::User];
+    let classes = [Class::Evt, Class::Fd, Class::FsPath, Class::Process, Class::User, Class::Group];
     for info in FIELDS.iter().filter(|info| classes.contains(&info.class)) {
         if !info.flags.has(Flags::FILTER) && !info.flags.has(Flags::REQUIRED) {
             write!(output, "%{} ", info.name).unwrap();

@@ -69,7 +69,7 @@ macro_rules! pod_primitives {
         }
     )* };
 }
-pod_primitives!(u8, u16, u32, u64, i32, i64, [u8; 16], [u16; 2], [u32; 2], [u64; 2]);
+pod_primitives!(u8, u16, u32, u64, i32, i64, [u8; 16], [u16; 2], [u32; 2], [u64; 2], [u64; 6]);
 
 record! {
     /// Leads every record.
@@ -80,16 +80,25 @@ record! {
         pub exec_id: u64,
         /// kernfs id of the process's cgroup, in the hierarchy that user space chose (see `config::Config::cgroup_subsys`).
         pub cgroup: u64,
+        /// What the thread may do at the end of the event: `cap_*` of its `task_struct.cred`, which is its own and not the process's.
+        pub cap_inheritable: u64,
+        pub cap_permitted: u64,
+        pub cap_effective: u64,
         /// Process id (thread group id) in the initial pid namespace.
         pub tgid: u32,
         /// Thread id in the initial pid namespace.
         pub tid: u32,
+        /// Effective ids in the initial user namespace, of the same `cred`.
+        pub uid: u32,
+        pub gid: u32,
         /// Bytes of the whole record, header and tails included.
         pub len: u32,
         /// Index into `events::EVENTS`.
         pub kind: u16,
         /// What is not all there, see `CUT_*`; the rest of the record is good.
         pub flags: u16,
+        /// The thread's name now (`task_struct.comm`, NUL-padded): any program gives itself another one.
+        pub comm: [u8; 16],
     }
 }
 
@@ -174,6 +183,21 @@ record! {
         pub mntns: u32,
         /// Command name, NUL-padded.
         pub comm: [u8; 16],
+    }
+}
+
+record! {
+    /// Where a process stands among others, as it is now.
+    pub struct Groups {
+        /// Session and process group, by their leaders' numbers in the initial pid namespace, and as the process itself sees them.
+        pub sid: u32,
+        pub pgid: u32,
+        pub vsid: u32,
+        pub vpgid: u32,
+        /// `new_encode_dev` of the controlling terminal, 0 when none.
+        pub tty: u32,
+        /// Depth of the process's pid namespace; 0: the initial one, where numbers are as the process sees them.
+        pub level: u32,
     }
 }
 

@@ -35,11 +35,12 @@ pub trait Stage {
     /// Says that this machine cannot play the scenario.
     fn skip(&mut self, reason: &str);
 
-    /// As [`Stage::life`], without start and end.
+    /// As [`Stage::life`], without start and end, and without what leads the work to where it is done (chdir, fchdir).
     fn observe(&mut self, work: &dyn Fn()) -> Vec<Seen> {
         let mut seen = self.life(work);
         seen.pop();
         seen.remove(0);
+        seen.retain(|seen| !matches!(seen.event, "chdir" | "fchdir"));
         seen
     }
 
@@ -156,7 +157,18 @@ impl Seen {
         self.with(|record| look(events::change(record).expect("a change of the state"), record))
     }
 
-    fn with<T>(&self, look: impl FnOnce(&Record<'_>) -> T) -> T {
+    /// It leaves the state as it is.
+    pub fn changes_nothing(&self) -> bool {
+        self.with(|record| events::change(record).is_none())
+    }
+
+    /// It is an openat of that file.
+    pub fn opens(&self, path: &str) -> bool {
+        self.event == "openat" && self.fields.get("fd.name").is_some_and(|name| name == path)
+    }
+
+    /// Looks at the record.
+    pub fn with<T>(&self, look: impl FnOnce(&Record<'_>) -> T) -> T {
         look(&Record::parse(self.words.as_bytes()).expect("a record"))
     }
 

@@ -4,14 +4,15 @@
 //! outside these files asks an event for its name to know more about it.
 
 use super::flags::Flags;
-use crate::record::{Exe, Fd, Lane, Record, Task};
+use crate::record::{Exe, Fd, Groups, Lane, Record, Task};
 
 /// Everything about one event.
 #[derive(Clone, Copy)]
 pub struct Info {
     /// Fingerprint of the record's body, see [`crate::record::Pod::LAYOUT`].
     pub layout: u64,
-    /// The way of its records to user space; [`Lane::Lifecycle`] if they change the state.
+    /// The way of its records to user space. [`Lane::Lifecycle`]: the state cannot do without a single one of them. What a process
+    /// changes of itself goes with its other records, so that one that does it in a loop drowns its own and no others.
     pub lane: Lane,
     /// What a record changes in the state; `None`: never anything, and only rules make the event worth watching.
     pub changes: Option<for<'a> fn(&Record<'a>) -> Option<Change<'a>>>,
@@ -43,8 +44,17 @@ pub enum Change<'a> {
     Exited {
         reaper: u32,
     },
-    /// A process has other credentials.
-    Credentials(Credentials),
+    /// The thread has other credentials: those in the record's header.
+    Credentials,
+    /// The process has another working directory, by its path from the process's root.
+    Directory(&'a [u8]),
+    /// The process is in another session or process group.
+    Groups(&'a Groups),
+    /// A process was put into a process group; both by their numbers in the initial pid namespace.
+    Grouped {
+        tgid: u32,
+        pgid: u32,
+    },
     /// A cgroup, by its kernfs id and its path from the hierarchy's root.
     CgroupMade {
         id: u64,
@@ -69,15 +79,6 @@ pub struct NewImage<'a> {
     pub env: &'a [u8],
     /// Working directory, from the process's root.
     pub cwd: &'a [u8],
-}
-
-/// What a call may change of a process's credentials, as it is afterwards.
-#[derive(Debug, Clone, Copy)]
-pub struct Credentials {
-    /// Effective user id.
-    pub uid: u32,
-    pub cap_permitted: u64,
-    pub cap_effective: u64,
 }
 
 /// What rules see of an event.
@@ -267,6 +268,8 @@ pub enum ParamType {
     Gid,
     Signal,
     Dec(u8),
+    /// Signed decimal of so many bits.
+    Int(u8),
     Hex(u8),
     Oct(u8),
     /// Permissions and type of a file, in 32 bits: octal, resolved to names joined by `|`.

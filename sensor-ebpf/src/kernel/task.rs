@@ -2,7 +2,7 @@
 
 use super::path::Path;
 use super::read::{self, Ptr, typed};
-use crate::record::{Task, exec_id};
+use crate::record::{Groups, Task, exec_id};
 use crate::{config, off};
 
 /// Number of `pid` in the namespace at `level`.
@@ -42,14 +42,13 @@ pub fn snapshot(task: Ptr, out: &mut Task) {
 
     let pid = read::pointer(leader, off!(task_thread_pid));
     let level: u32 = read::kernel(pid, off!(pid_level));
-    let signal = read::pointer(task, off!(task_signal));
-    let group = signal_pid(signal, 2);
-    let session = signal_pid(signal, 3);
-    out.pgid = number(group, 0);
-    out.sid = number(session, 0);
     out.vpid = number(pid, level);
-    out.vpgid = number(group, level);
-    out.vsid = number(session, level);
+    let now = groups(task);
+    out.pgid = now.pgid;
+    out.sid = now.sid;
+    out.vpgid = now.vpgid;
+    out.vsid = now.vsid;
+    out.tty = now.tty;
     let upid = off!(pid_numbers) + (level as usize & 31) * off!(upid_size);
     let pidns = read::pointer(pid, upid + off!(upid_ns));
     out.pidns = read::kernel(pidns, off!(pidns_inum));
@@ -57,8 +56,42 @@ pub fn snapshot(task: Ptr, out: &mut Task) {
     out.pidns_start = read::kernel(reaper, off!(task_start_boottime));
     let nsproxy = read::pointer(task, off!(task_nsproxy));
     out.mntns = read::kernel(read::pointer(nsproxy, off!(nsproxy_mnt_ns)), off!(mntns_inum));
-    out.tty = tty(signal);
     out.comm = read::kernel(task, off!(task_comm));
+}
+
+/// Process group, session and terminal of `task`'s process.
+#[inline(always)]
+pub fn groups(task: Ptr) -> Groups {
+    let level = level(task);
+    let signal = read::pointer(task, off!(task_signal));
+    let group = signal_pid(signal, 2);
+    let session = signal_pid(signal, 3);
+    Groups {
+        sid: number(session, 0),
+        pgid: number(group, 0),
+        vsid: number(session, level),
+        vpgid: number(group, level),
+        tty: tty(signal),
+        level,
+    }
+}
+
+/// Depth of `task`'s pid namespace; 0 is the initial one.
+#[inline(always)]
+fn level(task: Ptr) -> u32 {
+    read::kernel(read::pointer(task, off!(task_thread_pid)), off!(pid_level))
+}
+
+/// Whether `task` has a working directory of its own, which other threads of its process do not share.
+#[inline(always)]
+pub fn has_own_cwd(task: Ptr) -> bool {
+    // SAFETY: `task` is BTF-typed (the current task), and so is what is loaded through it.
+    let (own, of_leader) = unsafe {
+        let leader: Ptr = typed(task, off!(task_group_leader));
+        (typed::<u64>(task, off!(task_fs)), typed::<u64>(leader, off!(task_fs)))
+    };
+    // A leader that has ended has none.
+    of_leader != 0 && own != of_leader
 }
 
 /// Generations that are looked at for a subreaper; a session of systemd or a container's shim is a few away.

@@ -264,7 +264,7 @@ pub fn process_bytes(process: &Process, environment: bool) -> Vec<u8> {
     out.extend_from_slice(process.task.as_bytes());
     out.extend_from_slice(image.exe.as_bytes());
     let env: &[u8] = if environment { &image.env } else { &[] };
-    for text in [&image.exepath, &image.filename, &image.args, env, &image.cwd] {
+    for text in [&*image.exepath, &image.filename, &image.args, env, &process.cwd] {
         let len = u32::try_from(text.len()).unwrap_or(0);
         out.extend_from_slice(&len.to_le_bytes());
         out.extend_from_slice(text.get(..len as usize).unwrap_or_default());
@@ -288,10 +288,11 @@ pub fn process(mut bytes: &[u8]) -> Option<Process> {
         let (len, rest) = bytes.split_first_chunk()?;
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
         bytes = rest;
-        Some(Box::from(text))
+        Some(Box::<[u8]>::from(text))
     };
-    let image = Image { exe, exepath: text()?, filename: text()?, args: text()?, env: text()?, cwd: text()? };
-    Some(Process { exec_id, tgid, task, cgroup, cloned, execed, image: Arc::new(image) })
+    let image = Image { exe, exepath: text()?, filename: text()?, args: text()?, env: text()? };
+    let cwd = text()?.into();
+    Some(Process { exec_id, tgid, task, cgroup, cloned, execed, cwd, image: Arc::new(image) })
 }
 
 #[cfg(test)]
@@ -333,19 +334,19 @@ pub(super) mod tests {
         process.image = Arc::new(Image {
             args: Box::from(&b"sh\0-c\0"[..]),
             env: Box::from(&b"TOKEN=x\0"[..]),
-            cwd: Box::from(&b"/\xff"[..]),
             ..Image::unknown()
         });
+        process.cwd = Arc::from(&b"/\xff"[..]);
         let bytes = process_bytes(&process, true);
         let back = super::process(&bytes).unwrap();
         assert_eq!((back.exec_id, back.tgid, back.cloned, back.comm()), (5, 7, 3, &b"sh"[..]));
         assert_eq!((&*back.image.args, &*back.image.env), (&b"sh\0-c\0"[..], &b"TOKEN=x\0"[..]));
-        assert_eq!(&*back.image.cwd, b"/\xff");
+        assert_eq!(&*back.cwd, b"/\xff");
         for len in 0..bytes.len() {
             assert!(super::process(&bytes[..len]).is_none(), "{len}");
         }
         let without = super::process(&process_bytes(&process, false)).unwrap();
-        assert_eq!((without.image.env.len(), &*without.image.cwd), (0, &b"/\xff"[..]));
+        assert_eq!((without.image.env.len(), &*without.cwd), (0, &b"/\xff"[..]));
     }
 
     #[test]

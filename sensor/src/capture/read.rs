@@ -19,7 +19,7 @@ use super::format::{
 /// Most bytes of metadata of containers and users that one capture may have: they are kept.
 const KEPT_MAX: u64 = 1 << 30;
 /// Where a record's kind stands in it.
-const KIND_AT: usize = 36;
+const KIND_AT: usize = std::mem::offset_of!(sensor_ebpf::record::Header, kind);
 
 /// A capture that is being read.
 pub struct Reader<R> {

@@ -141,13 +141,14 @@ impl Sample {
 mod tests {
     use sensor_ebpf::events::Kind;
     use sensor_ebpf::record::{CUT_ENV, Header};
+    use zerocopy::FromZeros as _;
 
     use super::*;
     use crate::state::processes::Options;
     use crate::state::testing::{self, Made};
 
     fn record(flags: u16) -> Made {
-        let header = Header { time: 1, exec_id: 2, cgroup: 0, tgid: 77, tid: 77, len: 0, kind: 0, flags };
+        let header = Header { time: 1, exec_id: 2, tgid: 77, tid: 77, flags, ..Header::new_zeroed() };
         testing::record(Kind::Open, header, &[], |_| [0u8; 16])
     }
 

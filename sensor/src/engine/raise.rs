@@ -89,8 +89,9 @@ fn context(rules: &RuleSet, rule: &Rule, event: &Live<'_>, missing: Missing) -> 
     what.insert("type".into(), object!(event.name));
     what.insert("number".into(), object!(event.number));
     if let (What::Syscall { .. }, Some(process)) = (&event.what, event.process()) {
-        context.insert("process".into(), describe(event, process));
-        let ancestors: Vec<Json> = event.ancestors().map(|p| describe(event, p)).collect();
+        let uid = event.record().map_or(process.task.uid, |record| record.header().uid);
+        context.insert("process".into(), describe(event, process, uid));
+        let ancestors: Vec<Json> = event.ancestors().map(|p| describe(event, p, p.task.uid)).collect();
         context.insert("ancestors".into(), Json::Array(ancestors));
         let args: Map<String, Json> = event
             .args()
@@ -114,17 +115,18 @@ fn context(rules: &RuleSet, rule: &Rule, event: &Live<'_>, missing: Missing) -> 
     Json::Object(context)
 }
 
-fn describe(event: &Live<'_>, process: &Process) -> Json {
-    let user = event.known.users.user(process, process.task.uid).map(|u| &*u.name);
+/// A process, with the user that it is.
+fn describe(event: &Live<'_>, process: &Process, uid: u32) -> Json {
+    let user = event.known.users.user(process, uid).map(|u| &*u.name);
     object!({
         "pid": process.tgid,
         "name": text(process.comm()),
         "exe": text(process.image.arg0()),
         "exepath": text(&process.image.exepath),
         "cmdline": text(cmdline(event.bump, process)),
-        "cwd": text(&process.image.cwd),
-        "user": user.unwrap_or(if process.task.uid == 0 { "root" } else { "" }),
-        "uid": process.task.uid,
+        "cwd": text(&process.cwd),
+        "user": user.unwrap_or(if uid == 0 { "root" } else { "" }),
+        "uid": uid,
         "tty": process.task.tty,
         "start": (process.cloned != 0).then(|| event.known.clock.wall(process.cloned)),
     })

@@ -132,7 +132,7 @@ mod tests {
 
     use sensor_ebpf::events::Kind;
     use sensor_ebpf::record::Header;
-    use zerocopy::IntoBytes as _;
+    use zerocopy::{FromZeros as _, IntoBytes as _};
 
     use super::super::simulated::{Producer, Simulated, ring};
     use super::*;
@@ -147,7 +147,7 @@ mod tests {
     fn header(time: u64, tgid: u32, kind: Kind) -> Vec<u8> {
         let len = u32::try_from(size_of::<Header>()).unwrap();
         let kind = kind as u16;
-        Header { time, exec_id: 0, cgroup: 0, tgid, tid: tgid, len, kind, flags: 0 }.as_bytes().to_vec()
+        Header { time, tgid, tid: tgid, len, kind, ..Header::new_zeroed() }.as_bytes().to_vec()
     }
 
     fn times(merge: &mut Merge<Arc<Simulated>>) -> Vec<u64> {
@@ -190,7 +190,7 @@ mod tests {
         let (mut life, mut bulk, mut merge) = lanes(4096);
         bulk.put(b"short");
         let mut lies = header(1, 1, Kind::Open);
-        lies[32..36].copy_from_slice(&4096_u32.to_ne_bytes());
+        lies[std::mem::offset_of!(Header, len)..][..4].copy_from_slice(&4096_u32.to_ne_bytes());
         bulk.put(&lies);
         let torn = life.reserve(8).unwrap();
         life.write_word(torn, 1 << 20);

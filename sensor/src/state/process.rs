@@ -18,6 +18,8 @@ pub struct Process {
     /// When the process was made and when it last ran a new image; `CLOCK_BOOTTIME` ns, 0 unknown.
     pub cloned: u64,
     pub execed: u64,
+    /// Working directory, from the process's root.
+    pub cwd: Arc<[u8]>,
     /// What it runs; shared with the children that have not run anything else yet.
     pub image: Arc<Image>,
 }
@@ -34,8 +36,6 @@ pub struct Image {
     /// `argv` and `envp`, each string ended by NUL, cut to the record's limits.
     pub args: Box<[u8]>,
     pub env: Box<[u8]>,
-    /// Working directory at the time of the exec, from the process's root.
-    pub cwd: Box<[u8]>,
 }
 
 impl Image {
@@ -47,7 +47,6 @@ impl Image {
             filename: Box::default(),
             args: Box::default(),
             env: Box::default(),
-            cwd: Box::default(),
         }
     }
 
@@ -59,18 +58,12 @@ impl Image {
             filename: new.filename.into(),
             args: new.args.into(),
             env: new.env.into(),
-            cwd: new.cwd.into(),
         }
     }
 
     /// Memory behind this image.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.exepath.len()
-            + self.filename.len()
-            + self.args.len()
-            + self.env.len()
-            + self.cwd.len()
+        size_of::<Self>() + self.exepath.len() + self.filename.len() + self.args.len() + self.env.len()
     }
 
     /// `argv[0]`.
@@ -125,6 +118,7 @@ impl Process {
             cgroup: 0,
             cloned: 0,
             execed: 0,
+            cwd: Arc::default(),
             image: Arc::new(Image::unknown()),
         }
     }

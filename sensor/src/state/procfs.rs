@@ -65,8 +65,8 @@ impl ProcFs {
             filename: Box::default(),
             args: read(&dir.join("cmdline"), ARGS_MAX).unwrap_or_default().into(),
             env: read(&dir.join("environ"), ENV_MAX).unwrap_or_default().into(),
-            cwd: inside(&link(&dir.join("cwd")), &root).into(),
         };
+        let cwd = inside(&link(&dir.join("cwd")), &root).into();
         let start = stat.start * NS_PER_TICK;
         // Still the same process: none of the above is another one's that got the pid.
         if Stat::parse(&read(&dir.join("stat"), FILE_MAX)?)?.start != stat.start {
@@ -99,6 +99,7 @@ impl ProcFs {
             cgroup,
             cloned: start,
             execed: 0,
+            cwd,
             image: Arc::new(image),
         })
     }
@@ -325,7 +326,7 @@ mod tests {
             (p.comm(), &*p.image.args, &*p.image.env),
             (&b"a) b (c"[..], &b"./x\0-a\0"[..], &b"A=1\0B=2\0"[..])
         );
-        assert_eq!((&*p.image.exepath, &*p.image.cwd), (&b"/bin/x"[..], &b"/"[..]));
+        assert_eq!((&*p.image.exepath, &*p.cwd), (&b"/bin/x"[..], &b"/"[..]));
         assert_eq!((t.ppid, t.pgid, t.sid, t.tty, t.start), (100, 200, 100, 34816, 1_234_560_000_000));
         assert_eq!(p.exec_id, exec_id(200, t.start));
         assert_eq!(t.parent_exec_id, exec_id(100, 5_000_000_000));
@@ -385,7 +386,7 @@ mod tests {
     fn this_process_is_as_it_knows_itself() {
         let me = ProcFs::new("/proc", None).read(std::process::id()).unwrap();
         assert_eq!(me.image.exepath, std::env::current_exe().unwrap().as_os_str().as_bytes().into());
-        assert_eq!(me.image.cwd, std::env::current_dir().unwrap().as_os_str().as_bytes().into());
+        assert_eq!(me.cwd, std::env::current_dir().unwrap().as_os_str().as_bytes().into());
         assert_eq!(me.task.uid, rustix::process::geteuid().as_raw());
         let exe = fs::metadata("/proc/self/exe").unwrap();
         assert_eq!(

@@ -2,8 +2,8 @@
 
 use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::cgroup::Cgroup;
+use sensor_ebpf::events::plain::Plain;
 use sensor_ebpf::events::process::{Exec, Exit, Fork};
-use sensor_ebpf::events::setuid::SetUid;
 use sensor_ebpf::record::{Header, Pod, Record, Tail, Task, exec_id};
 use zerocopy::IntoBytes as _;
 
@@ -61,9 +61,15 @@ impl Who {
             cgroup: 1,
             tgid: self.pid,
             tid: self.pid,
+            uid: 0,
+            gid: 0,
+            cap_inheritable: 0,
+            cap_permitted: 0,
+            cap_effective: 0,
             len: 0,
             kind: 0,
             flags: 0,
+            comm: [0; 16],
         }
     }
 
@@ -104,13 +110,8 @@ impl Who {
     }
 
     pub fn setuid(self, time: u64, ret: i64, euid: u32) -> Made {
-        record(Kind::Setuid, self.header(time), &[], |_| SetUid {
-            ret,
-            uid: euid,
-            euid,
-            cap_permitted: 7,
-            cap_effective: 3,
-        })
+        let header = Header { uid: euid, cap_permitted: 7, cap_effective: 3, ..self.header(time) };
+        record(Kind::Setuid, header, &[], |_| Plain { ret, args: [euid.into(); 6] })
     }
 }
 

@@ -47,7 +47,7 @@ pub const fn of(field: ProcessField) -> Option<Part> {
             Own(|_, p| Some(Value::Uint(list(p.image.rest()).map(|arg| arg.len() as u64).sum())))
         }
         F::ProcEnv => Chosen(environment),
-        F::ProcCwd => Own(|event, p| Some(Value::Str(with_slash(event.bump, &p.image.cwd)))),
+        F::ProcCwd => Own(|event, p| Some(Value::Str(with_slash(event.bump, &p.cwd)))),
         F::ProcPname => Parent(|_, p| Some(Value::Str(p.comm()))),
         F::ProcPexe => Parent(|_, p| Some(Value::Str(p.image.arg0()))),
         F::ProcPexepath => Parent(|_, p| Some(Value::Str(&p.image.exepath))),
@@ -106,9 +106,15 @@ pub const fn of(field: ProcessField) -> Option<Part> {
             let header = event.record()?.header();
             Some(Value::Bool(header.tid == header.tgid))
         }),
-        F::ThreadCapPermitted => Own(|event, p| Some(capabilities(event.bump, p.task.cap_permitted))),
-        F::ThreadCapInheritable => Own(|event, p| Some(capabilities(event.bump, p.task.cap_inheritable))),
-        F::ThreadCapEffective => Own(|event, p| Some(capabilities(event.bump, p.task.cap_effective))),
+        F::ThreadCapPermitted => {
+            Own(|event, _| Some(capabilities(event.bump, event.record()?.header().cap_permitted)))
+        }
+        F::ThreadCapInheritable => {
+            Own(|event, _| Some(capabilities(event.bump, event.record()?.header().cap_inheritable)))
+        }
+        F::ThreadCapEffective => {
+            Own(|event, _| Some(capabilities(event.bump, event.record()?.header().cap_effective)))
+        }
         // A record names one cgroup by its id; Falco means the paths of all controllers.
         F::ThreadCgroups | F::ThreadCgroup => return None,
         // Falco fills them no longer either.

@@ -251,7 +251,16 @@ const ROWS: &[(&str, &str, &str)] = &[
 ];
 
 fn header(who: Who, cgroup: u64) -> Header {
-    Header { time: TIME, cgroup, ..who.header(0) }
+    Header {
+        time: TIME,
+        cgroup,
+        uid: 1000,
+        gid: 50,
+        cap_permitted: 3,
+        cap_inheritable: 4,
+        cap_effective: 1,
+        ..who.header(0)
+    }
 }
 
 fn task(who: Who, parent: Who, name: &str) -> Task {

@@ -1,4 +1,4 @@
-//! `user.*` and `group.*`: the effective ids of the process, named by the user database that it sees.
+//! `user.*` and `group.*`: the effective ids of the thread at the event, named by the user database that its process sees.
 
 use std::sync::Arc;
 
@@ -18,18 +18,19 @@ const UNKNOWN: &str = "<NA>";
 pub const fn of_user(field: UserField) -> Option<Get> {
     use UserField as F;
     Some(match field {
-        F::UserUid => |_, process| Some(Value::Uint(process.task.uid.into())),
+        F::UserUid => |event, _| Some(Value::Uint(event.record()?.header().uid.into())),
         F::UserName => |event, process| {
-            let uid = process.task.uid;
+            let uid = event.record()?.header().uid;
             text(name(event.known.users.user(process, uid).map(|user| &*user.name), uid))
         },
         F::UserHomedir => |event, process| {
-            let uid = process.task.uid;
+            let uid = event.record()?.header().uid;
             let unknown = if uid == 0 { "/root" } else { UNKNOWN };
             text(event.known.users.user(process, uid).map_or(unknown, |user| &*user.home))
         },
         F::UserShell => |event, process| {
-            text(event.known.users.user(process, process.task.uid).map_or(UNKNOWN, |user| &*user.shell))
+            let uid = event.record()?.header().uid;
+            text(event.known.users.user(process, uid).map_or(UNKNOWN, |user| &*user.shell))
         },
         // The audit login uid is -1 without a login.
         F::UserLoginuid => |_, process| Some(Value::Int(process.task.loginuid.cast_signed().into())),
@@ -44,10 +45,11 @@ pub const fn of_user(field: UserField) -> Option<Get> {
 pub const fn of_group(field: GroupField) -> Option<Get> {
     use GroupField as F;
     Some(match field {
-        F::GroupGid => |_, process| Some(Value::Uint(process.task.gid.into())),
-        F::GroupName => {
-            |event, process| text(event.known.users.group(process, process.task.gid).unwrap_or(UNKNOWN))
-        }
+        F::GroupGid => |event, _| Some(Value::Uint(event.record()?.header().gid.into())),
+        F::GroupName => |event, process| {
+            let gid = event.record()?.header().gid;
+            text(event.known.users.group(process, gid).unwrap_or(UNKNOWN))
+        },
     })
 }
 

@@ -408,6 +408,7 @@ mod tests {
             ParamType::Gid => "PT_GID".to_owned(),
             ParamType::Signal => "PT_SIGTYPE".to_owned(),
             ParamType::Dec(bits) => format!("PT_UINT{bits}:PF_DEC"),
+            ParamType::Int(bits) => format!("PT_INT{bits}"),
             ParamType::Hex(bits) => format!("PT_UINT{bits}:PF_HEX"),
             ParamType::Oct(bits) => format!("PT_UINT{bits}:PF_OCT"),
             ParamType::Flags(bits, _) => format!("PT_FLAGS{bits}"),

@@ -85,6 +85,11 @@ const fn of(ty: ParamType) -> FieldType {
             32 => FieldType::Uint32,
             _ => FieldType::Uint64,
         },
+        ParamType::Int(bits) => match bits {
+            16 => FieldType::Int16,
+            32 => FieldType::Int32,
+            _ => FieldType::Int64,
+        },
         ParamType::Dynamic | ParamType::SockAddr | ParamType::SockTuple => FieldType::Dynamic,
         ParamType::Path(_) | ParamType::PathAt(_) | ParamType::Found(_) => FieldType::FsPath,
         ParamType::CharBuf | ParamType::Text(_) => FieldType::CharBuf,

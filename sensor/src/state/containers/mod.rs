@@ -280,7 +280,10 @@ impl Containers {
                 self.made(id, &String::from_utf8_lossy(path), false, Some(header.exec_id));
             }
             Some(Change::CgroupRemoved { id }) => self.removed(id),
-            Some(Change::Credentials(_)) | None => {}
+            Some(
+                Change::Credentials | Change::Directory(_) | Change::Groups(_) | Change::Grouped { .. },
+            )
+            | None => {}
         }
     }
 

@@ -213,7 +213,7 @@ fn a_real_container_is_known_in_time() {
     let sleeping =
         procfs.pids().into_iter().filter_map(|pid| procfs.read(pid)).find(|p| p.cgroup == id).unwrap();
     assert_eq!((sleeping.comm(), &*sleeping.image.exepath), (&b"sleep"[..], &b"/bin/busybox"[..]));
-    assert_eq!((sleeping.task.vpid, &*sleeping.image.cwd), (1, &b"/"[..]));
+    assert_eq!((sleeping.task.vpid, &*sleeping.cwd), (1, &b"/"[..]));
 
     containerd.ctr(&["task", "kill", "-s", "KILL", &name]).unwrap();
     wait_for(|| containerd.ctr(&["task", "rm", &name]).ok(), "the end of the task");

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::events::Credentials;
+use sensor_ebpf::record::Groups;
 
 use crate::state::asking::Asking;
 use crate::state::bucket::{Bucket, Rate};
@@ -40,8 +41,26 @@ pub(super) struct Pending {
     pub over: bool,
     /// It ended meanwhile.
     pub death: Option<Death>,
-    /// What it may do changed meanwhile.
+    /// What else changed meanwhile.
+    pub changed: Changed,
+}
+
+/// What a process changed of itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changed {
     pub credentials: Option<Credentials>,
+    pub cwd: Option<Arc<[u8]>>,
+    pub groups: Option<Groups>,
+}
+
+/// Of a thread, as the header of its record has them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Credentials {
+    pub uid: u32,
+    pub gid: u32,
+    pub cap_inheritable: u64,
+    pub cap_permitted: u64,
+    pub cap_effective: u64,
 }
 
 /// What came of a question.

@@ -2,7 +2,7 @@
 //!
 //! A process is known by its exec id ([`sensor_ebpf::record::exec_id`]), so a reused pid is never taken for the process that
 //! had it before. An entry is an immutable snapshot behind an `Arc`, replaced when the process runs a new image or
-//! changes its uid: whoever holds an event back keeps the process as it was then.
+//! changes its ids, its directory or its session: whoever holds an event back keeps the process as it was then.
 //!
 //! The table is bounded in entries and in bytes. When it is full, dead processes go first, then the oldest; a living process
 //! that was thrown out is asked for in `/proc` when it shows again. The answer comes later, from a thread beside ([`heal`]):
@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::events::{self, Change, Credentials, NewImage};
-use sensor_ebpf::record::{Record, Task};
+use sensor_ebpf::events::{self, Change, NewImage};
+use sensor_ebpf::record::{Header, Record, Task};
 
 use super::process::{Image, Process};
 use super::procfs::ProcFs;
-use heal::{Answer, Death, Healing};
+use heal::{Answer, Changed, Credentials, Death, Healing};
 use images::Images;
 
 /// Limits of the table.
@@ -108,6 +108,8 @@ pub struct Processes {
     /// Living processes by tgid.
     pids: HashMap<u32, u64>,
     images: Images,
+    /// Bytes of the working directories of all entries; those that entries share count for each.
+    cwds: usize,
     /// The image of all of which nothing is known.
     unknown: Arc<Image>,
     settled: Vec<Settled>,
@@ -135,6 +137,7 @@ impl Processes {
             slots: HashMap::new(),
             pids: HashMap::new(),
             images: Images::new(),
+            cwds: 0,
             unknown: Arc::new(Image::unknown()),
             settled: Vec::new(),
             dead: 0,
@@ -168,15 +171,26 @@ impl Processes {
         found
     }
 
-    /// Takes in a record of the lifecycle lane; others are ignored.
+    /// Takes in a record that changes the state; others are ignored.
     pub fn apply(&mut self, record: &Record) {
         let header = record.header();
         match events::change(record) {
             Some(Change::Forked(task)) => self.fork(record, *task),
             Some(Change::Execed(image)) => self.exec(record, &image),
             Some(Change::Exited { reaper }) => self.exit(header.exec_id, header.time, reaper),
-            Some(Change::Credentials(now)) => self.credentials(header.exec_id, now),
-            Some(Change::CgroupMade { .. } | Change::CgroupRemoved { .. }) | None => {}
+            // The entry is about the process: what a thread does to itself is in the headers of its own records.
+            Some(Change::Credentials) if header.tid == header.tgid => {
+                let credentials = Some(credentials(header));
+                self.changed(header.exec_id, Changed { credentials, ..Changed::default() });
+            }
+            Some(Change::Directory(path)) => {
+                self.changed(header.exec_id, Changed { cwd: Some(path.into()), ..Changed::default() });
+            }
+            Some(Change::Groups(now)) => {
+                self.changed(header.exec_id, Changed { groups: Some(*now), ..Changed::default() });
+            }
+            Some(Change::Grouped { tgid, pgid }) => self.grouped(header.exec_id, tgid, pgid),
+            Some(Change::Credentials | Change::CgroupMade { .. } | Change::CgroupRemoved { .. }) | None => {}
         }
         if header.time.saturating_sub(self.swept) > SWEEP_EVERY {
             self.sweep(header.time);
@@ -283,15 +297,16 @@ impl Processes {
                 slot.partial = false;
                 self.images.remove(&slot.process.image);
                 self.images.add(&process.image);
-                Arc::make_mut(&mut slot.process).image = process.image;
+                let entry = Arc::make_mut(&mut slot.process);
+                entry.image = process.image;
+                self.cwds = self.cwds - entry.cwd.len() + process.cwd.len();
+                entry.cwd = pending.changed.cwd.clone().unwrap_or(process.cwd);
                 slot.process.clone()
             }
             // It ran something new since; the events that wait are from before that.
             Some(_) => Arc::new(process),
             None => {
-                if let Some(now) = pending.credentials {
-                    set_credentials(&mut process.task, now);
-                }
+                change(&mut process, &pending.changed);
                 // Whoever has the pid now keeps it.
                 let now = self.pids.get(&process.tgid).copied();
                 let process = self.install(process, false);
@@ -365,20 +380,20 @@ impl Processes {
 
     pub fn stats(&self) -> Stats {
         let (asked, not_asked) = self.healing.as_ref().map_or((0, 0), |h| (h.len(), h.not_asked));
-        let (entries, bytes) = (self.slots.len(), self.images.bytes());
+        let (entries, bytes) = (self.slots.len(), self.bytes());
         Stats { entries, dead: self.dead, bytes, asked, not_asked, ..self.stats }
     }
 
     fn fork(&mut self, record: &Record, task: Task) {
         let header = record.header();
         // A child runs its parent's image. (With CLONE_PARENT the record names the grandparent, and the image is its until exec.)
-        let (image, partial) = if let Some(parent) = self.slots.get(&task.parent_exec_id) {
-            (parent.process.image.clone(), parent.partial)
+        let (image, cwd, partial) = if let Some(parent) = self.slots.get(&task.parent_exec_id) {
+            (parent.process.image.clone(), parent.process.cwd.clone(), parent.partial)
         } else {
             if let Some(healing) = &mut self.healing {
                 healing.ask(task.parent_exec_id, task.ppid, header.time);
             }
-            (self.unknown.clone(), true)
+            (self.unknown.clone(), Arc::default(), true)
         };
         let process = Process {
             exec_id: header.exec_id,
@@ -387,6 +402,7 @@ impl Processes {
             cgroup: header.cgroup,
             cloned: header.time,
             execed: 0,
+            cwd,
             image,
         };
         self.install(process, partial);
@@ -402,6 +418,7 @@ impl Processes {
             cgroup: header.cgroup,
             cloned,
             execed: header.time,
+            cwd: image.cwd.into(),
             image: Arc::new(Image::of_exec(image)),
         };
         self.install(process, false);
@@ -424,13 +441,40 @@ impl Processes {
         }
     }
 
-    fn credentials(&mut self, exec_id: u64, now: Credentials) {
-        if let Some(pending) = self.pending(exec_id) {
-            pending.credentials = Some(now);
+    fn changed(&mut self, exec_id: u64, now: Changed) {
+        let slot = self.slots.get_mut(&exec_id);
+        if let Some(slot) = slot {
+            let before = slot.process.cwd.len();
+            // Copies the entry if a held event still has the old one.
+            let process = Arc::make_mut(&mut slot.process);
+            change(process, &now);
+            self.cwds = self.cwds - before + process.cwd.len();
         }
-        let Some(slot) = self.slots.get_mut(&exec_id) else { return };
-        // Copies the entry if a held event still has the old one.
-        set_credentials(&mut Arc::make_mut(&mut slot.process).task, now);
+        if let Some(pending) = self.pending(exec_id) {
+            let known = &mut pending.changed;
+            known.credentials = now.credentials.or(known.credentials);
+            known.cwd = now.cwd.or(known.cwd.take());
+            known.groups = now.groups.or(known.groups);
+        }
+    }
+
+    /// `by` put the process `tgid` into a group, which only a parent may.
+    fn grouped(&mut self, by: u64, tgid: u32, pgid: u32) {
+        let Some(slot) = self.pids.get(&tgid).and_then(|exec_id| self.slots.get_mut(exec_id)) else { return };
+        if slot.process.task.parent_exec_id != by {
+            return;
+        }
+        let task = &mut Arc::make_mut(&mut slot.process).task;
+        task.pgid = pgid;
+        // Its own numbers are the same, unless it is in a namespace of its own.
+        if task.vpid == tgid {
+            task.vpgid = pgid;
+        }
+    }
+
+    /// Bytes of what is kept of all processes.
+    fn bytes(&self) -> usize {
+        self.images.bytes() + self.cwds
     }
 
     fn pending(&mut self, exec_id: u64) -> Option<&mut heal::Pending> {
@@ -441,10 +485,12 @@ impl Processes {
     fn install(&mut self, process: Process, partial: bool) -> Arc<Process> {
         let process = Arc::new(process);
         self.images.add(&process.image);
+        self.cwds += process.cwd.len();
         self.pids.insert(process.tgid, process.exec_id);
         let slot = Slot { process: process.clone(), death: None, partial };
         if let Some(old) = self.slots.insert(process.exec_id, slot) {
             self.images.remove(&old.process.image);
+            self.cwds -= old.process.cwd.len();
             self.dead -= usize::from(old.death.is_some());
         }
         if self.is_over(self.options.max_entries, self.options.max_bytes) {
@@ -454,7 +500,7 @@ impl Processes {
     }
 
     fn is_over(&self, entries: usize, bytes: usize) -> bool {
-        self.slots.len() > entries || self.images.bytes() > bytes
+        self.slots.len() > entries || self.bytes() > bytes
     }
 
     /// Forgets what has been dead for long, and gives the children of the dead to whoever inherited them.
@@ -508,6 +554,7 @@ impl Processes {
     fn remove(&mut self, exec_id: u64, heirs: &mut HashMap<u64, u64>) {
         let Some(slot) = self.slots.remove(&exec_id) else { return };
         self.images.remove(&slot.process.image);
+        self.cwds -= slot.process.cwd.len();
         match slot.death {
             Some(death) => {
                 self.dead -= 1;
@@ -537,17 +584,45 @@ impl Processes {
     }
 }
 
-fn set_credentials(task: &mut Task, now: Credentials) {
-    task.uid = now.uid;
-    task.cap_permitted = now.cap_permitted;
-    task.cap_effective = now.cap_effective;
+fn credentials(header: &Header) -> Credentials {
+    Credentials {
+        uid: header.uid,
+        gid: header.gid,
+        cap_inheritable: header.cap_inheritable,
+        cap_permitted: header.cap_permitted,
+        cap_effective: header.cap_effective,
+    }
+}
+
+fn change(process: &mut Process, now: &Changed) {
+    let task = &mut process.task;
+    if let Some(now) = now.credentials {
+        task.uid = now.uid;
+        task.gid = now.gid;
+        task.cap_inheritable = now.cap_inheritable;
+        task.cap_permitted = now.cap_permitted;
+        task.cap_effective = now.cap_effective;
+    }
+    if let Some(now) = now.groups {
+        task.sid = now.sid;
+        task.pgid = now.pgid;
+        task.vsid = now.vsid;
+        task.vpgid = now.vpgid;
+        task.tty = now.tty;
+    }
+    if let Some(cwd) = &now.cwd {
+        process.cwd = cwd.clone();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use sensor_ebpf::events::Kind;
+    use sensor_ebpf::events::chdir::ChangedDir;
+    use sensor_ebpf::events::plain::Plain;
     use sensor_ebpf::events::process::{Exit, Fork};
-    use sensor_ebpf::events::setuid::SetUid;
+    use sensor_ebpf::events::session::Regrouped;
+    use sensor_ebpf::record::{Groups, Tail};
 
     use super::*;
     use crate::state::testing::Who;
@@ -636,6 +711,64 @@ mod tests {
         let now = table.get(SHELL.exec_id()).unwrap();
         assert_eq!((now.task.uid, now.task.cap_permitted, now.task.cap_effective), (33, 7, 3));
         assert_eq!(held.task.uid, 0);
+    }
+
+    #[test]
+    fn a_directory_is_the_processs_own_from_its_fork_on() {
+        let (mut table, _dir) = with_shell(Options::default());
+        let chdir = |who: Who, ret: i64, own: u32, path: &str| {
+            crate::state::testing::record(Kind::Chdir, who.header(15), &[b"x", path.as_bytes()], |tails| {
+                ChangedDir {
+                    ret,
+                    raw: tails[0],
+                    cwd: if ret == 0 { tails[1] } else { Tail::EMPTY },
+                    own,
+                    reserved: 0,
+                }
+            })
+        };
+        let cwd = |table: &Processes, who: Who| {
+            String::from_utf8(table.get(who.exec_id()).unwrap().cwd.to_vec()).unwrap()
+        };
+        table.apply(&chdir(SHELL, 0, 0, "/srv").record());
+        table.apply(&chdir(SHELL, -2, 0, "/nothing").record());
+        table.apply(&chdir(SHELL, 0, 1, "/of/a/thread").record());
+        table.apply(&CHILD.fork(20, CHILD.task(SHELL, "sh")).record());
+        assert_eq!((cwd(&table, SHELL), cwd(&table, CHILD)), ("/srv".into(), "/srv".into()));
+        let held = table.get(CHILD.exec_id()).unwrap().clone();
+        table.apply(&chdir(CHILD, 0, 0, "/").record());
+        assert_eq!((cwd(&table, SHELL), cwd(&table, CHILD)), ("/srv".into(), "/".into()));
+        assert_eq!(&*held.cwd, b"/srv", "what was held is as it was");
+        assert!(Arc::ptr_eq(&held.image, &table.get(SHELL.exec_id()).unwrap().image));
+        for exec_id in table.slots.keys().copied().collect::<Vec<_>>() {
+            table.remove(exec_id, &mut HashMap::new());
+        }
+        assert_eq!(table.stats().bytes, 0, "what comes in goes out");
+    }
+
+    #[test]
+    fn sessions_and_groups_change_by_the_process_and_by_its_parent() {
+        let (mut table, _dir) = with_shell(Options::default());
+        table.apply(&CHILD.fork(20, Task { tty: 9, ..CHILD.task(SHELL, "sh") }).record());
+        let regrouped = |who: Who, kind: Kind, level: u32, pid: u32, pgid: u32| {
+            let now = Groups { sid: who.pid, pgid: who.pid, vsid: 1, vpgid: 1, tty: 0, level };
+            crate::state::testing::record(kind, who.header(21), &[], |_| Regrouped { ret: 0, now, pid, pgid })
+        };
+        let of = |table: &Processes, who: Who| {
+            let task = table.get(who.exec_id()).unwrap().task;
+            (task.sid, task.pgid, task.vpgid, task.tty)
+        };
+        let group = |by: Who, level: u32, pid: u32, pgid: u32| regrouped(by, Kind::Setpgid, level, pid, pgid);
+        table.apply(&group(SHELL, 0, CHILD.pid, 0).record());
+        assert_eq!(of(&table, CHILD), (0, CHILD.pid, CHILD.pid, 9));
+        table.apply(&group(SHELL, 0, CHILD.pid, 77).record());
+        assert_eq!(of(&table, CHILD), (0, 77, 77, 9));
+        // Neither a stranger nor a number of another namespace.
+        table.apply(&group(INIT, 0, CHILD.pid, 78).record());
+        table.apply(&group(SHELL, 1, CHILD.pid, 79).record());
+        assert_eq!(of(&table, CHILD), (0, 77, 77, 9));
+        table.apply(&regrouped(CHILD, Kind::Setsid, 1, 0, 0).record());
+        assert_eq!(of(&table, CHILD), (CHILD.pid, CHILD.pid, 1, 0));
     }
 
     #[test]
@@ -774,13 +907,10 @@ mod tests {
         let (me, header) = me();
         let made = |kind, ret, reaper| match kind {
             Kind::Exit => crate::state::testing::record(kind, header, &[], |_| Exit { status: 0, reaper }),
-            _ => crate::state::testing::record(kind, header, &[], |_| SetUid {
-                ret,
-                uid: 33,
-                euid: 33,
-                cap_permitted: 7,
-                cap_effective: 3,
-            }),
+            _ => {
+                let header = sensor_ebpf::record::Header { uid: 33, ..header };
+                crate::state::testing::record(kind, header, &[], |_| Plain { ret, args: [33; 6] })
+            }
         };
         table.find(me.exec_id, me.tgid, S);
         table.apply(&made(Kind::Setuid, 0, 0).record());
