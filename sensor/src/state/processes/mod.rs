@@ -905,16 +905,13 @@ mod tests {
     fn what_happens_while_proc_is_asked_is_kept() {
         let mut table = Processes::new(Options::default(), ProcFs::new("/proc", None)).unwrap();
         let (me, header) = me();
-        let made = |kind, ret, reaper| match kind {
-            Kind::Exit => crate::state::testing::record(kind, header, &[], |_| Exit { status: 0, reaper }),
-            _ => {
-                let header = sensor_ebpf::record::Header { uid: 33, ..header };
-                crate::state::testing::record(kind, header, &[], |_| Plain { ret, args: [33; 6] })
-            }
-        };
+        let setuid = Header { uid: 33, ..header };
+        let setuid =
+            crate::state::testing::record(Kind::Setuid, setuid, &[], |_| Plain { ret: 0, args: [33; 6] });
+        let exit = crate::state::testing::record(Kind::Exit, header, &[], |_| Exit { status: 0, reaper: 1 });
         table.find(me.exec_id, me.tgid, S);
-        table.apply(&made(Kind::Setuid, 0, 0).record());
-        table.apply(&made(Kind::Exit, 0, 1).record());
+        table.apply(&setuid.record());
+        table.apply(&exit.record());
         settle(&mut table);
         assert_eq!(table.get(me.exec_id).unwrap().task.uid, 33, "the record is newer than the question");
         assert_eq!(table.stats().dead, 1);
