@@ -294,9 +294,20 @@ impl Config {
 
 /// Longest raw path argument and resolved path, as the kernel's `PATH_MAX`.
 pub const PATH_MAX: usize = 4096;
-/// Most bytes of `argv` and of `envp` in a record (Falco reads a page of each).
-pub const ARGS_MAX: usize = 4095;
-pub const ENV_MAX: usize = 4095;
+/// Most bytes of `argv` and of `envp` in a record: the head, of which Falco reads as much, and, if there are more, the tail, so that what is at
+/// the end cannot be pushed out by what is before it.
+pub const ARGS_ENDS: Ends = Ends { head: 4095, tail: 4095 };
+pub const ENV_ENDS: Ends = Ends { head: 4095, tail: 1023 };
+
+/// How many bytes of a long text are kept; [`GAP`] stands between the two parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    pub head: usize,
+    pub tail: usize,
+}
+
+/// Stands for what is left out of a text.
+pub const GAP: &[u8; 3] = b"...";
 
 /// Counters of one event type, per CPU.
 #[repr(C)]

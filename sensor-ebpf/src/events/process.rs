@@ -167,7 +167,7 @@ mod handlers {
     use aya_ebpf::programs::BtfTracePointContext;
 
     use super::{Exec, Exit, Fork};
-    use crate::config::{ARGS_MAX, ENV_MAX};
+    use crate::config::{ARGS_ENDS, ENV_ENDS};
     use crate::events::Kind;
     use crate::kernel::path::{self, Path};
     use crate::kernel::read::{self, Ptr};
@@ -200,15 +200,16 @@ mod handlers {
         let mm = read::pointer(me, off!(task_mm));
         let exe = read::pointer(mm, off!(mm_exe_file));
         file::executable(&mut w, me, exe, &mut body.exe);
-        body.exepath = path::append(&mut w, Path::at(exe.wrapping_add(off!(file_path))), task::root(me));
-        body.filename = w.kernel_str(read::pointer(bprm, off!(bprm_filename)));
+        // The arguments first, so that long paths leave them their room, and the environment last.
         let (start, end): (u64, u64) =
             (read::kernel(mm, off!(mm_arg_start)), read::kernel(mm, off!(mm_arg_end)));
-        body.args = w.user_bytes(start, end.wrapping_sub(start), ARGS_MAX as u64, CUT_ARGS);
+        body.args = w.user_ends(start, end.wrapping_sub(start), ARGS_ENDS, CUT_ARGS);
+        body.exepath = path::append(&mut w, Path::at(exe.wrapping_add(off!(file_path))), task::root(me));
+        body.cwd = path::append(&mut w, task::cwd(me), task::root(me));
+        body.filename = w.kernel_str(read::pointer(bprm, off!(bprm_filename)));
         let (start, end): (u64, u64) =
             (read::kernel(mm, off!(mm_env_start)), read::kernel(mm, off!(mm_env_end)));
-        body.env = w.user_bytes(start, end.wrapping_sub(start), ENV_MAX as u64, CUT_ENV);
-        body.cwd = path::append(&mut w, task::cwd(me), task::root(me));
+        body.env = w.user_ends(start, end.wrapping_sub(start), ENV_ENDS, CUT_ENV);
         body.reserved = 0;
         w.submit(Kind::Exec);
     }
@@ -309,22 +310,36 @@ mod scenarios {
             .lacks(&["fd.num", "fs.path.name", "evt.abspath", "evt.arg[7]"]);
     }
 
-    const CUT: &str = "arguments and environment that are not all there are marked";
+    const CUT: &str = "arguments and environment that are not all there are marked, and have both ends";
 
     fn cut(stage: &mut dyn Stage) {
         use crate::record::{CUT_ARGS, CUT_ENV};
-        let long = c(&"x".repeat(5000));
-        let words = pointers(&[c"sh", c"-c", c"exit 7", &long]);
-        let script = [words[0], words[1], words[2], words[4]];
+        let pads = [c(&"x".repeat(4200)), c(&"x".repeat(30_000))];
+        let words = pointers(&[c"sh", c"-c", c"exit 7", &pads[1], &pads[1], c"payload"]);
+        let script = [words[0], words[1], words[2], words[6]];
+        let more = pointers(&[c"sh", c"-c", c"exit 7", &pads[0], c"payload"]);
         let mut run = |argv: &[*const libc::c_char], envp: &[*const libc::c_char]| {
             let life = stage.life(&|| {
                 syscall!(SYS_execve, c"/bin/sh".as_ptr(), argv.as_ptr(), envp.as_ptr());
             });
-            life.iter().find(|seen| seen.event == "exec").expect("an exec").cut()
+            life.into_iter().find(|seen| seen.event == "exec").expect("an exec")
         };
-        assert_eq!(run(&script, &script[3..]), 0);
-        assert_eq!(run(&words, &script[3..]), CUT_ARGS);
-        assert_eq!(run(&script, &words), CUT_ENV);
+        assert_eq!(run(&script, &script[3..]).cut(), 0);
+        // More than the head, and all of it.
+        let seen = run(&more, &script[3..]);
+        assert_eq!(seen.cut(), 0);
+        assert_eq!(seen.arg("args"), std::format!("-c\0exit 7\0{}\0payload\0", "x".repeat(4200)));
+        // 60 KB of padding hide nothing at the end.
+        let seen = run(&words, &script[3..]);
+        assert_eq!(seen.cut(), CUT_ARGS);
+        let args = seen.arg("args");
+        assert!(args.starts_with("-c\0exit 7\0xxx") && args.ends_with("xxx\0payload\0"), "{args}");
+        let (head, tail) = args.split_once("...").expect("the mark of a gap");
+        assert_eq!((head.len() + "sh\0".len(), tail.len()), (4095, 4095));
+        assert!(seen.fields["proc.cmdline"].ends_with("xxx payload"));
+        let seen = run(&script, &words);
+        assert_eq!(seen.cut(), CUT_ENV);
+        assert!(seen.arg("env").ends_with("xxx\0payload\0"));
     }
 
     fn end(stage: &mut dyn Stage) {

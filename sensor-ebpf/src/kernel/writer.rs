@@ -11,7 +11,7 @@ use super::call::{Exit, Memory};
 use super::lane::{self, Outcome};
 use super::log;
 use super::read::{self, Ptr, typed};
-use crate::config::{PATH_MAX, ROOM};
+use crate::config::{Ends, GAP, PATH_MAX, ROOM};
 use crate::record::{CUT_ARGS, CUT_ARGUMENT, CUT_HEAD, CUT_MIDDLE, Header, Lane, Pod, Tag, Tail, exec_id};
 use crate::{config, off};
 
@@ -265,6 +265,34 @@ impl Writer {
             return self.failed(what, status);
         }
         self.grow(len, what)
+    }
+
+    /// `len` bytes of the current process, or both ends of them with [`GAP`] between; `what` of `CUT_*` they are.
+    #[inline(always)]
+    pub fn user_ends(&mut self, ptr: u64, len: u64, ends: Ends, what: u16) -> Tail {
+        let (head, tail) = (ends.head as u64, ends.tail as u64);
+        let mut text = self.user_bytes(ptr, if len < head { len } else { head }, head, what);
+        if len > head && text.len != 0 {
+            let rest = if len - head > tail {
+                self.cut(what);
+                self.gap();
+                tail
+            } else {
+                len - head
+            };
+            self.user_bytes(ptr.wrapping_add(len - rest), rest, tail, what);
+            text.len = (self.len() - text.off as usize) as u16;
+        }
+        text
+    }
+
+    /// Marks that something is left out here.
+    #[inline(always)]
+    fn gap(&mut self) {
+        let Some(dst) = self.room() else { return };
+        // SAFETY: `room` left TAIL_MAX bytes at `dst`.
+        unsafe { dst.cast::<[u8; 3]>().write(*GAP) };
+        self.grow(GAP.len(), 0);
     }
 
     /// `len` bytes of kernel memory, `TAIL_MAX - 1` at most: a part of a path.

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sensor_ebpf::config::{ARGS_MAX, ENV_MAX};
+use sensor_ebpf::config::{ARGS_ENDS, ENV_ENDS, Ends, GAP};
 use sensor_ebpf::record::{
     EXE_FROM_MEMFD, EXE_LOWER_LAYER, EXE_UPPER_LAYER, EXE_WRITABLE, Exe, NS_PER_TICK, Task, exec_id,
 };
@@ -19,7 +19,7 @@ use sensor_ebpf::record::{
 use super::cgroups::{Layout, Mount, unescape};
 use super::process::{Image, Process, exe_path};
 
-/// Most bytes of a file of `/proc` other than arguments and environment.
+/// Most bytes of a file of `/proc`.
 const FILE_MAX: usize = 1 << 20;
 
 /// A reader of the host's `/proc`.
@@ -63,8 +63,8 @@ impl ProcFs {
             exe: facts,
             exepath: exe_path(inside(&exe, &root)).into(),
             filename: Box::default(),
-            args: read(&dir.join("cmdline"), ARGS_MAX).unwrap_or_default().into(),
-            env: read(&dir.join("environ"), ENV_MAX).unwrap_or_default().into(),
+            args: ends(&read(&dir.join("cmdline"), FILE_MAX).unwrap_or_default(), ARGS_ENDS),
+            env: ends(&read(&dir.join("environ"), FILE_MAX).unwrap_or_default(), ENV_ENDS),
         };
         let cwd = inside(&link(&dir.join("cwd")), &root).into();
         let start = stat.start * NS_PER_TICK;
@@ -165,6 +165,14 @@ pub(super) fn namespace(path: &Path) -> u32 {
     let text = link(path);
     let number = text.split(|b| !b.is_ascii_digit()).find(|p| !p.is_empty()).unwrap_or_default();
     std::str::from_utf8(number).ok().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// As much of a text as a record of the kernel's has of it.
+fn ends(text: &[u8], ends: Ends) -> Box<[u8]> {
+    match (text.split_at_checked(ends.head), text.len().checked_sub(ends.tail)) {
+        (Some((head, _)), Some(tail)) if tail > ends.head => [head, GAP, &text[tail..]].concat().into(),
+        _ => text.into(),
+    }
 }
 
 /// At most `max` bytes of a file.
@@ -309,6 +317,19 @@ mod tests {
 
         fn read(&self) -> Option<Process> {
             ProcFs::new(self.0.path(), None).read(200)
+        }
+    }
+
+    #[test]
+    fn long_arguments_have_both_ends() {
+        let fixture = Fixture::new();
+        for len in [4095, 8190, 8191, 60_000] {
+            let args = ["x".repeat(len - 9), "payload\0y".into()].concat();
+            fixture.write("200/cmdline", args.as_bytes());
+            let kept = fixture.read().unwrap().image.args.to_vec();
+            assert!(kept.ends_with(b"xxpayload\0y"));
+            assert_eq!(kept.len(), if len <= 8190 { len } else { 8190 + GAP.len() });
+            assert_eq!(kept.windows(3).any(|part| part == GAP), len > 8190);
         }
     }
 
