@@ -35,12 +35,13 @@ pub trait Stage {
     /// Says that this machine cannot play the scenario.
     fn skip(&mut self, reason: &str);
 
-    /// As [`Stage::life`], without start and end, and without what leads the work to where it is done (chdir, fchdir).
+    /// As [`Stage::life`], without start and end: the child's return from the call that made it is part of its start. And without
+    /// what leads the work to where it is done (chdir, fchdir).
     fn observe(&mut self, work: &dyn Fn()) -> Vec<Seen> {
         let mut seen = self.life(work);
         seen.pop();
         seen.remove(0);
-        seen.retain(|seen| !matches!(seen.event, "chdir" | "fchdir"));
+        seen.retain(|seen| !matches!(seen.event, "chdir" | "fchdir") && !seen.is_birth());
         seen
     }
 
@@ -98,6 +99,18 @@ pub fn call(number: libc::c_long, arguments: &[i64]) -> i64 {
     // does to its process ends with the child.
     unsafe {
         libc::syscall(number, word(0), word(1), word(2), word(3), word(4), word(5))
+    }
+}
+
+/// Makes a child that ends at once, by vfork(2): it runs on the caller's stack, so that it may do nothing else.
+pub fn vfork() {
+    #[expect(unsafe_code, reason = "the C library's is the only one that keeps the way back")]
+    #[expect(deprecated, reason = "it is to be seen")]
+    // SAFETY: the child calls `_exit` and touches nothing.
+    unsafe {
+        if libc::vfork() == 0 {
+            libc::_exit(0);
+        }
     }
 }
 
@@ -160,6 +173,11 @@ impl Seen {
     /// It leaves the state as it is.
     pub fn changes_nothing(&self) -> bool {
         self.with(|record| events::change(record).is_none())
+    }
+
+    /// It is the child's return from a clone.
+    pub fn is_birth(&self) -> bool {
+        matches!(self.event, "clone" | "clone3") && self.arg("res") == "0"
     }
 
     /// It is an openat of that file.

@@ -50,6 +50,10 @@ pub enum Change<'a> {
     Directory(&'a [u8]),
     /// The process is in another session or process group.
     Groups(&'a Groups),
+    /// The thread may be in another mount namespace now, by its inode.
+    Namespace {
+        mntns: u32,
+    },
     /// A process was put into a process group; both by their numbers in the initial pid namespace.
     Grouped {
         tgid: u32,
@@ -267,6 +271,8 @@ pub enum ParamType {
     Uid,
     Gid,
     Signal,
+    /// Signals as bits, the first one the lowest.
+    SigSet,
     Dec(u8),
     /// Signed decimal of so many bits.
     Int(u8),

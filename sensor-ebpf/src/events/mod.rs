@@ -56,6 +56,9 @@ macro_rules! for_each_event {
                 Setregid, setregid, syscall "setregid";
                 Setresuid, setresuid, syscall "setresuid";
                 Setresgid, setresgid, syscall "setresgid";
+                Setfsuid, setfsuid, syscall "setfsuid";
+                Setfsgid, setfsgid, syscall "setfsgid";
+                Setgroups, setgroups, syscall "setgroups";
                 Capset, capset, syscall "capset";
             }
             session {
@@ -67,6 +70,66 @@ macro_rules! for_each_event {
                 Fchdir, fchdir, syscall "fchdir";
             }
             prctl { Prctl, prctl, syscall "prctl"; }
+            clone {
+                Clone, clone, syscall "clone";
+                Clone3, clone3, syscall "clone3";
+                ForkCall, fork_call, syscall "fork";
+                Vfork, vfork, syscall "vfork";
+            }
+            namespace {
+                Unshare, unshare, syscall "unshare";
+                Setns, setns, syscall "setns";
+            }
+            signal {
+                Kill, kill, syscall "kill";
+                Tkill, tkill, syscall "tkill";
+                Tgkill, tgkill, syscall "tgkill";
+                PidfdSendSignal, pidfd_send_signal, syscall "pidfd_send_signal";
+            }
+            pidfd {
+                PidfdOpen, pidfd_open, syscall "pidfd_open";
+                PidfdGetfd, pidfd_getfd, syscall "pidfd_getfd";
+            }
+            process_vm {
+                ProcessVmReadv, process_vm_readv, syscall "process_vm_readv";
+                ProcessVmWritev, process_vm_writev, syscall "process_vm_writev";
+            }
+            module {
+                InitModule, init_module, syscall "init_module";
+                FinitModule, finit_module, syscall "finit_module";
+                DeleteModule, delete_module, syscall "delete_module";
+                KexecLoad, kexec_load, syscall "kexec_load";
+                KexecFileLoad, kexec_file_load, syscall "kexec_file_load";
+            }
+            bpf {
+                Bpf, bpf, syscall "bpf";
+                Userfaultfd, userfaultfd, syscall "userfaultfd";
+                PerfEventOpen, perf_event_open, syscall "perf_event_open";
+                Seccomp, seccomp, syscall "seccomp";
+            }
+            keys {
+                Keyctl, keyctl, syscall "keyctl";
+                AddKey, add_key, syscall "add_key";
+                RequestKey, request_key, syscall "request_key";
+            }
+            io_uring {
+                IoUringSetup, io_uring_setup, syscall "io_uring_setup";
+                IoUringEnter, io_uring_enter, syscall "io_uring_enter";
+                IoUringRegister, io_uring_register, syscall "io_uring_register";
+            }
+            identity {
+                Getuid, getuid, syscall "getuid";
+                Geteuid, geteuid, syscall "geteuid";
+                Getgid, getgid, syscall "getgid";
+                Getegid, getegid, syscall "getegid";
+                Getresuid, getresuid, syscall "getresuid";
+                Getresgid, getresgid, syscall "getresgid";
+            }
+            limits {
+                Getrlimit, getrlimit, syscall "getrlimit";
+                Setrlimit, setrlimit, syscall "setrlimit";
+                Prlimit, prlimit, syscall "prlimit64";
+            }
             ptrace { Ptrace, ptrace, syscall "ptrace"; }
             unlink {
                 Unlink, unlink, syscall "unlink";

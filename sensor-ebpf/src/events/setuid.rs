@@ -15,7 +15,15 @@ calls! {
     Setregid, setregid, "setregid", User, Some(credentials), SETREGID;
     Setresuid, setresuid, "setresuid", User, Some(credentials), SETRESUID;
     Setresgid, setresgid, "setresgid", User, Some(credentials), SETRESGID;
+    Setfsuid, setfsuid, "setfsuid", User, Some(of_files), SETFSUID;
+    Setfsgid, setfsgid, "setfsgid", User, Some(of_files), SETFSGID;
+    Setgroups, setgroups, "setgroups", User, None, SETGROUPS;
     Capset, capset, "capset", Process, Some(credentials), CAPSET;
+}
+
+/// Calls that cannot fail: they return the id of before. Who acts on files as another user has other capabilities.
+fn of_files<'a>(_: &Record<'a>) -> Option<Change<'a>> {
+    Some(Change::Credentials)
 }
 
 fn credentials<'a>(r: &Record<'a>) -> Option<Change<'a>> {
@@ -59,6 +67,22 @@ const SETRESGID: &[Param] = params! {
     "sgid": T::Gid, |r, b: &Plain| b.uint(2);
 };
 
+// Of these Falco has the names alone.
+const SETFSUID: &[Param] = params! {
+    "res": T::Errno, |r, b: &Plain| b.ret();
+    "uid": T::Uid, |r, b: &Plain| b.uint(0);
+};
+
+const SETFSGID: &[Param] = params! {
+    "res": T::Errno, |r, b: &Plain| b.ret();
+    "gid": T::Gid, |r, b: &Plain| b.uint(0);
+};
+
+const SETGROUPS: &[Param] = params! {
+    "res": T::Errno, |r, b: &Plain| b.ret();
+    "size": T::Dec(32), |r, b: &Plain| b.uint(0);
+};
+
 // What the thread has now, whether or not the call gave it, as in Falco.
 const CAPSET: &[Param] = params! {
     "res": T::Errno, |r, b: &Plain| b.ret();
@@ -69,7 +93,9 @@ const CAPSET: &[Param] = params! {
 
 #[cfg(feature = "testing")]
 mod scenarios {
-    use super::{Capset, Setgid, Setregid, Setresgid, Setresuid, Setreuid, Setuid};
+    use super::{
+        Capset, Setfsgid, Setfsuid, Setgid, Setgroups, Setregid, Setresgid, Setresuid, Setreuid, Setuid,
+    };
     use crate::events::Change;
     use crate::syscall;
     use crate::testing::{Scenario, Seen, Stage};
@@ -105,6 +131,21 @@ mod scenarios {
     impl Capset {
         pub const SCENARIOS: &[Scenario] =
             &[Scenario { shows: "what is left, and that nothing comes back", play: capset }];
+    }
+
+    impl Setfsuid {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "capabilities over files go", play: setfsuid }];
+    }
+
+    impl Setfsgid {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "the id of before comes back", play: setfsgid }];
+    }
+
+    impl Setgroups {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "how many, and that it takes a right", play: setgroups }];
     }
 
     /// The record tells the state whom to take the process for.
@@ -227,6 +268,43 @@ mod scenarios {
         failed
             .is("setresgid", &[("res", "-1"), ("rgid", "0"), ("egid", "0"), ("sgid", "0")])
             .has(&[("evt.res", "EPERM")]);
+    }
+
+    fn setfsuid(stage: &mut dyn Stage) {
+        let seen = stage.one(&|| {
+            syscall!(SYS_setfsuid, 65534);
+        });
+        seen.is("setfsuid", &[("res", "0"), ("uid", "65534")]).has(&[
+            ("evt.type", "setfsuid"),
+            ("evt.category", "user"),
+            ("user.uid", "0"),
+        ]);
+        assert!(!seen.fields["thread.cap_effective"].contains("CAP_DAC_OVERRIDE"));
+        follows(&seen, 0, 0);
+    }
+
+    fn setfsgid(stage: &mut dyn Stage) {
+        let seen = stage.observe(&|| {
+            syscall!(SYS_setfsgid, 65534);
+            syscall!(SYS_setfsgid, 0);
+        });
+        let [there, back] = seen.as_slice() else { panic!("{seen:?}") };
+        there.is("setfsgid", &[("res", "0"), ("gid", "65534")]).has(&[("evt.type", "setfsgid")]);
+        follows(there, 0, 0);
+        back.is("setfsgid", &[("res", "65534"), ("gid", "0")]).has(&[("group.gid", "0")]);
+    }
+
+    fn setgroups(stage: &mut dyn Stage) {
+        let groups = [7_u32, 8];
+        let seen = stage.observe(&|| {
+            syscall!(SYS_setgroups, 2, groups.as_ptr());
+            syscall!(SYS_setuid, 65534);
+            syscall!(SYS_setgroups, 0, 0);
+        });
+        let [set, _, failed] = seen.as_slice() else { panic!("{seen:?}") };
+        set.is("setgroups", &[("res", "0"), ("size", "2")])
+            .has(&[("evt.type", "setgroups"), ("evt.category", "user")]);
+        failed.is("setgroups", &[("res", "-1"), ("size", "0")]).has(&[("evt.res", "EPERM")]);
     }
 
     fn capset(stage: &mut dyn Stage) {

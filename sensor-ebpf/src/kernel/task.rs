@@ -54,8 +54,7 @@ pub fn snapshot(task: Ptr, out: &mut Task) {
     out.pidns = read::kernel(pidns, off!(pidns_inum));
     let reaper = read::pointer(pidns, off!(pidns_child_reaper));
     out.pidns_start = read::kernel(reaper, off!(task_start_boottime));
-    let nsproxy = read::pointer(task, off!(task_nsproxy));
-    out.mntns = read::kernel(read::pointer(nsproxy, off!(nsproxy_mnt_ns)), off!(mntns_inum));
+    out.mntns = mntns(task);
     out.comm = read::kernel(task, off!(task_comm));
 }
 
@@ -74,6 +73,20 @@ pub fn groups(task: Ptr) -> Groups {
         tty: tty(signal),
         level,
     }
+}
+
+/// Inode of the mount namespace.
+#[inline(always)]
+pub fn mntns(task: Ptr) -> u32 {
+    let nsproxy = read::pointer(task, off!(task_nsproxy));
+    read::kernel(read::pointer(nsproxy, off!(nsproxy_mnt_ns)), off!(mntns_inum))
+}
+
+/// The thread's number as it sees itself, and the depth of its pid namespace.
+#[inline(always)]
+pub fn own_number(task: Ptr) -> (u32, u32) {
+    let level = level(task);
+    (number(read::pointer(task, off!(task_thread_pid)), level), level)
 }
 
 /// Depth of `task`'s pid namespace; 0 is the initial one.

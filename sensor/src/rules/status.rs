@@ -187,7 +187,7 @@ mod tests {
 - {rule: half, desc: d, output: o, priority: INFO, condition: evt.type = open and (evt.cpu = 1 or proc.name = x)}
 - {rule: old, desc: d, output: o, priority: INFO, condition: evt.type = open and k8s.rc.name = x}
 - {rule: old not, desc: d, output: o, priority: INFO, condition: evt.type = open and not k8s.rc.name = x}
-- {rule: deaf, desc: d, output: o, priority: INFO, condition: 'evt.type in (bpf, mount)'}
+- {rule: deaf, desc: d, output: o, priority: INFO, condition: 'evt.type in (semop, futex)'}
 - {rule: never, desc: d, output: o, priority: INFO, condition: evt.type = open and evt.num = 0}
 - {rule: 'off', desc: d, output: o, priority: INFO, condition: evt.type = bpf, enabled: false}
 ";
@@ -212,7 +212,7 @@ mod tests {
                 "rule \"hidden\" is inactive: it needs evt.cpu, which this sensor cannot fill, and user.loginuid, which this \
                  kernel does not expose",
                 r#"rule "old" is inactive: it needs k8s.rc.name, which no event has any more"#,
-                r#"rule "deaf" is inactive: it needs mount, bpf, which this sensor does not capture"#,
+                r#"rule "deaf" is inactive: it needs futex, semop, which this sensor does not capture"#,
                 r#"rule "never" is inactive: its condition is never true"#,
                 "rule \"half\" is limited: the parts that ask for evt.cpu, which this sensor cannot fill, never hold",
             ]

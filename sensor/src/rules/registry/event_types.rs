@@ -406,6 +406,7 @@ mod tests {
             ParamType::Errno => "PT_ERRNO".to_owned(),
             ParamType::Uid => "PT_UID".to_owned(),
             ParamType::Gid => "PT_GID".to_owned(),
+            ParamType::SigSet => "PT_SIGSET".to_owned(),
             ParamType::Signal => "PT_SIGTYPE".to_owned(),
             ParamType::Dec(bits) => format!("PT_UINT{bits}:PF_DEC"),
             ParamType::Int(bits) => format!("PT_INT{bits}"),

@@ -73,7 +73,7 @@ fn all() -> impl Iterator<Item = (&'static str, FieldType)> {
 const fn of(ty: ParamType) -> FieldType {
     match ty {
         ParamType::Fd | ParamType::FdPath(_) | ParamType::Pid | ParamType::Errno => FieldType::Int64,
-        ParamType::Uid | ParamType::Gid | ParamType::Mode(_) => FieldType::Uint32,
+        ParamType::Uid | ParamType::Gid | ParamType::SigSet | ParamType::Mode(_) => FieldType::Uint32,
         ParamType::Signal => FieldType::Uint8,
         ParamType::Dec(bits)
         | ParamType::Hex(bits)

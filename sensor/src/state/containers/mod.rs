@@ -281,7 +281,11 @@ impl Containers {
             }
             Some(Change::CgroupRemoved { id }) => self.removed(id),
             Some(
-                Change::Credentials | Change::Directory(_) | Change::Groups(_) | Change::Grouped { .. },
+                Change::Credentials
+                | Change::Directory(_)
+                | Change::Groups(_)
+                | Change::Grouped { .. }
+                | Change::Namespace { .. },
             )
             | None => {}
         }

@@ -51,6 +51,8 @@ pub(super) struct Changed {
     pub credentials: Option<Credentials>,
     pub cwd: Option<Arc<[u8]>>,
     pub groups: Option<Groups>,
+    /// Inode of the mount namespace.
+    pub mntns: Option<u32>,
 }
 
 /// Of a thread, as the header of its record has them.

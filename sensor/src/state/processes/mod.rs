@@ -189,8 +189,17 @@ impl Processes {
             Some(Change::Groups(now)) => {
                 self.changed(header.exec_id, Changed { groups: Some(*now), ..Changed::default() });
             }
+            Some(Change::Namespace { mntns }) if header.tid == header.tgid => {
+                self.changed(header.exec_id, Changed { mntns: Some(mntns), ..Changed::default() });
+            }
             Some(Change::Grouped { tgid, pgid }) => self.grouped(header.exec_id, tgid, pgid),
-            Some(Change::Credentials | Change::CgroupMade { .. } | Change::CgroupRemoved { .. }) | None => {}
+            Some(
+                Change::Credentials
+                | Change::Namespace { .. }
+                | Change::CgroupMade { .. }
+                | Change::CgroupRemoved { .. },
+            )
+            | None => {}
         }
         if header.time.saturating_sub(self.swept) > SWEEP_EVERY {
             self.sweep(header.time);
@@ -455,6 +464,7 @@ impl Processes {
             known.credentials = now.credentials.or(known.credentials);
             known.cwd = now.cwd.or(known.cwd.take());
             known.groups = now.groups.or(known.groups);
+            known.mntns = now.mntns.or(known.mntns);
         }
     }
 
@@ -609,6 +619,9 @@ fn change(process: &mut Process, now: &Changed) {
         task.vsid = now.vsid;
         task.vpgid = now.vpgid;
         task.tty = now.tty;
+    }
+    if let Some(mntns) = now.mntns {
+        task.mntns = mntns;
     }
     if let Some(cwd) = &now.cwd {
         process.cwd = cwd.clone();
