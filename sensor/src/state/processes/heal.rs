@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
-use sensor_ebpf::record::Groups;
 
+use super::changed::Changed;
 use crate::state::asking::Asking;
 use crate::state::bucket::{Bucket, Rate};
 use crate::state::process::Process;
@@ -43,26 +42,6 @@ pub(super) struct Pending {
     pub death: Option<Death>,
     /// What else changed meanwhile.
     pub changed: Changed,
-}
-
-/// What a process changed of itself.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Changed {
-    pub credentials: Option<Credentials>,
-    pub cwd: Option<Arc<[u8]>>,
-    pub groups: Option<Groups>,
-    /// Inode of the mount namespace.
-    pub mntns: Option<u32>,
-}
-
-/// Of a thread, as the header of its record has them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Credentials {
-    pub uid: u32,
-    pub gid: u32,
-    pub cap_inheritable: u64,
-    pub cap_permitted: u64,
-    pub cap_effective: u64,
 }
 
 /// What came of a question.

@@ -8,6 +8,7 @@
 //! that was thrown out is asked for in `/proc` when it shows again. The answer comes later, from a thread beside ([`heal`]):
 //! until then [`Processes::find`] says [`Found::Pending`], and the events of that process alone wait.
 
+mod changed;
 mod heal;
 mod images;
 
@@ -18,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::events::{self, Change, NewImage};
-use sensor_ebpf::record::{Header, Record, Task};
+use sensor_ebpf::record::{Record, Task};
 
 use super::process::{Image, Process};
 use super::procfs::ProcFs;
-use heal::{Answer, Changed, Credentials, Death, Healing};
+use changed::Changed;
+use heal::{Answer, Death, Healing};
 use images::Images;
 
 /// Limits of the table.
@@ -178,28 +180,13 @@ impl Processes {
             Some(Change::Forked(task)) => self.fork(record, *task),
             Some(Change::Execed(image)) => self.exec(record, &image),
             Some(Change::Exited { reaper }) => self.exit(header.exec_id, header.time, reaper),
-            // The entry is about the process: what a thread does to itself is in the headers of its own records.
-            Some(Change::Credentials) if header.tid == header.tgid => {
-                let credentials = Some(credentials(header));
-                self.changed(header.exec_id, Changed { credentials, ..Changed::default() });
-            }
-            Some(Change::Directory(path)) => {
-                self.changed(header.exec_id, Changed { cwd: Some(path.into()), ..Changed::default() });
-            }
-            Some(Change::Groups(now)) => {
-                self.changed(header.exec_id, Changed { groups: Some(*now), ..Changed::default() });
-            }
-            Some(Change::Namespace { mntns }) if header.tid == header.tgid => {
-                self.changed(header.exec_id, Changed { mntns: Some(mntns), ..Changed::default() });
-            }
             Some(Change::Grouped { tgid, pgid }) => self.grouped(header.exec_id, tgid, pgid),
-            Some(
-                Change::Credentials
-                | Change::Namespace { .. }
-                | Change::CgroupMade { .. }
-                | Change::CgroupRemoved { .. },
-            )
-            | None => {}
+            Some(change) => {
+                if let Some(changed) = Changed::of(header, &change) {
+                    self.changed(header.exec_id, changed);
+                }
+            }
+            None => {}
         }
         if header.time.saturating_sub(self.swept) > SWEEP_EVERY {
             self.sweep(header.time);
@@ -315,7 +302,7 @@ impl Processes {
             // It ran something new since; the events that wait are from before that.
             Some(_) => Arc::new(process),
             None => {
-                change(&mut process, &pending.changed);
+                pending.changed.apply(&mut process);
                 // Whoever has the pid now keeps it.
                 let now = self.pids.get(&process.tgid).copied();
                 let process = self.install(process, false);
@@ -456,15 +443,11 @@ impl Processes {
             let before = slot.process.cwd.len();
             // Copies the entry if a held event still has the old one.
             let process = Arc::make_mut(&mut slot.process);
-            change(process, &now);
+            now.apply(process);
             self.cwds = self.cwds - before + process.cwd.len();
         }
         if let Some(pending) = self.pending(exec_id) {
-            let known = &mut pending.changed;
-            known.credentials = now.credentials.or(known.credentials);
-            known.cwd = now.cwd.or(known.cwd.take());
-            known.groups = now.groups.or(known.groups);
-            known.mntns = now.mntns.or(known.mntns);
+            pending.changed.then(now);
         }
     }
 
@@ -594,40 +577,6 @@ impl Processes {
     }
 }
 
-fn credentials(header: &Header) -> Credentials {
-    Credentials {
-        uid: header.uid,
-        gid: header.gid,
-        cap_inheritable: header.cap_inheritable,
-        cap_permitted: header.cap_permitted,
-        cap_effective: header.cap_effective,
-    }
-}
-
-fn change(process: &mut Process, now: &Changed) {
-    let task = &mut process.task;
-    if let Some(now) = now.credentials {
-        task.uid = now.uid;
-        task.gid = now.gid;
-        task.cap_inheritable = now.cap_inheritable;
-        task.cap_permitted = now.cap_permitted;
-        task.cap_effective = now.cap_effective;
-    }
-    if let Some(now) = now.groups {
-        task.sid = now.sid;
-        task.pgid = now.pgid;
-        task.vsid = now.vsid;
-        task.vpgid = now.vpgid;
-        task.tty = now.tty;
-    }
-    if let Some(mntns) = now.mntns {
-        task.mntns = mntns;
-    }
-    if let Some(cwd) = &now.cwd {
-        process.cwd = cwd.clone();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use sensor_ebpf::events::Kind;
@@ -635,7 +584,7 @@ mod tests {
     use sensor_ebpf::events::plain::Plain;
     use sensor_ebpf::events::process::{Exit, Fork};
     use sensor_ebpf::events::session::Regrouped;
-    use sensor_ebpf::record::{Groups, Tail};
+    use sensor_ebpf::record::{Groups, Header, Tail};
 
     use super::*;
     use crate::state::testing::Who;
