@@ -118,3 +118,79 @@ pub static AT_FLAGS: &Flags =
 
 /// Flags of `fchownat`, in Falco's bits (see `chown::falco_flags`).
 pub static FCHOWNAT_FLAGS: &Flags = &[("AT_SYMLINK_NOFOLLOW", 1024), ("AT_EMPTY_PATH", 4096)];
+
+/// Flags of `mount`.
+pub static MOUNT_FLAGS: &Flags = &[
+    ("RDONLY", 1),
+    ("NOSUID", 2),
+    ("NODEV", 4),
+    ("NOEXEC", 8),
+    ("SYNCHRONOUS", 16),
+    ("REMOUNT", 32),
+    ("MANDLOCK", 64),
+    ("DIRSYNC", 128),
+    ("NOATIME", 1024),
+    ("NODIRATIME", 2048),
+    ("BIND", 4096),
+    ("MOVE", 8192),
+    ("REC", 16384),
+    ("SILENT", 32768),
+    ("POSIXACL", 65536),
+    ("UNBINDABLE", 131_072),
+    ("PRIVATE", 262_144),
+    ("SLAVE", 524_288),
+    ("SHARED", 1_048_576),
+    ("RELATIME", 2_097_152),
+    ("KERNMOUNT", 4_194_304),
+    ("I_VERSION", 8_388_608),
+    ("STRICTATIME", 16_777_216),
+    ("LAZYTIME", 33_554_432),
+    ("NOSEC", 268_435_456),
+    ("BORN", 536_870_912),
+    ("ACTIVE", 1_073_741_824),
+    ("NOUSER", 2_147_483_648),
+];
+
+/// Flags of `umount2`.
+pub static UMOUNT_FLAGS: &Flags = &[("FORCE", 1), ("DETACH", 2), ("EXPIRE", 4), ("NOFOLLOW", 8)];
+
+/// Permissions and type of a node that is made. As in Falco a type takes the bits of those before it: `S_IFBLK` reads `S_IFCHR`.
+pub static MKNOD_MODES: &Flags = &[
+    ("S_IXOTH", 1),
+    ("S_IWOTH", 2),
+    ("S_IROTH", 4),
+    ("S_IXGRP", 8),
+    ("S_IWGRP", 16),
+    ("S_IRGRP", 32),
+    ("S_IXUSR", 64),
+    ("S_IWUSR", 128),
+    ("S_IRUSR", 256),
+    ("S_ISVTX", 512),
+    ("S_ISGID", 1024),
+    ("S_ISUID", 2048),
+    ("S_IFREG", 32768),
+    ("S_IFCHR", 8192),
+    ("S_IFBLK", 24576),
+    ("S_IFIFO", 4096),
+    ("S_IFSOCK", 49152),
+];
+
+/// What `access` asks for.
+pub static ACCESS_MODES: &Flags = &[("F_OK", 0), ("R_OK", 4), ("W_OK", 2), ("X_OK", 1)];
+
+/// Flags of `newfstatat`.
+pub static NEWFSTATAT_FLAGS: &Flags =
+    &[("AT_EMPTY_PATH", 4096), ("AT_NO_AUTOMOUNT", 2048), ("AT_SYMLINK_NOFOLLOW", 256)];
+
+/// Operations of `flock`.
+pub static FLOCK_FLAGS: &Flags =
+    &[("LOCK_SH", 1), ("LOCK_EX", 2), ("LOCK_NB", 4), ("LOCK_UN", 8), ("LOCK_NONE", 0)];
+
+/// Where `lseek` counts from.
+pub static LSEEK_WHENCE: &Flags = &[("SEEK_END", 2), ("SEEK_CUR", 1), ("SEEK_SET", 0)];
+
+/// Flags of `memfd_create`.
+pub static MEMFD_FLAGS: &Flags = &[("MFD_CLOEXEC", 1), ("MFD_ALLOW_SEALING", 2), ("MFD_HUGETLB", 4)];
+
+/// Flags of `epoll_create1`, in Falco's bits.
+pub static EPOLL_CREATE1_FLAGS: &Flags = &[("EPOLL_CLOEXEC", 1)];

@@ -142,6 +142,7 @@ pub enum Category {
     Signal,
     User,
     Time,
+    Wait,
     Other,
     /// The category of the descriptor's kind.
     OfDescriptor,
@@ -161,6 +162,7 @@ impl Category {
             Self::Signal => "signal",
             Self::User => "user",
             Self::Time => "time",
+            Self::Wait => "wait",
             Self::Other => "other",
             Self::OfDescriptor => match fd.map(|fd| fd.kind) {
                 Some(b'f' | b'd') => "file",

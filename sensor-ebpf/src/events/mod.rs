@@ -42,6 +42,7 @@ macro_rules! for_each_event {
                 Openat, openat, syscall "openat";
                 Openat2, openat2, syscall "openat2";
                 Creat, creat, syscall "creat";
+                OpenByHandleAt, open_by_handle_at, syscall "open_by_handle_at";
             }
             connect { Connect, connect, syscall "connect"; }
             dup {
@@ -164,6 +165,51 @@ macro_rules! for_each_event {
                 Lchown, lchown, syscall "lchown";
                 Fchown, fchown, syscall "fchown";
                 Fchownat, fchownat, syscall "fchownat";
+            }
+            mknod {
+                Mknod, mknod, syscall "mknod";
+                Mknodat, mknodat, syscall "mknodat";
+            }
+            mount {
+                Mount, mount, syscall "mount";
+                Umount2, umount2, syscall "umount2";
+            }
+            root {
+                Chroot, chroot, syscall "chroot";
+                PivotRoot, pivot_root, syscall "pivot_root";
+            }
+            access {
+                Access, access, syscall "access";
+                Faccessat, faccessat, syscall "faccessat";
+                Faccessat2, faccessat2, syscall "faccessat2";
+                Stat, stat, syscall "stat";
+                Lstat, lstat, syscall "lstat";
+                Newfstatat, newfstatat, syscall "newfstatat";
+                Statx, statx, syscall "statx";
+                Readlink, readlink, syscall "readlink";
+                Readlinkat, readlinkat, syscall "readlinkat";
+                Truncate, truncate, syscall "truncate";
+            }
+            fdcalls {
+                Flock, flock, syscall "flock";
+                Lseek, lseek, syscall "lseek";
+                Ioctl, ioctl, syscall "ioctl";
+                Getdents, getdents, syscall "getdents";
+                Getdents64, getdents64, syscall "getdents64";
+                Fstat, fstat, syscall "fstat";
+                Ftruncate, ftruncate, syscall "ftruncate";
+            }
+            fcntl { Fcntl, fcntl, syscall "fcntl"; }
+            descriptors {
+                Eventfd, eventfd, syscall "eventfd";
+                Eventfd2, eventfd2, syscall "eventfd2";
+                Signalfd, signalfd, syscall "signalfd";
+                Signalfd4, signalfd4, syscall "signalfd4";
+                TimerfdCreate, timerfd_create, syscall "timerfd_create";
+                InotifyInit, inotify_init, syscall "inotify_init";
+                InotifyInit1, inotify_init1, syscall "inotify_init1";
+                EpollCreate1, epoll_create1, syscall "epoll_create1";
+                MemfdCreate, memfd_create, syscall "memfd_create";
             }
             socket { Socket, socket, syscall "socket"; }
         }

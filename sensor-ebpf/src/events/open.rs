@@ -1,4 +1,4 @@
-//! open(2), openat(2), openat2(2), creat(2).
+//! open(2), openat(2), openat2(2), creat(2), open_by_handle_at(2).
 //!
 //! At exit, because the kernel has resolved the file by then: the caller can no longer change the name.
 
@@ -40,27 +40,34 @@ pub struct Openat;
 pub struct Openat2;
 /// creat(2).
 pub struct Creat;
+/// open_by_handle_at(2): no path is passed, and the one that is told is the kernel's.
+pub struct OpenByHandleAt;
 
 impl Open {
     // A failed plain open has no type character, as in Falco.
-    pub const EVENT: Info = event("open", OPEN, b'o', opening);
+    pub const EVENT: Info = event("open", Codes::EnterAndExit, OPEN, b'o', opening);
 }
 
 impl Openat {
-    pub const EVENT: Info = event("openat", OPENAT, b'f', opening);
+    pub const EVENT: Info = event("openat", Codes::EnterAndExit, OPENAT, b'f', opening);
 }
 
 impl Openat2 {
-    pub const EVENT: Info = event("openat2", OPENAT2, b'f', opening);
+    pub const EVENT: Info = event("openat2", Codes::EnterAndExit, OPENAT2, b'f', opening);
 }
 
 impl Creat {
-    pub const EVENT: Info = event("creat", CREAT, b'f', creating);
+    pub const EVENT: Info = event("creat", Codes::EnterAndExit, CREAT, b'f', creating);
 }
 
-/// The four differ in this.
+impl OpenByHandleAt {
+    pub const EVENT: Info = event("open_by_handle_at", Codes::Exit, OPEN_BY_HANDLE_AT, b'o', opening);
+}
+
+/// The five differ in this.
 const fn event(
     name: &'static str,
+    codes: Codes,
     params: &'static [Param],
     otherwise: u8,
     open: fn(&Record<'_>) -> Option<Opening>,
@@ -71,7 +78,7 @@ const fn event(
         changes: None,
         rules: Some(View {
             name,
-            codes: Codes::EnterAndExit,
+            codes,
             category: Category::File,
             params,
             fd: Some(Descriptor { view: fd, is: Is::Subject, otherwise, role: Role::Unknown }),
@@ -156,6 +163,15 @@ const CREAT: &[Param] = params! {
     );
 };
 
+const OPEN_BY_HANDLE_AT: &[Param] = params! {
+    "fd": T::Fd, |r, b: &Opened| Arg::Int(b.ret);
+    "mountfd": T::Fd, |r, b: &Opened| Arg::Int(b.dirfd.into());
+    "flags": T::Flags(32, FILE_FLAGS), |r, b: &Opened| Arg::Uint(falco_flags(b).into());
+    "path": T::Found(PathRole::Name), |r, b: &Opened| Arg::Path { raw: r.tail(b.file.path), base: &[] };
+    "dev": T::Hex(32), |r, b: &Opened| Arg::Uint(b.file.dev.into());
+    "ino": T::Dec(64), |r, b: &Opened| Arg::Uint(b.file.ino);
+};
+
 /// Linux `O_*` of x86-64 (and every architecture with the generic numbers).
 mod o {
     pub const ACCMODE: u32 = 3;
@@ -215,6 +231,7 @@ mod handlers {
     use crate::filter::{READ, WRITE};
     use crate::kernel::lane::{self, Outcome};
     use crate::kernel::{Exit, Writer, file};
+    use crate::record::Tail;
 
     const AT_FDCWD: i32 = -100;
 
@@ -230,7 +247,7 @@ mod handlers {
     }
 
     #[inline(always)]
-    fn record(exit: &Exit, kind: Kind, dirfd: i32, raw: u64, flags: u32, mode: u32, resolve: u64) {
+    fn record(exit: &Exit, kind: Kind, dirfd: i32, raw: Option<u64>, flags: u32, mode: u32, resolve: u64) {
         let Some(mut w) = Writer::new::<Opened>(kind) else { return };
         let body = w.body::<Opened>();
         body.ret = exit.ret;
@@ -247,19 +264,22 @@ mod handlers {
         // Without O_CREAT or O_TMPFILE the register holds garbage.
         body.mode = if flags & o::CREAT != 0 || flags & o::TMPFILE == o::TMPFILE { mode } else { 0 };
         body.dirfd = dirfd;
-        (body.raw, body.base) = file::argument(&mut w, exit, dirfd, raw);
+        (body.raw, body.base) = match raw {
+            Some(raw) => file::argument(&mut w, exit, dirfd, raw),
+            None => (Tail::EMPTY, Tail::EMPTY),
+        };
         w.submit(kind);
     }
 
     #[inline(always)]
     pub fn open(exit: &Exit) {
-        record(exit, Kind::Open, AT_FDCWD, exit.arg(0), exit.arg(1) as u32, exit.arg(2) as u32, 0);
+        record(exit, Kind::Open, AT_FDCWD, Some(exit.arg(0)), exit.arg(1) as u32, exit.arg(2) as u32, 0);
     }
 
     #[inline(always)]
     pub fn openat(exit: &Exit) {
         let dirfd = exit.arg(0) as i32;
-        record(exit, Kind::Openat, dirfd, exit.arg(1), exit.arg(2) as u32, exit.arg(3) as u32, 0);
+        record(exit, Kind::Openat, dirfd, Some(exit.arg(1)), exit.arg(2) as u32, exit.arg(3) as u32, 0);
     }
 
     /// `openat2(dirfd, path, struct open_how { u64 flags, mode, resolve } *, size)`.
@@ -269,22 +289,38 @@ mod handlers {
         let flags = exit.read::<u64>(how).unwrap_or(0);
         let mode = exit.read::<u64>(how.wrapping_add(8)).unwrap_or(0);
         let resolve = exit.read::<u64>(how.wrapping_add(16)).unwrap_or(0);
-        record(exit, Kind::Openat2, exit.arg(0) as i32, exit.arg(1), flags as u32, mode as u32, resolve);
+        record(
+            exit,
+            Kind::Openat2,
+            exit.arg(0) as i32,
+            Some(exit.arg(1)),
+            flags as u32,
+            mode as u32,
+            resolve,
+        );
     }
 
     #[inline(always)]
     pub fn creat(exit: &Exit) {
         // creat(2) is open with O_CREAT | O_WRONLY | O_TRUNC.
         let flags = o::CREAT | 1 | o::TRUNC;
-        record(exit, Kind::Creat, AT_FDCWD, exit.arg(0), flags, exit.arg(1) as u32, 0);
+        record(exit, Kind::Creat, AT_FDCWD, Some(exit.arg(0)), flags, exit.arg(1) as u32, 0);
+    }
+
+    /// `open_by_handle_at(mountfd, struct file_handle *, flags)`.
+    #[inline(always)]
+    pub fn open_by_handle_at(exit: &Exit) {
+        record(exit, Kind::OpenByHandleAt, exit.arg(0) as i32, None, exit.arg(2) as u32, 0, 0);
     }
 }
 #[cfg(target_arch = "bpf")]
-pub use handlers::{creat, open, openat, openat2};
+pub use handlers::{creat, open, open_by_handle_at, openat, openat2};
 
 #[cfg(feature = "testing")]
 mod scenarios {
-    use super::{Creat, Open, Openat, Openat2};
+    use std::string::ToString as _;
+
+    use super::{Creat, Open, OpenByHandleAt, Openat, Openat2};
     use crate::syscall;
     use crate::testing::{Dir, Scenario, Stage, c, identity};
 
@@ -310,6 +346,55 @@ mod scenarios {
     impl Creat {
         pub const SCENARIOS: &[Scenario] =
             &[Scenario { shows: "a failed creat keeps what was asked", play: creat }];
+    }
+
+    impl OpenByHandleAt {
+        pub const SCENARIOS: &[Scenario] =
+            &[Scenario { shows: "the path of what was opened, and a handle that is none", play: by_handle }];
+    }
+
+    fn by_handle(stage: &mut dyn Stage) {
+        let dir = Dir::new();
+        let path = dir.file("a");
+        let (name, top) = (c(&path), std::fs::File::open(dir.path()).unwrap());
+        let mountfd = std::os::fd::AsRawFd::as_raw_fd(&top);
+        // `struct file_handle`: how many bytes, what kind, the bytes.
+        let mut handle = [0_u32; 34];
+        handle[0] = 128;
+        let (mut mount, at) = (0_i32, libc::AT_FDCWD);
+        let (handle, mount) = (handle.as_mut_ptr().cast_const(), &raw mut mount);
+        let none = [0_u32; 2];
+        if syscall!(SYS_name_to_handle_at, at, name.as_ptr(), handle, mount.cast_const(), 0) != 0 {
+            return stage.skip("this file system has no handles");
+        }
+        let seen = stage.observe(&|| {
+            syscall!(SYS_open_by_handle_at, mountfd, handle, libc::O_RDONLY);
+            syscall!(SYS_open_by_handle_at, mountfd, none.as_ptr(), libc::O_WRONLY);
+        });
+        let [done, failed] = seen.as_slice() else { panic!("{seen:?}") };
+        let from = mountfd.to_string();
+        assert_eq!(
+            failed.args[1..4],
+            [("mountfd", from.clone()), ("flags", "2".to_string()), ("path", std::string::String::new()),]
+        );
+        failed
+            .has(&[("evt.type", "open_by_handle_at"), ("evt.failed", "true"), ("fd.num", "-1")])
+            .lacks(&["fs.path.name", "evt.abspath"]);
+        if done.arg("fd").starts_with('-') {
+            return stage.skip("this process may not open by handle, or the file system cannot");
+        }
+        let (dev, ino) = identity(&path);
+        let args = [
+            ("fd", done.arg("fd")),
+            ("mountfd", &from),
+            ("flags", "1"),
+            ("path", &path),
+            ("dev", &dev),
+            ("ino", &ino),
+        ];
+        done.is("open_by_handle_at", &args)
+            .has(&[("evt.category", "file"), ("fd.name", &path), ("fd.type", "file")])
+            .has(&[("evt.is_open_read", "true"), ("fs.path.name", &path), ("evt.abspath", &path)]);
     }
 
     fn directory(stage: &mut dyn Stage) {

@@ -26,7 +26,12 @@ pub const fn of(field: FsPathField) -> Option<Get> {
 fn touched<'a>(event: &Live<'a>, role: PathRole) -> Option<Arg<'a>> {
     event.result().filter(|result| *result >= 0)?;
     let (param, arg) = event.path(role)?;
-    let ParamType::FdPath(_) = param.ty else { return Some(arg) };
+    match (param.ty, arg) {
+        // No device, say, of a mount that needs none.
+        (ParamType::Text(_), Arg::Path { raw: [], .. }) => return None,
+        (ParamType::FdPath(_), _) => {}
+        _ => return Some(arg),
+    }
     Some(event.fd()?.path).filter(|path| !path.is_empty()).map(Arg::Bytes)
 }
 
