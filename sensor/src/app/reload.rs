@@ -417,17 +417,17 @@ mod tests {
         };
         let mut prints = vec![of(&[])];
         for key in RulesConfig::keys() {
-            let value = match *key {
-                "rules_files" => "/a.yaml",
-                "rules_file" => "/b.yaml",
-                "rules" => "[{disable: {tag: x}}]",
-                "rule_matching" => "first",
-                "event_families" => "false",
-                "priority" => "error",
-                "append_output" => "[]",
-                new => panic!("a value for {new} is missing here"),
+            let option = match *key {
+                "rules_files" => "rules_files=/a.yaml",
+                "rules_file" => "rules_file=/b.yaml",
+                "rules" => "rules[].disable.tag=x",
+                "rule_matching" => "rule_matching=first",
+                "event_families" => "event_families=false",
+                "priority" => "priority=error",
+                "append_output" => "append_output=[]",
+                new => panic!("an option for {new} is missing here"),
             };
-            let print = of(&[&format!("{key}={value}")]);
+            let print = of(&[option]);
             assert!(!prints.contains(&print), "{key}");
             prints.push(print);
         }

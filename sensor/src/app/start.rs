@@ -8,6 +8,7 @@ use super::phases::Phases;
 use super::ruleset;
 use crate::config::Config;
 use crate::probe::{Probe, ProbeError};
+use crate::rules::report::diagnostic::in_rules;
 use crate::rules::{RuleSet, Sight, Source};
 
 /// Where the host's `/proc` is.
@@ -26,8 +27,8 @@ pub fn load_rules(
         if let crate::rules::report::diagnostic::Schema::Failed(_) = report.schema {
             Phases::note(report.schema_line());
         }
-        for warning in &report.warnings {
-            Phases::note(warning);
+        for (warning, owners) in report.grouped_warnings() {
+            Phases::note(format_args!("{warning}{}", in_rules(&owners)));
         }
     }
     let set = loaded.into_rules().map_err(|e| Failure::new(Class::Rules, e))?;

@@ -125,11 +125,13 @@ fn number(text: &str) -> Option<Value> {
     whole.ok().or_else(|| text.parse::<f64>().ok().map(Value::from))
 }
 
-/// Reads one scalar or flow collection, as the value of `-o key=value` is.
+/// A text that is one scalar without quotes, whatever is in it.
+pub fn plain(text: &str) -> Value {
+    value(&Scalar { text: text.to_owned(), plain: true })
+}
+
+/// Reads one flow collection, as the value of `-o key={…}` is.
 pub fn parse_value(text: &str) -> Result<Value, YamlError> {
-    if text.is_empty() {
-        return Ok(Value::String(String::new()));
-    }
     Document::read(text, false).map(|document| document.value)
 }
 
@@ -193,13 +195,17 @@ mod tests {
             ("-", "-".into()),
             ("inf", "inf".into()),
             ("~", Value::Null),
-            ("", "".into()),
-            ("[a, 1]", serde_json::json!(["a", 1])),
         ] {
             // A lone dash would begin a list.
             let text = if text == "-" { "\"-\"" } else { text };
-            assert_eq!(parse_value(text).unwrap(), expected, "{text}");
+            let value = parse_value(&format!("{{a: {text}}}")).unwrap();
+            assert_eq!(value["a"], expected, "{text}");
         }
+        assert_eq!((plain("5"), plain("true")), (5.into(), true.into()));
+        assert_eq!(
+            (plain("[a, 1]"), plain(""), plain("'x': *")),
+            ("[a, 1]".into(), "".into(), "'x': *".into())
+        );
     }
 
     #[test]

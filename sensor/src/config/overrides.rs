@@ -20,13 +20,20 @@ enum Step {
     Append,
 }
 
-/// Sets the option in `root`. The key is `a.b`, `a[0]` or `a[]` (append), `\.` a dot in a name; the value is YAML.
+/// Sets the option in `root`. The key is `a.b`, `a[0]` or `a[]` (append), `\.` a dot in a name. As in Falco, a value in braces
+/// is YAML, and any other is taken as it stands: `*` and `%proc.name` need no quotes. Beyond Falco, `[]` is a list of nothing.
 pub fn apply(root: &mut Value, option: &str) -> Result<(), OverrideError> {
     let fail = |message: String| OverrideError { option: option.to_owned(), message };
     let (key, text) =
         option.split_once('=').ok_or_else(|| fail("expected key=value, e.g. `json_output=true`".into()))?;
     let steps = steps(key).map_err(&fail)?;
-    let value = document::parse_value(text).map_err(|e| fail(format!("the value is not YAML: {e}")))?;
+    let value = if text.trim() == "[]" {
+        Value::Array(Vec::new())
+    } else if text.trim_start().starts_with('{') {
+        document::parse_value(text).map_err(|e| fail(format!("the value is not YAML: {e}")))?
+    } else {
+        document::plain(text)
+    };
     let mut node = root;
     for step in &steps {
         node = match step {
@@ -107,6 +114,12 @@ mod tests {
             "rules[0].enable.tag=b",
             "teams={webhookurl: 'u', outputformat: text}",
             "customfields.a\\.b=1",
+            "rules[].disable.rule=*",
+            "append_output[].extra_output=%proc.name: a",
+            "priority='INFO'",
+            "rule_matching=",
+            "plugins=[]",
+            "load=[x]",
         ] {
             apply(&mut root, option).unwrap();
         }
@@ -115,7 +128,16 @@ mod tests {
             json!({
                 "json_output": true,
                 "file_output": {"filename": "/tmp/x"},
-                "rules": [{"enable": {"tag": "b"}}, {"disable": {"rule": "Terminal*"}}],
+                "rules": [
+                    {"enable": {"tag": "b"}},
+                    {"disable": {"rule": "Terminal*"}},
+                    {"disable": {"rule": "*"}},
+                ],
+                "append_output": [{"extra_output": "%proc.name: a"}],
+                "priority": "'INFO'",
+                "rule_matching": "",
+                "plugins": [],
+                "load": "[x]",
                 "teams": {"webhookurl": "u", "outputformat": "text"},
                 "customfields": {"a.b": 1},
             })

@@ -274,6 +274,8 @@ fn rule(
         exceptions: exceptions.collect(),
         at: definition.place.at,
         enabled: definition.enabled,
+        capture: definition.capture,
+        capture_duration: definition.capture_duration,
         output: definition.output.as_str().trim().to_owned(),
         format: format.as_str().to_owned(),
         tree: OnceLock::new(),

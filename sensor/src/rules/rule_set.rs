@@ -238,6 +238,9 @@ pub struct Kept {
     /// Of the rule's first definition.
     pub at: Origin,
     pub enabled: bool,
+    /// Whether a recording is asked for, and for how many milliseconds.
+    pub capture: bool,
+    pub capture_duration: u32,
     /// The output as written.
     pub output: String,
     /// The output with everything that is appended to it.

@@ -14,9 +14,9 @@ use crate::app::{ruleset, sight};
 use crate::cli::print::say;
 use crate::config::Config;
 use crate::rules::lint::{self, Finding, LINTS, Level};
-use crate::rules::report::diagnostic::{Diagnostic, FileReport};
+use crate::rules::report::diagnostic::{Diagnostic, FileReport, in_rules};
 use crate::rules::source::files;
-use crate::rules::{Loaded, Source, load, stock};
+use crate::rules::{Loaded, Options, Source, load, stock};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -104,12 +104,10 @@ fn check(args: &Args, out: &mut String) -> Result<(), Failure> {
         Config::of(args.config.clone(), &args.options).map_err(|error| Failure::new(Class::Config, error))?;
     let options = ruleset::options(&config.rules, &sight::anywhere(), Arc::new(HostNames::default()));
     let paths = if args.files.is_empty() { &config.rules.rules_files } else { &args.files };
-    let (sources, unreadable) = if paths.is_empty() { (stock(), None) } else { read(paths) };
-    let mut loaded = load(&sources, &options);
-    if let Some(report) = unreadable
-        && loaded.files.iter().all(FileReport::is_ok)
-    {
-        loaded.files.push(report);
+    let (sources, unreadable) = if paths.is_empty() { (stock(), Vec::new()) } else { read(paths) };
+    let (mut loaded, without) = load_all(&sources, &options);
+    if !unreadable.is_empty() {
+        loaded.files.extend(unreadable);
         loaded.rules = None;
     }
     for file in &mut loaded.files {
@@ -127,30 +125,65 @@ fn check(args: &Args, out: &mut String) -> Result<(), Failure> {
             let entries = entries(&loaded, &findings, &policy);
             let _ = writeln!(out, "{:#}", sarif::document(&entries, &base));
         }
-        Format::Text => out.push_str(&text(&loaded, &findings, &policy)),
+        Format::Text => {
+            out.push_str(&text(&loaded, &findings, &policy));
+            if without {
+                out.push_str("Files were checked without those before them that do not load; what is undefined may be defined there.\n");
+            }
+        }
     }
     verdict(&loaded, &findings, &policy)
 }
 
-/// Reads the files; a file that cannot be read ends the reading, with the report about it.
-fn read(paths: &[PathBuf]) -> (Vec<Source>, Option<FileReport>) {
-    let mut sources = Vec::new();
+/// Files that do not load and are left out for the sake of those behind them, at most.
+const MOST_LEFT_OUT: usize = 50;
+
+/// Loads the files as [`load`] does, but a file that does not load hides none behind it: they are loaded without it. True when
+/// that happened.
+fn load_all(sources: &[Source], options: &Options) -> (Loaded, bool) {
+    let mut left: Vec<Source> = sources.to_vec();
+    // Those left out, each with how many files that stay stand before it.
+    let mut out: Vec<(usize, FileReport)> = Vec::new();
+    let mut loaded = load(&left, options);
+    while let Some(at) = loaded.files.iter().position(|file| !file.is_ok())
+        && at + 1 < left.len()
+        && out.len() < MOST_LEFT_OUT
+    {
+        out.push((at, loaded.files.remove(at)));
+        left.remove(at);
+        loaded = load(&left, options);
+    }
+    let without = !out.is_empty();
+    for (at, report) in out.into_iter().rev() {
+        loaded.files.insert(at.min(loaded.files.len()), report);
+        loaded.rules = None;
+    }
+    (loaded, without)
+}
+
+/// Reads the files, with a report about each that cannot be read.
+fn read(paths: &[PathBuf]) -> (Vec<Source>, Vec<FileReport>) {
+    let (mut sources, mut reports) = (Vec::new(), Vec::new());
     for path in paths {
         let expanded = match files::expand(path) {
             Ok(expanded) if expanded.is_empty() => {
-                return (sources, Some(unread(path, "no .yaml file in it")));
+                reports.push(unread(path, "no .yaml file in it"));
+                continue;
             }
             Ok(expanded) => expanded,
-            Err(error) => return (sources, Some(unread(path, &error.to_string()))),
+            Err(error) => {
+                reports.push(unread(path, &error.to_string()));
+                continue;
+            }
         };
         for file in expanded {
             match files::source(&file) {
                 Ok(source) => sources.push(source),
-                Err(error) => return (sources, Some(unread(&file, &error.to_string()))),
+                Err(error) => reports.push(unread(&file, &error.to_string())),
             }
         }
     }
-    (sources, None)
+    (sources, reports)
 }
 
 /// The report about a file that cannot be read.
@@ -161,8 +194,12 @@ fn unread(path: &Path, why: &str) -> FileReport {
 }
 
 fn verdict(loaded: &Loaded, findings: &[Finding], policy: &Policy<'_>) -> Result<(), Failure> {
-    if let Some(file) = loaded.files.iter().find(|file| !file.is_ok()) {
-        return Err(Failure::new(Class::Failed, anyhow!("{} does not load", file.name)));
+    let bad: Vec<&str> =
+        loaded.files.iter().filter(|file| !file.is_ok()).map(|file| file.name.as_str()).collect();
+    match bad.as_slice() {
+        [] => {}
+        [one] => return Err(Failure::new(Class::Failed, anyhow!("{one} does not load"))),
+        all => return Err(Failure::new(Class::Failed, anyhow!("these do not load: {}", all.join(", ")))),
     }
     let warnings = loaded.files.iter().flat_map(|file| &file.warnings);
     let denied = warnings.filter(|warning| policy.denies(warning.code.as_str(), Level::Warning)).count()
@@ -210,7 +247,7 @@ fn text(loaded: &Loaded, findings: &[Finding], policy: &Policy<'_>) -> String {
     let count = |level| findings.iter().filter(|finding| finding.lint.level == level).count();
     let (warnings, notes) = (count(Level::Warning), count(Level::Note));
     if let Some(rules) = &loaded.rules {
-        let of_falco: usize = loaded.files.iter().map(|file| file.warnings.len()).sum();
+        let of_falco: usize = loaded.files.iter().map(|file| file.grouped_warnings().len()).sum();
         let _ = writeln!(
             text,
             "{} in {}: {}, {}, {}",
@@ -228,8 +265,10 @@ fn shown(finding: &Finding, policy: &Policy<'_>) -> String {
     let at = &finding.diagnostic;
     let denied = policy.denies(finding.lint.id, finding.lint.level);
     let level = if denied { "denied" } else { finding.lint.level.as_str() };
-    let mut text =
-        format!("{}:{}:{}: {level}: {} [{}]\n", at.file, at.line, at.column, at.message, finding.lint.id);
+    let rules: Vec<&str> = finding.rules.iter().map(String::as_str).collect();
+    let rules = in_rules(&rules);
+    let id = finding.lint.id;
+    let mut text = format!("{}:{}:{}: {level}: {} [{id}]{rules}\n", at.file, at.line, at.column, at.message);
     for item in at.context.iter().filter(|item| !item.name.is_empty()) {
         let _ = writeln!(text, "  in {} {:?}", item.kind, item.name);
     }
@@ -290,6 +329,31 @@ mod tests {
         assert_eq!(check(&[&good, &bad], Format::Json).unwrap_err().class, Class::Failed);
         let missing = folder.path().join("missing.yaml");
         assert_eq!(check(&[&good, &missing], Format::Text).unwrap_err().class, Class::Failed);
+    }
+
+    #[test]
+    fn a_bad_file_hides_none_behind_it() {
+        let source = |name: &str, text: &str| Source::new(name, text);
+        let bad = |name: &str| GOOD.replace("rule: r", &format!("rule: {name}")).replace("unlink", "unlnk");
+        let sources = [
+            source("a.yaml", &GOOD.replace("rule: r", "rule: a")),
+            source("b.yaml", &bad("b")),
+            source("c.yaml", "- macro: m\n  condition: proc.name = x\n"),
+            source("d.yaml", &bad("d")),
+            source("e.yaml", &GOOD.replace("rule: r", "rule: e").replace("unlink", "unlink and m")),
+        ];
+        let (loaded, without) = load_all(&sources, &Options::default());
+        let told: Vec<String> =
+            loaded.files.iter().map(|file| format!("{}: {}", file.name, file.verdict())).collect();
+        assert_eq!(
+            told,
+            ["a.yaml: Ok", "b.yaml: Invalid", "c.yaml: Ok, with warnings", "d.yaml: Invalid", "e.yaml: Ok"]
+        );
+        assert!(without && loaded.rules.is_none());
+        let error = verdict(&loaded, &[], &Policy { deny: &[], allow: &[] }).unwrap_err().error.to_string();
+        assert_eq!(error, "these do not load: b.yaml, d.yaml");
+        let (loaded, without) = load_all(&sources[..2], &Options::default());
+        assert!(!without && loaded.files.len() == 2 && loaded.rules.is_none());
     }
 
     #[test]

@@ -69,10 +69,7 @@ fn result(entry: &Entry<'_>, index: Option<&usize>, base: &Path) -> Value {
     let at = entry.diagnostic;
     let item = at.context.iter().rev().find(|item| !item.name.is_empty());
     let whose = item.map(|item| format!("{} {}: ", item.kind, item.name)).unwrap_or_default();
-    let message = match &at.suggestion {
-        Some(meant) => format!("{whose}{} (did you mean '{meant}'?)", at.message),
-        None => format!("{whose}{}", at.message),
-    };
+    let message = format!("{whose}{}", at.full_message());
     let mut location = json!({"uri": uri(&at.file, base)});
     if let (true, Some(object)) = (is_below(&at.file, base), location.as_object_mut()) {
         object.insert("uriBaseId".to_owned(), json!("%SRCROOT%"));

@@ -180,6 +180,13 @@ fn prepare(path: &Path, options: &[String]) -> anyhow::Result<Ready> {
             notes.push(format!("{}:{}: {}", path.display(), remark.line, remark.message));
         }
     }
+    let silent: BTreeSet<&String> = file.cases.iter().flat_map(|case| &case.silent).collect();
+    for rule in rules.rules().iter().filter(|rule| silent.contains(&rule.name)) {
+        if let ("disabled", why) = rule.status.told() {
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            notes.push(format!("rule {:?} is disabled{why}, so it is silent whatever the event", rule.name));
+        }
+    }
     let tested: BTreeSet<&String> = file.cases.iter().flat_map(|case| &case.fires).collect();
     let here = load(&sources, &Options { sight: sight::anywhere(), ..options });
     for rule in here.rules.iter().flat_map(RuleSet::rules).filter(|rule| tested.contains(&rule.name)) {
@@ -387,6 +394,22 @@ mod tests {
         let folder = Folder::new(&[("web.yaml", yaml[0]), ("web.cases.yaml", yaml[1])]);
         let shown = console[0].split_once("$ falconet rules test web.cases.yaml\n").unwrap().1;
         assert_eq!(shown, folder.suite("web.cases.yaml") + "falconet: error: 1 test case(s) failed\n");
+    }
+
+    #[test]
+    fn a_disabled_rule_is_silent_and_cannot_be_expected_to_fire() {
+        let folder = Folder::new(&[
+            ("r.yaml", &format!("{RULE}  enabled: false\n")),
+            ("a.cases.yaml", "rules: r.yaml\ncases:\n- {event: {evt.type: open}, silent: r}\n"),
+            ("b.cases.yaml", "rules: r.yaml\ncases:\n- {event: {evt.type: open}, fires: r}\n"),
+        ]);
+        assert_eq!(
+            folder.suite("a.cases.yaml"),
+            "a.cases.yaml: ok, 1 of 1 passed\n  note: rule \"r\" is disabled, so it is silent whatever the event\n\
+             1 passed, 0 failed\n"
+        );
+        assert!(folder.suite("b.cases.yaml").contains("rule \"r\" is disabled"));
+        assert_eq!(folder.run(&["b.cases.yaml"], false), Some(Class::Failed));
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub fn judge(rules: &RuleSet, scratch: &mut Scratch, case: &Case) -> Vec<Failure
                 let meant = meant.map(|meant| format!(" (did you mean {meant:?}?)")).unwrap_or_default();
                 format!("there is no rule {name:?}{meant}")
             }
+            // It is silent whatever the event.
+            Some(known) if !fires && known.status.told().0 == "disabled" => continue,
             Some(known) if !known.status.fires() => format!("rule {name:?} {}", idle(known)),
             Some(known) if fires == fired.iter().any(|rule| rule.name == *name) => {
                 debug_assert_eq!(known.name, *name);

@@ -122,9 +122,9 @@ impl RuleSet {
                 "enabled": kept.enabled,
                 "source": rule.source,
                 "tags": rule.tags,
-                // Recordings are not made.
-                "capture": false,
-                "capture_duration": 0,
+                // As written; recordings are not made.
+                "capture": kept.capture,
+                "capture_duration": kept.capture_duration,
             },
             "details": {
                 "macros": parts.macros,
@@ -262,7 +262,7 @@ mod tests {
         - list: inner\n  items: [ash]\n\
         - list: shells\n  items: [bash, inner]\n\
         - macro: opened\n  condition: evt.type in (open, openat)\n\
-        - rule: Shell opens\n  desc: d\n  output: x %proc.name %fd.name\n  priority: NOTICE\n  tags: [b, a]\n  \
+        - rule: Shell opens\n  desc: d\n  output: x %proc.name %fd.name\n  priority: NOTICE\n  tags: [b, a]\n  capture: true\n  capture_duration: 500\n  \
           condition: opened and proc.name in (shells)\n  \
           exceptions:\n  - {name: cron, fields: proc.pname, values: [cron]}\n  - {name: empty, fields: proc.pname}\n\
         - rule: other\n  desc: d\n  output: o\n  priority: INFO\n  enabled: false\n  \
@@ -287,7 +287,7 @@ mod tests {
                 "info": {
                     "name": "Shell opens", "condition": "opened and proc.name in (shells)", "priority": "Notice",
                     "output": "x %proc.name %fd.name", "description": "d", "enabled": true, "source": "syscall",
-                    "tags": ["a", "b"], "capture": false, "capture_duration": 0,
+                    "tags": ["a", "b"], "capture": true, "capture_duration": 500,
                 },
                 "details": {
                     "macros": ["opened"], "lists": ["shells"], "condition_operators": ["in"],

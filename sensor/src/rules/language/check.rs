@@ -160,9 +160,15 @@ fn named(text: &FieldText, findings: &mut Findings) -> Result<FieldRef, Complain
 
 /// The warning about a deprecated field.
 pub fn deprecated(field: &FieldRef, span: Span) -> Complaint {
+    let message = format!("usage of deprecated field '{field}'");
+    let advice = if field.field == Field::EvtDir {
+        "an event is judged when its call has returned: `evt.dir = <` is true of every call and can be left out, and `evt.dir = >` \
+         is true of none (of `container` events it is the other way round)"
+    } else {
+        "calls are seen once, when they return, so it is always 0"
+    };
     let mut complaint =
-        Complaint::new(Code::DeprecatedItem, span.at, format!("usage of deprecated field '{field}'"))
-            .spanning(span.len);
+        Complaint::new(Code::DeprecatedItem, span.at, message).spanning(span.len).advising(advice);
     complaint.deprecated_field = Some(field.to_string());
     complaint
 }

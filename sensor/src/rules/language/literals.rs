@@ -8,7 +8,7 @@ use super::findings::{Findings, refuse, unsupported};
 use super::matcher::{Bytes, Matcher, Net, Number, Order, ip};
 use super::pattern::{self, PathSet};
 use crate::rules::registry::fields::FieldRef;
-use crate::rules::registry::names::port;
+use crate::rules::registry::names::{Names, port};
 use crate::rules::registry::types::FieldType;
 use crate::rules::report::complaint::{Code, Complaint};
 
@@ -40,7 +40,7 @@ pub fn values(right: &Right) -> &[Literal] {
 /// A whole decimal number as Falco reads one for a field of the type: blanks may stand before it, what is too large for 64
 /// bits is the largest number, and what is too large for the type loses its upper bits. So a user id of -1 is
 /// 4294967295.
-fn number_of(kind: FieldType, bytes: &[u8]) -> Option<i128> {
+pub fn number_of(kind: FieldType, bytes: &[u8]) -> Option<i128> {
     let text = std::str::from_utf8(bytes).ok()?.trim_start();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -70,6 +70,17 @@ fn number_of(kind: FieldType, bytes: &[u8]) -> Option<i128> {
     let range = 1i128 << bits;
     let low = whole.rem_euclid(range);
     Some(if signed && low >= range / 2 { low - range } else { low })
+}
+
+/// A port by its number or the name of its service. Falco takes no text at all for a number, too.
+pub fn port_of(bytes: &[u8], names: &dyn Names) -> Option<i128> {
+    if bytes.is_empty() {
+        return Some(0);
+    }
+    if bytes.iter().all(u8::is_ascii_digit) {
+        return number_of(FieldType::Port, bytes);
+    }
+    port(std::str::from_utf8(bytes).ok()?, names).map(i128::from)
 }
 
 /// A whole decimal number.
@@ -121,15 +132,7 @@ pub fn literals(kind: FieldType, check: &Check, findings: &mut Findings) -> Resu
         _ => {
             let parse = |value: &Literal| {
                 if kind == FieldType::Port {
-                    // Falco takes no text at all for a number, too.
-                    let digits = value.bytes.iter().all(u8::is_ascii_digit);
-                    let number = if value.bytes.is_empty() {
-                        Some(0)
-                    } else if digits {
-                        number_of(kind, &value.bytes)
-                    } else {
-                        text(value).and_then(|t| port(&t, &*findings.names)).map(i128::from)
-                    };
+                    let number = port_of(&value.bytes, &*findings.names);
                     return number.ok_or_else(|| not_a(value, "a port number or known service"));
                 }
                 let is_bad = || not_a(value, "a decimal number");

@@ -67,9 +67,10 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
         let mut facts = Facts::new(false);
         let whole = &subject.formula;
         let conflict = facts.conflict_with(whole, true);
-        if let Some(why) = conflict.as_ref().and_then(told) {
+        let spared = conflict.as_ref().is_some_and(|conflict| is_placeholder(whole, conflict));
+        if let Some(why) = conflict.as_ref().filter(|_| !spared).and_then(told) {
             let message = format!("the condition can never be true: {why}");
-            report.part(&NEVER_TRUE, subject, whole, message);
+            report.part(&NEVER_TRUE, subject, blamed(whole, conflict.as_ref()), message);
         }
         let mut visitor = Visitor { context, subject, report, dead: conflict.is_some(), negated: false };
         visitor.part(whole, &mut facts, false);
@@ -92,6 +93,29 @@ fn told(conflict: &Conflict<'_>) -> Option<String> {
         Conflict::Alternatives => "the rest of it excludes every alternative".to_owned(),
         Conflict::Impossible(..) | Conflict::Parameter | Conflict::Empty => return None,
     })
+}
+
+/// The last use of a comparison.
+fn last(part: &Part, number: u32) -> Option<&Part> {
+    match &part.node {
+        Node::And(items) | Node::Or(items) => items.iter().rev().find_map(|item| last(item, number)),
+        Node::Not(inner) => last(inner, number),
+        Node::Leaf(leaf) => (leaf.number == number).then_some(part),
+    }
+}
+
+/// One side of the conflict is a macro that asks for nothing but a value, as in `allowed: container.id exists`: it holds the
+/// place of what users put there.
+fn is_placeholder(whole: &Part, conflict: &Conflict<'_>) -> bool {
+    conflict.pair().into_iter().flatten().any(|leaf| {
+        let used = last(whole, leaf.number);
+        leaf.check.op == Op::Exists && used.is_some_and(|part| !part.own || part.is_macro)
+    })
+}
+
+/// The part to point at: the last use of the comparison that makes the conflict, or all of it.
+fn blamed<'p>(whole: &'p Part, conflict: Option<&Conflict<'_>>) -> &'p Part {
+    conflict.and_then(Conflict::culprit).and_then(|number| last(whole, number)).unwrap_or(whole)
 }
 
 /// A comparison that may name long lists.
@@ -152,18 +176,12 @@ impl Visitor<'_, '_> {
             }
             Node::Leaf(leaf) => {
                 events::leaf(self.subject, part, leaf, facts, optional, self.report);
-                if part.own && !self.is_macro_use(part) {
+                // A macro whose condition is one comparison is looked at where it is defined.
+                if part.own && !part.is_macro {
                     self.leaf(part, leaf);
                 }
             }
         }
-    }
-
-    /// A macro whose condition is one comparison is looked at where it is defined.
-    fn is_macro_use(&self, part: &Part) -> bool {
-        let text = part.span.and_then(|span| self.context.text(span.at)).unwrap_or_default();
-        let word = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-        word > 0 && !text[word..].starts_with(['.', '('])
     }
 
     /// Reports a part of the own text that the facts exclude; true when it is excluded.
@@ -175,8 +193,10 @@ impl Visitor<'_, '_> {
         };
         let Some(conflict) = conflict else { return false };
         let why = told(&conflict);
-        if let (true, false, Some(why)) = (part.own, self.dead, &why) {
-            self.report.part(&NEVER_TRUE, self.subject, part, format!("{message}: {why}"));
+        let spared = is_placeholder(part, &conflict);
+        if let (true, false, false, Some(why)) = (part.own, self.dead, spared, &why) {
+            let place = blamed(part, Some(&conflict));
+            self.report.part(&NEVER_TRUE, self.subject, place, format!("{message}: {why}"));
         }
         why.is_some()
     }

@@ -60,6 +60,29 @@ pub enum Conflict<'p> {
     Alternatives,
 }
 
+impl Conflict<'_> {
+    /// The comparisons that exclude each other, where two do.
+    pub fn pair(&self) -> Option<[&Leaf; 2]> {
+        match self {
+            Self::Pair(a, b) | Self::Without(a, b) => Some([a.leaf, b.leaf]),
+            _ => None,
+        }
+    }
+
+    /// The number of the comparison to point at: of two that exclude each other, the second.
+    pub fn culprit(&self) -> Option<u32> {
+        let side = match self {
+            Self::Pair(_, side)
+            | Self::Types(side, _)
+            | Self::Without(side, _)
+            | Self::Impossible(side, _) => side,
+            Self::Field(sides) => sides.last()?,
+            Self::Parameter | Self::Empty | Self::Alternatives => return None,
+        };
+        Some(side.leaf.number)
+    }
+}
+
 /// What holds and what does not.
 pub struct Facts<'p> {
     /// Event types that are still possible.

@@ -42,12 +42,22 @@ pub struct Finding {
     pub lint: &'static Lint,
     /// Place and message; its code says nothing.
     pub diagnostic: Diagnostic,
+    /// The rules, where it is about a macro that several use.
+    pub rules: Vec<String>,
+}
+
+/// A finding before its place is looked up.
+pub struct Found {
+    pub lint: &'static Lint,
+    pub complaint: Complaint,
+    /// The rule, where the finding is about a comparison that a macro brings into it.
+    pub through_macro: Option<String>,
 }
 
 /// Takes findings.
 #[derive(Default)]
 pub struct Report {
-    pub found: Vec<(&'static Lint, Complaint)>,
+    pub found: Vec<Found>,
 }
 
 impl Report {
@@ -55,7 +65,10 @@ impl Report {
     pub fn part(&mut self, lint: &'static Lint, subject: &Subject<'_>, part: &Part, message: String) {
         let Some(span) = part.span else { return };
         let complaint = Complaint::new(Code::WarnCondition, span.at, message);
-        self.found.push((lint, complaint.spanning(span.len).within(subject.kind, subject.name, span.at)));
+        let complaint = complaint.spanning(span.len).within(subject.kind, subject.name, span.at);
+        let through_macro =
+            ((!part.own || part.is_macro) && subject.rule.is_some()).then(|| subject.name.to_owned());
+        self.found.push(Found { lint, complaint, through_macro });
     }
 
     /// Reports about a place of a file.
@@ -69,6 +82,7 @@ impl Report {
         message: String,
     ) {
         let complaint = Complaint::new(Code::WarnCondition, at, message);
-        self.found.push((lint, complaint.spanning(len).within(kind, name, at)));
+        let complaint = complaint.spanning(len).within(kind, name, at);
+        self.found.push(Found { lint, complaint, through_macro: None });
     }
 }

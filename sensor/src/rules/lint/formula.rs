@@ -7,13 +7,13 @@ use std::sync::{Arc, LazyLock};
 use crate::rules::language::ast::{self, Argument, Check, Expr, Op, Operand, Right, Span};
 use crate::rules::language::check::{self, Cond};
 use crate::rules::language::findings::Findings;
-use crate::rules::language::literals::{self, decimal};
+use crate::rules::language::literals::{self, number_of};
 use crate::rules::language::matcher::Matcher;
 use crate::rules::registry::event::{EventType, Value};
+use crate::rules::registry::event_types;
 use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
 use crate::rules::registry::names::Names;
 use crate::rules::registry::types::FieldType;
-use crate::rules::registry::{event_types, names};
 
 /// A set of event types, a bit for each.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct Part {
     pub span: Option<Span>,
     /// Written in the text at hand, or the use of a macro there.
     pub own: bool,
+    /// The whole of a macro.
+    pub is_macro: bool,
 }
 
 pub enum Node {
@@ -211,8 +213,8 @@ fn parsed(kind: FieldType, bytes: &[u8], names: &dyn Names) -> Option<Value<'sta
         | FieldType::Dynamic => return None,
         FieldType::Bool => Value::Bool(text()?.parse().ok()?),
         FieldType::IpAddr => Value::Ip(text()?.parse().ok()?),
-        FieldType::Port => Value::Uint(names::port(text()?, names)?.into()),
-        _ => match decimal(bytes)? {
+        FieldType::Port => Value::Uint(literals::port_of(bytes, names)?.try_into().ok()?),
+        _ => match number_of(kind, bytes)? {
             n if n < 0 => Value::Int(i64::try_from(n).ok()?),
             n => Value::Uint(u64::try_from(n).ok()?),
         },
@@ -282,13 +284,14 @@ impl<'e> Maker<'e> {
                 // Loaded rules name known macros only; an unknown one is nothing to think about.
                 let mut part = match macros(name) {
                     Some(expr) => self.part(expr, macros, place),
-                    None => Part { node: Node::And(Vec::new()), span: place, own: false },
+                    None => Part { node: Node::And(Vec::new()), span: place, own: false, is_macro: true },
                 };
                 part.own = user.is_none();
+                part.is_macro = true;
                 return part;
             }
         };
-        Part { node, span: user.or_else(|| first_span(expr)), own: user.is_none() }
+        Part { node, span: user.or_else(|| first_span(expr)), own: user.is_none(), is_macro: false }
     }
 
     fn leaf(&mut self, check: &'e Check) -> Arc<Leaf> {

@@ -19,11 +19,12 @@ mod values;
 
 pub use finding::{Finding, Level, Lint};
 
+use std::collections::HashMap;
+
 use context::{Context, Subject};
-use finding::Report;
+use finding::{Found, Report};
 use formula::Maker;
 
-use crate::rules::report::complaint::Complaint;
 use crate::rules::report::diagnostic::Diagnostic;
 use crate::rules::report::source::Source;
 use crate::rules::rule_set::RuleSet;
@@ -79,10 +80,33 @@ pub fn run(sources: &[Source], rules: &RuleSet) -> Vec<Finding> {
     lists::run(&context, &mut report);
     appends::run(&context, &mut report);
     let mut found = report.found;
-    found.sort_by_key(|(lint, complaint)| (complaint.at.file, complaint.at.at, lint.id));
-    found.dedup_by(|(a, x), (b, y)| a == b && x.at == y.at && x.message == y.message);
-    let place = |complaint: Complaint| Diagnostic::new(complaint, sources);
-    found.into_iter().map(|(lint, complaint)| Finding { lint, diagnostic: place(complaint) }).collect()
+    found.sort_by_key(|found| (found.complaint.at.file, found.complaint.at.at, found.lint.id));
+    found.dedup_by(|b, a| {
+        a.lint == b.lint && a.complaint.at == b.complaint.at && a.complaint.message == b.complaint.message
+    });
+    once_per_macro(found, sources)
+}
+
+/// What a macro brings into several rules is told once, at the first of them.
+fn once_per_macro(found: Vec<Found>, sources: &[Source]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut told: HashMap<(&str, String), usize> = HashMap::new();
+    for Found { lint, complaint, through_macro } in found {
+        let mut rules = Vec::new();
+        if let Some(rule) = through_macro {
+            let next = findings.len();
+            let at = *told.entry((lint.id, complaint.message.clone())).or_insert(next);
+            if let Some(earlier) = findings.get_mut(at) {
+                if earlier.rules.last() != Some(&rule) {
+                    earlier.rules.push(rule);
+                }
+                continue;
+            }
+            rules.push(rule);
+        }
+        findings.push(Finding { lint, diagnostic: Diagnostic::new(complaint, sources), rules });
+    }
+    findings
 }
 
 #[cfg(test)]

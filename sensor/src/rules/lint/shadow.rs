@@ -29,7 +29,11 @@ struct Candidate<'c> {
     needs: BTreeSet<u32>,
 }
 
+/// Elsewhere every rule fires, whatever stands before it.
 pub fn run(context: &Context<'_>, report: &mut Report) {
+    if context.rules.matching() != Matching::First {
+        return;
+    }
     let mut rules = Vec::new();
     for (at, subject) in context.subjects.iter().enumerate() {
         if subject.rule.is_none_or(|rule| !rule.status.fires()) {
@@ -63,12 +67,10 @@ pub fn run(context: &Context<'_>, report: &mut Report) {
             }
             if facts.conflict_with(earlier.formula, false).is_some() {
                 let (subject, first) = (&context.subjects[later.at], &context.subjects[earlier.at]);
-                let effect = match context.rules.matching() {
-                    Matching::First => "this one never fires",
-                    Matching::All => "under `rule_matching: first`, as in Falco, this one never fires",
-                };
-                let message =
-                    format!("rule {:?} before it is true whenever this one is: {effect}", first.name);
+                let message = format!(
+                    "rule {:?} before it is true whenever this one is: this one never fires",
+                    first.name
+                );
                 report.part(&SHADOWED_RULE, subject, later.formula, message);
                 break;
             }

@@ -580,6 +580,8 @@ pub enum FieldError {
     Unknown { name: String },
     #[error("field {name} needs an argument")]
     MissingArgument { name: &'static str },
+    #[error("field {name} needs an argument, which stands in brackets")]
+    InBrackets { name: &'static str, key: String },
     #[error("field {name} takes no argument")]
     UnexpectedArgument { name: &'static str },
     #[error("the argument of field {name} must be a number, not {arg:?}")]
@@ -597,7 +599,11 @@ impl FieldError {
     pub fn suggestion(&self) -> Option<String> {
         match self {
             Self::Unknown { name } if name.starts_with("evt.abspath.") => Some("evt.abspath".to_owned()),
+            Self::InBrackets { name, key } => Some(format!("{name}[{key}]")),
             Self::Unknown { name } => {
+                if let Some((info, key)) = in_brackets(name) {
+                    return Some(format!("{}[{key}]", info.name));
+                }
                 suggest::nearest(name, FIELDS.iter().map(|info| info.name)).map(str::to_owned)
             }
             Self::UnknownParameter { field, name } => {
@@ -610,6 +616,19 @@ impl FieldError {
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static FieldInfo, foldhash::fast::RandomState>> =
     LazyLock::new(|| FIELDS.iter().map(|info| (info.name, info)).collect());
+
+/// A field whose argument was written behind a dot, and the argument: `k8s.pod.label.role`.
+fn in_brackets(name: &str) -> Option<(&'static FieldInfo, &str)> {
+    let mut end = name.len();
+    while let Some(dot) = name[..end].rfind('.') {
+        end = dot;
+        let Some(info) = by_name(&name[..dot]) else { continue };
+        let wants =
+            info.flags.has(Flags::REQUIRED) && info.flags.has(Flags::KEY) && !info.flags.has(Flags::DOTTED);
+        return wants.then_some((info, &name[dot + 1..])).filter(|(_, key)| !key.is_empty());
+    }
+    None
+}
 
 /// The registry line of the field called `name` (no argument).
 pub fn by_name(name: &str) -> Option<&'static FieldInfo> {
@@ -689,7 +708,11 @@ impl FieldRef {
                 };
             }
         }
-        Err(FieldError::Unknown { name: name.to_owned() })
+        // Falco reads these as the field without its argument, others as an unknown field.
+        match in_brackets(name).filter(|(info, _)| info.class == Class::K8s) {
+            Some((info, key)) => Err(FieldError::InBrackets { name: info.name, key: key.to_owned() }),
+            None => Err(FieldError::Unknown { name: name.to_owned() }),
+        }
     }
 
     fn with_argument(info: &'static FieldInfo, arg: Option<&str>, dotted: bool) -> Result<Self, FieldError> {
@@ -798,7 +821,10 @@ mod tests {
             other => panic!("{text}: {other:?}"),
         };
         assert_eq!(unknown("proc.nane").as_deref(), Some("proc.name"));
-        assert_eq!(unknown("container.label.app"), None);
+        assert_eq!(unknown("container.label.app").as_deref(), Some("container.label[app]"));
+        let error = FieldRef::parse("k8s.pod.label.role").unwrap_err();
+        assert_eq!(error.to_string(), "field k8s.pod.label needs an argument, which stands in brackets");
+        assert_eq!(error.suggestion().as_deref(), Some("k8s.pod.label[role]"));
         assert_eq!(FieldRef::parse("evt.arg"), Err(FieldError::MissingArgument { name: "evt.arg" }));
         assert_eq!(
             FieldRef::parse("proc.name[1]"),

@@ -79,6 +79,8 @@ pub struct Inner {
     pub(super) context: Vec<Item>,
     pub(super) expression: Option<Expression>,
     pub suggestion: Option<String>,
+    /// What to do about it, for people.
+    pub advice: Option<String>,
     pub deprecated_field: Option<String>,
 }
 
@@ -92,6 +94,7 @@ impl Complaint {
             context: Vec::new(),
             expression: None,
             suggestion: None,
+            advice: None,
             deprecated_field: None,
         }))
     }
@@ -114,6 +117,13 @@ impl Complaint {
     #[must_use]
     pub fn suggesting(mut self, suggestion: Option<impl Into<String>>) -> Self {
         self.suggestion = suggestion.map(Into::into);
+        self
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn advising(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
         self
     }
 

@@ -5,6 +5,7 @@
 //! wrong (the item of a list, the value of an exception, the macro), the text with a marker under it, and what was
 //! probably meant.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::complaint::{Code, Complaint};
@@ -120,6 +121,8 @@ pub struct Diagnostic {
     pub context: Vec<Location>,
     /// What was probably meant.
     pub suggestion: Option<String>,
+    /// What to do about it.
+    pub advice: Option<String>,
     pub deprecated_field: Option<String>,
     /// The snippet of the innermost item, as Falco's JSON has it.
     falco_snippet: String,
@@ -181,6 +184,7 @@ impl Diagnostic {
             snippet: excerpt.snippet,
             context,
             suggestion: complaint.suggestion,
+            advice: complaint.advice,
             deprecated_field: complaint.deprecated_field,
             falco_snippet,
         }
@@ -207,12 +211,18 @@ impl Diagnostic {
         entry
     }
 
-    /// The message, and what was probably meant.
+    /// The message, what was probably meant and what to do.
     pub fn full_message(&self) -> String {
-        match &self.suggestion {
-            Some(name) => format!("{} (did you mean '{name}'?)", self.message),
-            None => self.message.clone(),
-        }
+        let meant = self.suggestion.as_ref().map(|name| format!(" (did you mean '{name}'?)"));
+        let advice = self.advice.as_ref().map(|advice| format!("; {advice}"));
+        format!("{}{}{}", self.message, meant.unwrap_or_default(), advice.unwrap_or_default())
+    }
+
+    /// The name of the rule, macro or list that it lies in.
+    fn owner(&self) -> Option<&str> {
+        let owner =
+            self.context.iter().find(|location| matches!(location.kind, "rule" | "macro" | "list"))?;
+        Some(&owner.name)
     }
 }
 
@@ -286,6 +296,26 @@ impl FileReport {
         self.errors.is_empty()
     }
 
+    /// The warnings, those once that are the same at the same place: what a macro is warned about comes with each rule
+    /// that uses it. With each, the rules.
+    pub fn grouped_warnings(&self) -> Vec<(&Diagnostic, Vec<&str>)> {
+        let mut groups: Vec<(&Diagnostic, Vec<&str>)> = Vec::new();
+        let mut known = HashMap::new();
+        for warning in &self.warnings {
+            let key = (warning.code, warning.message.as_str(), warning.file.as_str(), warning.offset);
+            let at = *known.entry(key).or_insert(groups.len());
+            if at == groups.len() {
+                groups.push((warning, Vec::new()));
+            }
+            if let (Some((_, owners)), Some(owner)) = (groups.get_mut(at), warning.owner())
+                && owners.last() != Some(&owner)
+            {
+                owners.push(owner);
+            }
+        }
+        groups
+    }
+
     /// Falco's words for the outcome.
     pub fn verdict(&self) -> &'static str {
         match (self.is_ok(), self.warnings.is_empty()) {
@@ -313,6 +343,20 @@ impl FileReport {
     }
 }
 
+/// Where else the same is to be said: ` (in 16 rules: "a", "b", "c" and 13 more)`; nothing for one.
+pub fn in_rules(owners: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    if owners.len() < 2 {
+        return String::new();
+    }
+    let names: Vec<String> = owners.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+    let more = match owners.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(" (in {} rules: {}{more})", owners.len(), names.join(", "))
+}
+
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.name, self.verdict())?;
@@ -320,13 +364,16 @@ impl fmt::Display for FileReport {
             writeln!(f, "   {}", self.schema_line())?;
             warnings.iter().try_for_each(|warning| writeln!(f, "      {warning}"))?;
         }
-        for (title, list) in [("Errors", &self.errors), ("Warnings", &self.warnings)] {
-            if !list.is_empty() {
-                writeln!(f, "{} {title}:", list.len())?;
-                for diagnostic in list {
-                    writeln!(f, "{diagnostic}")?;
-                }
-            }
+        if !self.errors.is_empty() {
+            writeln!(f, "{} Errors:", self.errors.len())?;
+            self.errors.iter().try_for_each(|error| writeln!(f, "{error}"))?;
+        }
+        let warnings = self.grouped_warnings();
+        if !warnings.is_empty() {
+            writeln!(f, "{} Warnings:", warnings.len())?;
+        }
+        for (warning, owners) in warnings {
+            writeln!(f, "{warning}{}", in_rules(&owners))?;
         }
         Ok(())
     }
@@ -375,6 +422,48 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_about_a_macro_is_told_once_with_the_rules_that_use_it() {
+        let rule = |name: &str| {
+            format!(
+                "- rule: {name}\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type=open and m\n"
+            )
+        };
+        let rules: String = ["a", "b", "c", "d", "e"].map(rule).concat();
+        let report = report(&format!("- macro: m\n  condition: evt.dir = <\n{rules}"));
+        assert_eq!(report.warnings.len(), 5);
+        let shown = report.to_string();
+        assert!(
+            shown.contains("\n1 Warnings:\nf.yaml:2:14: usage of deprecated field 'evt.dir'; "),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with(
+                "usage of deprecated field 'evt.dir' (in 5 rules: \"a\", \"b\", \"c\" and 2 more)\n"
+            ),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_rule_file_is_told_what_it_is() {
+        for (text, advice) in [
+            (
+                "image: x\ncustomRules:\n  mine.yaml: |-\n    - macro: m\n",
+                "; this is a file of Helm values; the rules are the texts under its key `customRules` (mine.yaml), each",
+            ),
+            ("rules_files: [/etc/falco/x.yaml]\n", "; this is a configuration;"),
+            ("cases: []\n", "; these are test cases;"),
+            ("rule: r\n", "; a rule file is a list:"),
+        ] {
+            let error = report(text).errors[0].full_message();
+            assert!(
+                error.starts_with("Rules content is not yaml array of objects") && error.contains(advice),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn a_long_line_is_cut_around_the_mistake() {
         let many = vec!["proc.name=x"; 100].join(" or ");
         let condition = format!("evt.type=open and ({many} or proc.nmae=é or {many})");
@@ -399,7 +488,8 @@ mod tests {
                 .to_string();
         for part in [
             "f.yaml: Invalid\n   f.yaml | schema validation: failed\n      line 4: [0].priority is none of",
-            "1 Errors:\nf.yaml:4:13: Invalid priority (did you mean 'Warning'?)\nIn rules content: (f.yaml:1:1)\n    \
+            "1 Errors:\nf.yaml:4:13: Invalid priority (did you mean 'Warning'?); the priorities are EMERGENCY, ALERT, CRITICAL, ERROR, \
+             WARNING, NOTICE, INFORMATIONAL, INFO, DEBUG\nIn rules content: (f.yaml:1:1)\n    \
              rule 'r': (f.yaml:1:3)\n    rule priority: (f.yaml:4:13)\n------\n  priority: warnng\n            ^^^^^^\n------\n\
              LOAD_ERR_YAML_VALIDATE (Error validating internal structure of YAML file): Invalid priority\n",
         ] {

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use super::exceptions::{self, Exception};
 use super::items::Items;
+use super::meant::{no_rules, unknown_item};
 use super::options::Options;
 use super::overrides::Change;
 use super::reader::File;
@@ -55,6 +56,9 @@ pub struct Rule {
     pub warn_evttypes: bool,
     pub skip_if_unknown_filter: bool,
     pub exceptions: Vec<Exception>,
+    /// Whether a recording was asked for, and for how many milliseconds. None is made.
+    pub capture: bool,
+    pub capture_duration: u32,
     /// Where condition and output stand, by Falco's account: those of the definition.
     pub condition_at: Origin,
     pub output_at: Origin,
@@ -130,9 +134,7 @@ impl Collector {
                 Yaml::Null => continue,
                 Yaml::Seq(items) => items,
                 Yaml::Scalar(_) => return Err(file.invalid(document, "Rules content is not yaml")),
-                Yaml::Map(_) => {
-                    return Err(file.invalid(document, "Rules content is not yaml array of objects"));
-                }
+                Yaml::Map(_) => return Err(no_rules(file, document)),
             };
             for item in items.iter().filter(|item| !item.is_null()) {
                 self.item(file, item, options, warnings)?;
@@ -308,7 +310,8 @@ impl Collector {
             None => SYSCALL,
         };
         let enabled = file.boolean(item, "enabled")?.unwrap_or(true);
-        recording(file, item)?;
+        let capture = file.boolean(item, "capture")?.unwrap_or(false);
+        let capture_duration = file.number(item, "capture_duration")?.unwrap_or(0);
         let warn_evttypes = file.boolean(item, "warn_evttypes")?.unwrap_or(true);
         let skip_if_unknown_filter = file.boolean(item, "skip-if-unknown-filter")?.unwrap_or(false);
         let tags = tags(file, item)?;
@@ -332,6 +335,8 @@ impl Collector {
             warn_evttypes,
             skip_if_unknown_filter,
             exceptions: exceptions::define(written, source == SYSCALL)?,
+            capture,
+            capture_duration,
             condition_at: file.origin(item.get("condition").unwrap_or(item)),
             output_at: file.origin(item.get("output").unwrap_or(item)),
             place: self.place(file.origin(item), earlier),
@@ -464,6 +469,8 @@ impl Rule {
             warn_evttypes: true,
             skip_if_unknown_filter: false,
             exceptions: Vec::new(),
+            capture: false,
+            capture_duration: 0,
             condition_at: place.at,
             output_at: place.at,
             place,
@@ -524,7 +531,8 @@ impl Rule {
             "skip-if-unknown-filter" => {
                 self.skip_if_unknown_filter = file.boolean(item, key)?.unwrap_or(false);
             }
-            _ => recording(file, item)?,
+            "capture" => self.capture = file.boolean(item, key)?.unwrap_or(false),
+            _ => self.capture_duration = file.number(item, key)?.unwrap_or(0),
         }
         Ok(())
     }
@@ -533,26 +541,6 @@ impl Rule {
 fn append(text: &mut Text, more: &Text) {
     text.push_str(" ", more.origin(0));
     text.push(more);
-}
-
-fn unknown_item(file: File<'_>, item: &Node) -> Complaint {
-    let mut near = None;
-    let mut at = item;
-    if let Yaml::Map(pairs) = &item.yaml {
-        let kinds = ["required_engine_version", "required_plugin_versions", "list", "macro", "rule"];
-        for (key, _) in pairs {
-            if let Some(kind) = key.text().and_then(|key| crate::rules::report::suggest::nearest(key, kinds))
-            {
-                (near, at) = (Some(kind), key);
-                break;
-            }
-        }
-    }
-    Complaint::new(Code::UnknownItem, file.origin(at), "Unknown top level item").suggesting(near).within(
-        "rules content item",
-        "",
-        file.origin(item),
-    )
 }
 
 /// The source that a change of a rule states; null or an empty one counts as none.
@@ -564,13 +552,6 @@ fn changed_source<'n>(file: File<'_>, item: &'n Node) -> Result<Option<&'n str>,
     }
 }
 
-/// Recordings are not made; what is said about them must still be of the right type.
-fn recording(file: File<'_>, item: &Node) -> Result<(), Complaint> {
-    file.boolean(item, "capture")?;
-    file.number(item, "capture_duration")?;
-    Ok(())
-}
-
 fn priority(file: File<'_>, item: &Node) -> Result<Priority, Complaint> {
     let node = file.required(item, "priority")?;
     let text = file.scalar(node, "priority")?;
@@ -580,7 +561,8 @@ fn priority(file: File<'_>, item: &Node) -> Result<Priority, Complaint> {
         let near = names.into_iter().find(|name| {
             crate::rules::report::suggest::nearest(&lower, [name.to_ascii_lowercase().as_str()]).is_some()
         });
-        file.invalid(node, "Invalid priority").spanning(text.len()).suggesting(near).within(
+        let valid = format!("the priorities are {}", Priority::IN_FILES.join(", "));
+        file.invalid(node, "Invalid priority").spanning(text.len()).suggesting(near).advising(valid).within(
             "rule priority",
             "",
             file.origin(node),

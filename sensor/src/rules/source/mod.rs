@@ -5,6 +5,7 @@ pub mod definitions;
 pub mod exceptions;
 pub mod files;
 pub mod items;
+mod meant;
 pub mod options;
 pub mod overrides;
 pub mod reader;
