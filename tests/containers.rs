@@ -92,9 +92,13 @@ fn a_restart_of_the_sensor_is_not_news_of_containers() {
     support::eventually(|| (told(&second, &after.id) == 1).then_some(())).expect("told");
     assert!(second.interrupt().success());
     assert_eq!([&before, &during].map(|c| told(&second, &c.id)), [0, 0]);
+    assert!(!second.log().iter().any(|line| line.contains("no socket of a container runtime")));
     // Nobody wants to hear of those that were there.
     let other = tempfile::tempdir().unwrap();
-    let mut third = sensor(other.path(), &containerd.socket(), &["container_found=false"]);
+    let nobody = ["cri", "docker", "podman"].map(|engine| format!("container_engines.{engine}.sockets=[]"));
+    let options = [&["container_found=false"], nobody.each_ref().map(String::as_str).as_slice()].concat();
+    let mut third = sensor(other.path(), Path::new("/none/containerd.sock"), &options);
+    assert!(third.log().iter().any(|line| line.contains("no socket of a container runtime")));
     let last = containerd.start_container(&[], &["/bin/sleep", "600"]);
     support::eventually(|| (told(&third, &last.id) == 1).then_some(())).expect("told");
     assert!(third.interrupt().success());

@@ -14,7 +14,7 @@ use super::exit::{Class, Failure};
 use super::names::HostNames;
 use super::phases::Phases;
 use super::ruleset;
-use super::start::{PROC, load_rules, probe_failure, tell_probe};
+use super::start::{PROC, load_rules, probe_failure, tell_probe, tell_state};
 use super::{doctor, service, settings, sight};
 use crate::capture::format::{HEADER_LAYOUT, Header, Layout as RecordLayout, PROCESS_LAYOUT, Watched};
 use crate::capture::recorder::{self, Summary};
@@ -132,7 +132,7 @@ fn record(
         .map_err(|e| unavailable(e.into()))?;
     containers.seed();
     containers.seed_processes(processes.iter());
-    phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
+    tell_state(seeded, &containers, phases);
     let users = Users::new(proc).map_err(|e| unavailable(e.into()))?;
     let header = header(settings, &probe, users.host_mntns());
     let failed = |error: io::Error| {

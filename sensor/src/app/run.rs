@@ -14,7 +14,7 @@ use super::phases::Phases;
 use super::reload::Reloader;
 use super::service::{self, Service};
 use super::settings::Settings;
-use super::start::{PROC, load_rules, probe_failure, tell_probe};
+use super::start::{PROC, load_rules, probe_failure, tell_probe, tell_state};
 use super::status::{Overview, Sensor};
 use super::{doctor, memory, ruleset, sight};
 use crate::config::Config;
@@ -172,7 +172,7 @@ fn judge(
         .map_err(|e| Failure::new(Class::Unavailable, e))?;
     containers.seed();
     containers.seed_processes(processes.iter());
-    phases.done("state", format_args!("{seeded} processes, {} cgroups", containers.stats().cgroups));
+    tell_state(seeded, &containers, phases);
     let mut judge = Judge::new(
         processes,
         Users::new(proc).map_err(unavailable)?,

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::probe::{Probe, ProbeError};
 use crate::rules::report::diagnostic::in_rules;
 use crate::rules::{RuleSet, Sight, Source};
+use crate::state::Containers;
 
 /// Where the host's `/proc` is.
 pub const PROC: &str = "/proc";
@@ -45,6 +46,17 @@ pub fn probe_failure(error: ProbeError) -> Failure {
         _ => Class::Unavailable,
     };
     Failure::new(class, error)
+}
+
+/// Tells of the state, and that no runtime can be asked, if none can.
+pub fn tell_state(processes: usize, containers: &Containers, phases: &mut Phases) {
+    phases.done("state", format_args!("{processes} processes, {} cgroups", containers.stats().cgroups));
+    if !containers.has_socket() {
+        Phases::note(
+            "no socket of a container runtime is there: what containers are is read from disk, without labels and some images; \
+             where containers run, name the sockets in `container_engines`",
+        );
+    }
 }
 
 /// Tells what was attached, and what this kernel lacks.

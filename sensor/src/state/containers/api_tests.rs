@@ -87,6 +87,10 @@ fn containerd(asked: Arc<Mutex<Vec<(String, String)>>>) -> Router {
     Router::new().route(GET, method(get)).route("/containerd.services.images.v1.Images/Get", method(image))
 }
 
+/// As CRI names an image that was pulled.
+const PULLED: &str =
+    "docker.io/library/nginx@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
 #[test]
 fn containerd_adds_image_and_labels() {
     let machine = Machine::new();
@@ -121,22 +125,22 @@ fn containerd_is_enough_when_the_bundle_cannot_be_read() {
     assert_eq!((&c.env[0], c.image.tag.as_str()), (&"FROM=api".to_owned(), "1.36"));
 }
 
-/// The CRI of a pod with one container.
-fn cri() -> Router {
-    let container = |request: tonic::Request<StatusRequest>| {
+/// The CRI of a pod with one container. `asked`: the image that the kubelet asked for; `reference`: what was pulled.
+fn cri(asked: &'static str, reference: &'static str) -> Router {
+    let container = move |request: tonic::Request<StatusRequest>| {
         let request = request.into_inner();
         assert!(request.verbose);
         if request.id != ID {
             return Err(Status::not_found("no such container"));
         }
-        let info = json!({"sandboxID": SANDBOX, "config": {"image": {"image": "sha256:aabb"},
+        let info = json!({"sandboxID": SANDBOX, "config": {"image": {"image": asked},
             "linux": {"security_context": {"privileged": true}}}, "runtimeSpec": {"linux": {}}});
         let status = ContainerStatus {
             id: request.id,
             metadata: Some(ContainerMetadata { name: "web".into() }),
             created_at: 1_700_000_001_000_000_000,
             image: Some(ImageSpec { image: "docker.io/library/nginx:1.27".into() }),
-            image_ref: format!("docker.io/library/nginx@{DIGEST}"),
+            image_ref: reference.into(),
             labels: [("io.kubernetes.container.name".to_owned(), "web".to_owned())].into(),
             mounts: vec![CriMount {
                 container_path: "/host".into(),
@@ -182,9 +186,13 @@ fn cri() -> Router {
 
 /// A container of a pod, as containerd and its CRI tell of it.
 pub(crate) fn in_a_pod() -> Arc<Container> {
+    of_image("sha256:aabb", PULLED)
+}
+
+fn of_image(asked: &'static str, reference: &'static str) -> Arc<Container> {
     let machine = Machine::new();
     // One socket serves both, as containerd's does; nothing is on disk.
-    let router = containerd(Arc::default()).merge(cri());
+    let router = containerd(Arc::default()).merge(cri(asked, reference));
     let _server = serve(&machine.host("run/k3s/containerd/containerd.sock"), router);
     machine.run(&format!("/kubepods/pod1/{ID}")).unwrap()
 }
@@ -208,6 +216,12 @@ fn the_cri_tells_of_a_container_and_its_pod() {
 }
 
 #[test]
+fn an_image_that_was_imported_and_is_asked_for_by_name_has_its_own_id() {
+    let c = of_image("docker.io/library/nginx:1.27", "sha256:ccdd");
+    assert_eq!((c.image_id.as_str(), c.image.tag.as_str(), c.image.digest.as_str()), ("ccdd", "1.27", ""));
+}
+
+#[test]
 fn a_sandbox_gets_its_labels_from_containerd() {
     let machine = Machine::new();
     let _server = serve(&machine.host("odd/c.sock"), containerd(Arc::default()));
@@ -225,7 +239,12 @@ fn a_sandbox_gets_its_labels_from_containerd() {
     machine.write(&format!("host/odd/k8s.io/{ID}/config.json"), &spec.to_string());
     let c = machine.run(&format!("/kubepods/pod1/{ID}")).unwrap();
     assert_eq!((c.name.as_str(), c.labels["tier"].as_str()), ("web", "front"));
-    assert_eq!(c.pod.as_ref().unwrap().labels["team"], "red");
+    let labels = &c.pod.as_ref().unwrap().labels;
+    assert_eq!(labels["team"], "red");
+    // What containerd notes for itself is not shown.
+    assert!(
+        !labels.contains_key("io.cri-containerd.kind") && !c.labels.contains_key("io.cri-containerd.kind")
+    );
 }
 
 #[test]

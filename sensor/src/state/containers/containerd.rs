@@ -9,11 +9,14 @@ use super::container::Container;
 use super::grpc::{Connection, Refusal};
 use super::image::ImageName;
 use super::oci::Spec;
+use super::runtime::Runtime;
 
 const GET: &str = "/containerd.services.containers.v1.Containers/Get";
 const GET_IMAGE: &str = "/containerd.services.images.v1.Images/Get";
 /// Names the kind of a container of containerd's CRI plugin.
 const KIND: &str = "io.cri-containerd.kind";
+/// What begins so, containerd notes for itself; CRI does not show it.
+const OWN: &str = "io.cri-containerd.";
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct GetContainerRequest {
@@ -102,7 +105,11 @@ pub(super) async fn describe(
     }
     container.is_pod_sandbox |= record.labels.get(KIND).is_some_and(|k| k == "sandbox");
     container.created = record.created_at.map_or(0, |t| t.seconds);
-    container.labels.extend(record.labels);
+    let cri = container.runtime == Runtime::Cri;
+    let shown = |labels: HashMap<String, String>| {
+        labels.into_iter().filter(move |(name, _)| !cri || !name.starts_with(OWN))
+    };
+    container.labels.extend(shown(record.labels));
     container.label_pod();
     if container.is_pod_sandbox {
         let labels = container.labels.clone();
@@ -113,7 +120,7 @@ pub(super) async fn describe(
         let request = GetContainerRequest { id: pod.sandbox_id.clone() };
         let answer: Result<GetContainerResponse, _> = connection.call(GET, request, Some(namespace)).await;
         if let Some(sandbox) = answer.ok().and_then(|a| a.container) {
-            pod.labels = sandbox.labels.into_iter().collect();
+            pod.labels = shown(sandbox.labels).collect();
         }
     }
     if container.image.digest.is_empty() && !container.image.is_empty() {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::cgroup::is_id;
 use super::container::{Container, Mount, Pod};
 use super::grpc::{Connection, Refusal};
 use super::image::ImageName;
@@ -174,6 +175,11 @@ impl Info {
     }
 }
 
+/// The id in `sha256:ID`, or one without that.
+fn image_id(text: &str) -> Option<&str> {
+    text.strip_prefix("sha256:").or_else(|| is_id(text).then_some(text))
+}
+
 /// What the network plugin made for a pod, out of the `info` entry of a verbose answer about it: containerd keeps the result,
 /// CRI-O writes it into an annotation.
 fn cni(info: &str) -> Option<String> {
@@ -202,16 +208,17 @@ pub(super) async fn describe(connection: &Connection, container: &mut Container)
     }
     let named = ImageName::parse(&status.image.unwrap_or_default().image);
     let reference = ImageName::parse(&status.image_ref);
+    // Of an image that was not pulled, containerd itself alone tells the digest.
+    let digests = [named.digest.clone(), reference.digest.clone(), container.image.digest.clone()];
     if !named.repository.is_empty() {
         container.image = named;
     } else if container.image.is_empty() {
-        container.image = reference.clone();
+        container.image = reference;
     }
-    if container.image.digest.is_empty() {
-        container.image.digest = reference.digest;
-    }
-    let id = [info.image(), &status.image_id].into_iter().find(|id| !id.is_empty()).unwrap_or_default();
-    if let Some(id) = id.rsplit(':').next().filter(|id| !id.is_empty()) {
+    container.image.digest = digests.into_iter().find(|digest| !digest.is_empty()).unwrap_or_default();
+    // The kubelet asks for an image by its id. Others may by its name, which is none.
+    let ids = [info.image(), &status.image_id, &status.image_ref];
+    if let Some(id) = ids.into_iter().find_map(image_id) {
         container.image_id = id.into();
     }
     container.created = status.created_at / 1_000_000_000;

@@ -164,6 +164,18 @@ impl Host {
         running
     }
 
+    /// Sockets of runtimes that are to be asked and are there.
+    pub fn sockets(&self, engines: &EnginesConfig) -> Vec<PathBuf> {
+        let listed = [
+            (engines.docker.enabled, &engines.docker.sockets),
+            (engines.podman.enabled, &engines.podman.sockets),
+            (engines.containerd.enabled, &engines.containerd.sockets),
+            (engines.cri.enabled, &engines.cri.sockets),
+        ];
+        let enabled = listed.into_iter().filter(|(enabled, _)| *enabled).flat_map(|(_, sockets)| sockets);
+        enabled.flat_map(|socket| expand(&self.path(socket))).filter(|socket| socket.exists()).collect()
+    }
+
     /// Whether a keeper of this container runs, whoever's: its word is not taken for more than that there is one.
     pub fn is_kept(&self, id: &str) -> bool {
         self.outside("containerd-shim").chain(self.outside("conmon")).any(|(dir, arguments)| {

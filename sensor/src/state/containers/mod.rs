@@ -432,6 +432,10 @@ impl Containers {
             (named.next()?, named.find_map(|outer| self.by_id.get(&outer.id).copied()))
         };
         let outer = outer.or_else(|| self.around(path));
+        if candidate.doubtful && outer.is_some() {
+            // It is in the cgroup of a container that is sure.
+            return outer;
+        }
         Some(self.enter(candidate, preexisting, outer))
     }
 

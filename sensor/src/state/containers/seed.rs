@@ -51,6 +51,11 @@ impl Containers {
         }
     }
 
+    /// Whether there is a runtime's socket of those that are configured.
+    pub fn has_socket(&self) -> bool {
+        self.outside.as_ref().is_some_and(|outside| !outside.host.sockets(&self.engines).is_empty())
+    }
+
     /// Takes in the processes that run already; those of containers are remembered.
     pub fn seed_processes<'a>(&mut self, processes: impl Iterator<Item = &'a Arc<Process>>) {
         let mut all: Vec<_> = processes.collect();
