@@ -194,3 +194,6 @@ pub static MEMFD_FLAGS: &Flags = &[("MFD_CLOEXEC", 1), ("MFD_ALLOW_SEALING", 2),
 
 /// Flags of `epoll_create1`, in Falco's bits.
 pub static EPOLL_CREATE1_FLAGS: &Flags = &[("EPOLL_CLOEXEC", 1)];
+
+/// Flags of `close_range`.
+pub static CLOSE_RANGE_FLAGS: &Flags = &[("CLOSE_RANGE_UNSHARE", 2), ("CLOSE_RANGE_CLOEXEC", 4)];

@@ -199,6 +199,22 @@ macro_rules! for_each_event {
                 Fstat, fstat, syscall "fstat";
                 Ftruncate, ftruncate, syscall "ftruncate";
             }
+            attributes {
+                Utimensat, utimensat, syscall "utimensat";
+                Utimes, utimes, syscall "utimes";
+                Utime, utime, syscall "utime";
+                Setxattr, setxattr, syscall "setxattr";
+                Lsetxattr, lsetxattr, syscall "lsetxattr";
+                Fsetxattr, fsetxattr, syscall "fsetxattr";
+                Removexattr, removexattr, syscall "removexattr";
+                Lremovexattr, lremovexattr, syscall "lremovexattr";
+                Fremovexattr, fremovexattr, syscall "fremovexattr";
+            }
+            pipe {
+                Pipe, pipe, syscall "pipe";
+                Pipe2, pipe2, syscall "pipe2";
+            }
+            close_range { CloseRange, close_range, syscall "close_range"; }
             fcntl { Fcntl, fcntl, syscall "fcntl"; }
             descriptors {
                 Eventfd, eventfd, syscall "eventfd";
