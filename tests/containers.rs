@@ -44,7 +44,7 @@ fn a_container_is_started_entered_and_killed() {
     assert!(!fs::exists(proc).unwrap());
 }
 
-const RULES: &str = r#"
+const RULES: &str = r"
 - rule: told
   desc: what is told of containers
   condition: evt.type = container
@@ -55,7 +55,7 @@ const RULES: &str = r#"
   condition: evt.type in (open, openat, openat2) and fd.name = /etc/shadow and (container.id != host or proc.name = cat-of-host)
   output: read %container.id name=%container.name type=%container.type.
   priority: INFO
-"#;
+";
 
 /// A sensor with these rules that prints alerts.
 fn sensor(state: &Path, socket: &Path, options: &[&str]) -> Falconet {

@@ -1,4 +1,4 @@
-//! Calls that make a descriptor of no file: eventfd(2), signalfd(2), timerfd_create(2), inotify_init(2), memfd_create(2) and their kin.
+//! Calls that make a descriptor of no file: eventfd(2), signalfd(2), `timerfd_create(2)`, `inotify_init(2)`, `memfd_create(2)` and their kin.
 //! `fd.*` is the new descriptor.
 
 use super::flags::{EPOLL_CREATE1_FLAGS, FILE_FLAGS, MEMFD_FLAGS};
@@ -34,15 +34,15 @@ pub struct Eventfd2;
 pub struct Signalfd;
 /// signalfd4(2).
 pub struct Signalfd4;
-/// timerfd_create(2).
+/// `timerfd_create(2)`.
 pub struct TimerfdCreate;
-/// inotify_init(2).
+/// `inotify_init(2)`.
 pub struct InotifyInit;
-/// inotify_init1(2).
+/// `inotify_init1(2)`.
 pub struct InotifyInit1;
-/// epoll_create1(2).
+/// `epoll_create1(2)`.
 pub struct EpollCreate1;
-/// memfd_create(2).
+/// `memfd_create(2)`.
 pub struct MemfdCreate;
 
 impl Eventfd {
@@ -158,7 +158,7 @@ const INOTIFY_INIT1: &[Param] = params! {
 const EPOLL_CREATE1: &[Param] = params! {
     "res": T::Errno, |r, b: &Created| Arg::Int(b.ret);
     "flags": T::Flags(32, EPOLL_CREATE1_FLAGS), |r, b: &Created| Arg::Uint(
-        if b.flags & 0o2_000_000 != 0 { 1 } else { 0 }
+        u64::from(b.flags & 0o2_000_000 != 0)
     );
 };
 

@@ -1,4 +1,4 @@
-//! open(2), openat(2), openat2(2), creat(2), open_by_handle_at(2).
+//! open(2), openat(2), openat2(2), creat(2), `open_by_handle_at(2)`.
 //!
 //! At exit, because the kernel has resolved the file by then: the caller can no longer change the name.
 
@@ -40,7 +40,7 @@ pub struct Openat;
 pub struct Openat2;
 /// creat(2).
 pub struct Creat;
-/// open_by_handle_at(2): no path is passed, and the one that is told is the kernel's.
+/// `open_by_handle_at(2)`: no path is passed, and the one that is told is the kernel's.
 pub struct OpenByHandleAt;
 
 impl Open {

@@ -1,4 +1,4 @@
-//! chroot(2), pivot_root(2).
+//! chroot(2), `pivot_root(2)`.
 
 use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
 use crate::record;
@@ -10,7 +10,7 @@ record! {
         pub ret: i64,
         pub root: Tail,
         pub root_base: Tail,
-        /// Where the old root goes (pivot_root).
+        /// Where the old root goes (`pivot_root`).
         pub old: Tail,
         pub old_base: Tail,
     }
@@ -18,7 +18,7 @@ record! {
 
 /// chroot(2).
 pub struct Chroot;
-/// pivot_root(2), which Falco has without parameters.
+/// `pivot_root(2)`, which Falco has without parameters.
 pub struct PivotRoot;
 
 impl Chroot {
