@@ -139,6 +139,8 @@ impl Play {
 
 impl Stage for Play {
     fn life(&mut self, work: &dyn Fn()) -> Vec<Seen> {
+        // What others did since the last time takes the room that the child's records need.
+        self.kernel.lanes.drain(usize::MAX, |_| ());
         // SAFETY: the child calls only `work` (raw syscalls on memory prepared before) and `_exit`.
         let child = unsafe { libc::fork() };
         assert!(child >= 0, "fork failed");
