@@ -23,7 +23,7 @@ pub const WRITE: u32 = 2;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Alternative {
-    /// The first bytes of the resolved path, NUL-padded, under `mask`, are `value`.
+    /// The first bytes of the path, NUL-padded, under `mask`, are `value`: of the resolved one or of the one that was asked for.
     pub mask: [u64; 2],
     pub value: [u64; 2],
     /// All of these ([`READ`], [`WRITE`]) were asked for; 0: any open.
@@ -100,16 +100,104 @@ impl Alternative {
         Self { mask: words(mask), value: words(value), access: 0, success: 0 }
     }
 
-    /// Whether an open with this access (`READ | WRITE`), outcome and head of the path is one of these.
+    /// Whether an open that looks so is one of these.
     #[inline(always)]
-    pub fn admits(&self, access: u32, success: bool, head: [u64; 2]) -> bool {
-        if access & self.access != self.access {
+    pub fn admits(&self, look: &Look) -> bool {
+        if look.access & self.access != self.access {
             return false;
         }
-        if !success {
+        if !look.success {
             return self.success == 0;
         }
+        match look.asked {
+            Asked::Unclear => true,
+            Asked::Nothing => self.begins(look.resolved),
+            Asked::Path(head) => self.begins(look.resolved) || self.begins(head),
+        }
+    }
+
+    #[inline(always)]
+    fn begins(&self, head: [u64; 2]) -> bool {
         head[0] & self.mask[0] == self.value[0] && head[1] & self.mask[1] == self.value[1]
+    }
+}
+
+/// What the filter knows of an open.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// `READ | WRITE`.
+    pub access: u32,
+    pub success: bool,
+    /// The first bytes of the kernel's path, NUL-padded.
+    pub resolved: [u64; 2],
+    pub asked: Asked,
+}
+
+/// What the filter knows of the path that was asked for, made absolute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// There is none.
+    Nothing,
+    /// Its first bytes, NUL-padded.
+    Path([u64; 2]),
+    /// It has dots or double slashes, or is long: how it begins is for user space to say.
+    Unclear,
+}
+
+/// The first bytes of `raw` behind the directory `base`, which has `len` bytes: of both the first bytes are given, NUL-padded.
+#[inline(always)]
+pub fn join(base: [u64; 2], len: usize, raw: [u64; 2]) -> [u64; 2] {
+    // Only the root ends with a slash.
+    let (base, len) = if len == 1 { ([0; 2], 0) } else { (base, len) };
+    if len >= HEAD {
+        return base;
+    }
+    let slash = behind([u64::from(b'/'), 0], len);
+    let raw = behind(raw, len + 1);
+    [base[0] | slash[0] | raw[0], base[1] | slash[1] | raw[1]]
+}
+
+/// The bytes moved back by `len` bytes, `HEAD` at most.
+#[inline(always)]
+fn behind(bytes: [u64; 2], len: usize) -> [u64; 2] {
+    let bits = 8 * (len as u32 % 8);
+    let moved = match bits {
+        0 => bytes,
+        _ => [bytes[0] << bits, bytes[1] << bits | bytes[0] >> (64 - bits)],
+    };
+    match len / 8 {
+        0 => moved,
+        1 => [0, moved[0]],
+        _ => [0; 2],
+    }
+}
+
+/// Whether a path is as it will be when it is made absolute, told byte by byte: no dots, no double slashes, none at the end.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain {
+    /// The last four bytes.
+    window: u32,
+    plain: bool,
+}
+
+impl Plain {
+    /// Before the first byte, of an absolute path before the second.
+    pub const START: Self = Self { window: b'/' as u32, plain: true };
+
+    /// The next byte.
+    #[inline(always)]
+    pub fn take(&mut self, byte: u8) {
+        let window = self.window << 8 | u32::from(byte);
+        self.plain &=
+            (window & 0xffff != 0x2f2f) & (window & 0xff_ffff != 0x2f_2e2f) & (window != 0x2f2e_2e2f);
+        self.window = window;
+    }
+
+    /// What is behind the last byte counts as a slash.
+    #[inline(always)]
+    pub fn end(mut self) -> bool {
+        self.take(b'/');
+        self.plain
     }
 }
 
@@ -130,10 +218,13 @@ fn words(bytes: [u8; HEAD]) -> [u64; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::format;
+
     use super::*;
 
     fn admits(alternative: Alternative, path: &str) -> bool {
-        alternative.admits(READ, true, head(path.as_bytes()))
+        let resolved = head(path.as_bytes());
+        alternative.admits(&Look { access: READ, success: true, resolved, asked: Asked::Nothing })
     }
 
     #[test]
@@ -155,11 +246,73 @@ mod tests {
     #[test]
     fn access_and_outcome_count() {
         let writes = Alternative { access: WRITE, success: 1, ..Alternative::of_path(b"/etc/", false) };
-        let path = head(b"/etc/x");
-        assert!(writes.admits(READ | WRITE, true, path));
-        assert!(!writes.admits(READ, true, path) && !writes.admits(WRITE, false, path));
+        let look = |access, success, path: &[u8]| Look {
+            access,
+            success,
+            resolved: head(path),
+            asked: Asked::Nothing,
+        };
+        assert!(writes.admits(&look(READ | WRITE, true, b"/etc/x")));
+        assert!(
+            !writes.admits(&look(READ, true, b"/etc/x")) && !writes.admits(&look(WRITE, false, b"/etc/x"))
+        );
         let failures = Alternative { success: 0, ..writes };
-        assert!(failures.admits(WRITE, false, head(b"")));
+        assert!(failures.admits(&look(WRITE, false, b"")));
+    }
+
+    #[test]
+    fn either_name_is_enough() {
+        let below = Alternative::of_path(b"/etc/", false);
+        let look =
+            |resolved: &[u8], asked| Look { access: READ, success: true, resolved: head(resolved), asked };
+        for (resolved, asked, admitted) in [
+            (&b"/tmp/x"[..], Asked::Nothing, false),
+            (b"/tmp/x", Asked::Path(head(b"/etc/x")), true),
+            (b"/etc/x", Asked::Path(head(b"/tmp/x")), true),
+            (b"/tmp/x", Asked::Path(head(b"/tmp/y")), false),
+            (b"/tmp/x", Asked::Unclear, true),
+        ] {
+            assert_eq!(below.admits(&look(resolved, asked)), admitted, "{asked:?}");
+        }
+        let writes = Alternative { access: WRITE, ..below };
+        assert!(!writes.admits(&look(b"/etc/x", Asked::Unclear)), "it did not ask to write");
+    }
+
+    #[test]
+    fn a_name_begins_as_when_it_is_joined() {
+        for base in [
+            "/",
+            "/a",
+            "/etc",
+            "/1234567",
+            "/12345678",
+            "/usr/share/docs",
+            "/usr/share/docs1",
+            "/usr/share/docs12",
+        ] {
+            for raw in ["x", "1234567", "12345678", "sub/file-with-a-long-name"] {
+                let whole = format!("{}/{raw}", base.trim_end_matches('/'));
+                let joined = join(head(base.as_bytes()), base.len().min(HEAD), head(raw.as_bytes()));
+                assert_eq!(joined, head(whole.as_bytes()), "{base} {raw}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_be_made_absolute_first_is_not_plain() {
+        let plain = |path: &str| {
+            let mut seen = Plain::START;
+            path.bytes().skip(usize::from(path.starts_with('/'))).for_each(|byte| seen.take(byte));
+            seen.end()
+        };
+        for path in ["/etc/shadow", "a", "a/b", "/a/.ssh/..x/x.", ".git/config", "...", "/a.b/c..d"] {
+            assert!(plain(path), "{path}");
+        }
+        for path in
+            [".", "..", "./a", "../a", "/a/../b", "/a/./b", "/a//b", "//a", "/a/", "a/.", "a/..", "/.", "/.."]
+        {
+            assert!(!plain(path), "{path}");
+        }
     }
 
     #[test]

@@ -228,10 +228,9 @@ pub fn falco_flags(opened: &Opened) -> u32 {
 mod handlers {
     use super::{Opened, o};
     use crate::events::Kind;
-    use crate::filter::{READ, WRITE};
+    use crate::filter::{Look, READ, WRITE};
     use crate::kernel::lane::{self, Outcome};
-    use crate::kernel::{Exit, Writer, file};
-    use crate::record::Tail;
+    use crate::kernel::{Exit, Writer, asked, file};
 
     const AT_FDCWD: i32 = -100;
 
@@ -252,9 +251,15 @@ mod handlers {
         let body = w.body::<Opened>();
         body.ret = exit.ret;
         let file_mode = file::describe(&mut w, exit.task, exit.fd, &mut body.file);
-        let head = w.head(body.file.path);
+        let resolved = w.head(body.file.path);
+        let asked = match raw {
+            Some(raw) => asked::append(&mut w, exit, dirfd, raw),
+            None => asked::Argument::NONE,
+        };
+        (body.raw, body.base) = (asked.raw, asked.base);
+        let look = Look { access: access(flags), success: exit.ret >= 0, resolved, asked: asked.head };
         // Where a path that was cut lies is for the rules and the analyst to say.
-        if !w.path_is_cut() && !lane::wanted(kind as u16, access(flags), exit.ret >= 0, head) {
+        if !w.path_is_cut() && !lane::wanted(kind as u16, &look) {
             lane::count(kind as u16, Outcome::Filtered);
             return;
         }
@@ -264,10 +269,6 @@ mod handlers {
         // Without O_CREAT or O_TMPFILE the register holds garbage.
         body.mode = if flags & o::CREAT != 0 || flags & o::TMPFILE == o::TMPFILE { mode } else { 0 };
         body.dirfd = dirfd;
-        (body.raw, body.base) = match raw {
-            Some(raw) => file::argument(&mut w, exit, dirfd, raw),
-            None => (Tail::EMPTY, Tail::EMPTY),
-        };
         w.submit(kind);
     }
 
@@ -468,7 +469,7 @@ mod scenarios {
             ("fd.filename", "real"),
         ])
         .has(&[("evt.is_open_read", "true"), ("evt.is_open_write", "true"), ("evt.is_open_create", "false")])
-        .has(&[("fs.path.name", &link), ("evt.abspath", &link), ("fd.ino", &ino)]);
+        .has(&[("fs.path.name", &real), ("evt.abspath", &link), ("fd.ino", &ino)]);
     }
 
     fn relative(stage: &mut dyn Stage) {

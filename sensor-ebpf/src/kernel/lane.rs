@@ -11,7 +11,7 @@ use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use crate::abi::{INTERFACES, NUMBERS};
 use crate::config;
 use crate::config::{COUNTERS_LEN, Counters, ForeignCalls};
-use crate::filter::{ALTERNATIVES, Filter};
+use crate::filter::{ALTERNATIVES, Asked, Filter, Look};
 use crate::record::{Lane, Tag};
 
 // Sizes are set by user space at load.
@@ -94,19 +94,33 @@ pub fn count(kind: u16, outcome: Outcome) {
     }
 }
 
-/// Whether any rule can match an open with this access, outcome and head of its path (see [`crate::filter`]).
+/// Whether any rule can match an open that looks so (see [`crate::filter`]).
 #[inline(always)]
-pub fn wanted(kind: u16, access: u32, success: bool, head: [u64; 2]) -> bool {
-    let [first, second] = head;
-    is_wanted(kind.into(), access, success.into(), first, second) != 0
+pub fn wanted(kind: u16, look: &Look) -> bool {
+    let (asked, [third, fourth]) = match look.asked {
+        Asked::Nothing => (0, [0; 2]),
+        Asked::Path(head) => (1, head),
+        Asked::Unclear => (2, [0; 2]),
+    };
+    let rest = u32::from(kind) | look.access << 16 | u32::from(look.success) << 24 | asked << 28;
+    let [first, second] = look.resolved;
+    is_wanted(rest, first, second, third, fourth) != 0
 }
 
 /// A global function, which the verifier checks once and on its own: before Linux 6.2 it followed the rest of an open's handler
-/// anew from each step of the loop.
+/// anew from each step of the loop. It takes five numbers at the most: `rest` has the kind, the access, the outcome and which
+/// name was asked for.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn is_wanted(kind: u32, access: u32, success: u32, first: u64, second: u64) -> u32 {
-    let Some(filter) = FILTERS.get_ptr(kind) else { return 1 };
+extern "C" fn is_wanted(rest: u32, first: u64, second: u64, third: u64, fourth: u64) -> u32 {
+    let asked = match rest >> 28 {
+        0 => Asked::Nothing,
+        1 => Asked::Path([third, fourth]),
+        _ => Asked::Unclear,
+    };
+    let (access, success) = (rest >> 16 & 0xff, rest >> 24 & 1 != 0);
+    let look = Look { access, success, resolved: [first, second], asked };
+    let Some(filter) = FILTERS.get_ptr(rest & 0xffff) else { return 1 };
     // SAFETY: a map value; user space may write it meanwhile, which the version tells.
     let (version, len) = unsafe {
         ((&raw const (*filter).version).read_volatile(), (&raw const (*filter).len).read_volatile())
@@ -120,7 +134,7 @@ extern "C" fn is_wanted(kind: u32, access: u32, success: u32, first: u64, second
         }
         // SAFETY: as above, and `at` is in bounds.
         let alternative = unsafe { (&raw const (*filter).alternatives[at]).read_volatile() };
-        if alternative.admits(access, success != 0, [first, second]) {
+        if alternative.admits(&look) {
             return 1;
         }
     }

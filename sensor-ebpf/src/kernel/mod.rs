@@ -25,6 +25,8 @@ pub mod socket;
 
 pub mod file;
 
+pub mod asked;
+
 pub mod dispatch;
 
 pub mod uring;

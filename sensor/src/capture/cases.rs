@@ -16,7 +16,7 @@ use crate::rules::{Event, EventType, Field, FieldArg, FieldRef, RuleSet, Scratch
 struct Asked<'a, E> {
     event: &'a E,
     /// By the name that rules have for it.
-    fields: RefCell<BTreeMap<String, FieldRef>>,
+    fields: &'a RefCell<BTreeMap<String, FieldRef>>,
 }
 
 impl<E> Asked<'_, E> {
@@ -59,11 +59,19 @@ impl Cases {
         Self { rules, scratch: Scratch::default(), limit, made: BTreeMap::new() }
     }
 
-    /// The case of an event, as an item of `cases`. `None` when no rule fires that `wants` more, or all have enough.
-    pub fn of(&mut self, event: &impl Event, number: u64, wants: impl Fn(&str) -> bool) -> Option<String> {
-        let asked = Asked { event, fields: RefCell::default() };
+    /// The case of an event in all its readings, as an item of `cases`. `None` when no rule fires that `wants` more, or all have
+    /// enough.
+    pub fn of(
+        &mut self,
+        readings: &[impl Event],
+        number: u64,
+        wants: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        let (event, others) = readings.split_first()?;
+        let fields = RefCell::default();
+        let asked: Vec<_> = readings.iter().map(|event| Asked { event, fields: &fields }).collect();
         let mut fired = Vec::new();
-        self.rules.evaluate(&mut self.scratch, &asked, |rule| fired.push(rule.name.as_str()));
+        self.rules.evaluate_readings(&mut self.scratch, &asked, |rule, _| fired.push(rule.name.as_str()));
         let (limit, made) = (self.limit, &self.made);
         let new = |rule: &&&str| wants(rule) && made.get(**rule).is_none_or(|count| *count < limit);
         let first = *fired.iter().find(new)?;
@@ -74,17 +82,36 @@ impl Cases {
         let name = format!("{first}: event {number} of the capture");
         _ = writeln!(out, "  - name: {}", quoted(&name));
         _ = writeln!(out, "    event:");
-        let mut fields = asked.fields.into_inner();
+        drop(asked);
+        let mut fields = fields.into_inner();
         fields.entry(Field::EvtType.name().to_owned()).or_insert_with(|| Field::EvtType.into());
-        for field in fields.into_values() {
-            if let Some(line) = line(event, &field) {
+        for field in fields.values() {
+            if let Some(line) = line(event, field) {
                 _ = writeln!(out, "      {line}");
+            }
+        }
+        let others: Vec<Vec<String>> =
+            others.iter().map(|other| names(event, other, fields.values())).collect();
+        if others.iter().any(|names| !names.is_empty()) {
+            _ = writeln!(out, "      other_names:");
+            for names in others.iter().filter(|names| !names.is_empty()) {
+                _ = writeln!(out, "        - {{{}}}", names.join(", "));
             }
         }
         let fired: Vec<String> = fired.into_iter().map(quoted).collect();
         _ = writeln!(out, "    fires: [{}]", fired.join(", "));
         Some(out)
     }
+}
+
+/// The fields that another reading of an event has otherwise.
+fn names<'f>(
+    event: &impl Event,
+    other: &impl Event,
+    fields: impl Iterator<Item = &'f FieldRef>,
+) -> Vec<String> {
+    let lines = fields.map(|field| (line(event, field), line(other, field)));
+    lines.filter(|(first, second)| first != second).filter_map(|(_, second)| second).collect()
 }
 
 /// Everything that is known of an event, as a mapping of fields.
@@ -203,16 +230,16 @@ mod tests {
         let rules = Arc::new(rules);
         let event = parse(EVENT);
         let mut maker = Cases::new(rules.clone(), 1);
-        let case = maker.of(&event, 7, |_| true).unwrap();
+        let case = maker.of(&[&event], 7, |_| true).unwrap();
         assert!(!case.contains("secret") && !case.contains("user.name"), "{case}");
         let file = cases::parse(&Source::new("c.yaml", format!("cases:\n{case}"))).unwrap();
         assert_eq!(file.cases[0].fires, ["a: \"b\"", "second"], "{case}");
         assert_eq!(cases::run(&rules, &file), []);
-        assert_eq!(maker.of(&event, 8, |_| true), None, "one is enough");
-        assert!(Cases::new(rules.clone(), 1).of(&event, 8, |rule| rule == "third").is_none());
+        assert_eq!(maker.of(&[&event], 8, |_| true), None, "one is enough");
+        assert!(Cases::new(rules.clone(), 1).of(&[&event], 8, |rule| rule == "third").is_none());
         assert!(
             Cases::new(rules.clone(), 1)
-                .of(&parse("{evt.type: open, proc.name: cat}"), 8, |_| true)
+                .of(&[parse("{evt.type: open, proc.name: cat}")], 8, |_| true)
                 .is_none()
         );
     }

@@ -126,8 +126,9 @@ fn write_cases(replay: &mut Replay, args: &Args, limit: u64, only: Only) {
     }
     print_line("cases:");
     let mut cases = Cases::new(replay.rules().0.clone(), limit);
-    replay.observe(Box::new(move |event| {
-        if let Some(case) = cases.of(event, event.number, |rule| only.rule(rule)) {
+    replay.observe(Box::new(move |readings| {
+        let number = readings.first().map_or(0, |event| event.number);
+        if let Some(case) = cases.of(readings, number, |rule| only.rule(rule)) {
             print_line(case.trim_end());
         }
     }));
@@ -135,8 +136,8 @@ fn write_cases(replay: &mut Replay, args: &Args, limit: u64, only: Only) {
 
 /// Has one event printed on the way.
 fn write_event(replay: &mut Replay, number: u64) {
-    replay.observe(Box::new(move |event| {
-        if event.number == number {
+    replay.observe(Box::new(move |readings| {
+        if let Some(event) = readings.first().filter(|event| event.number == number) {
             print_line(cases::whole(event).trim_end());
         }
     }));

@@ -26,7 +26,7 @@ use crate::outputs::OutputsConfig;
 use crate::outputs::registry::Destinations;
 use crate::outputs::shared::SharedConfig;
 use crate::rules::source::options::{AppendOutput, Selection};
-use crate::rules::{Matching, Priority};
+use crate::rules::{Matching, PathNames, Priority, Readings};
 use crate::state::EnginesConfig;
 use crate::ui::UiConfig;
 use crate::yaml::Place;
@@ -72,6 +72,9 @@ pub struct RulesConfig {
     pub rule_matching: Matching,
     /// A rule that asks for a system call means every call that does the same: `chmod` and `fchmodat`, `open` and `openat2`.
     pub event_families: bool,
+    /// Which names of a path rules see: as `asked` for by the program, as Falco has it, as `resolved` by the kernel, or `both`,
+    /// when a rule fires that holds for the one or for the other.
+    pub path_names: PathNames,
     /// Rules less severe than this are off.
     #[serde(deserialize_with = "priority")]
     pub priority: Priority,
@@ -129,6 +132,7 @@ impl Default for RulesConfig {
             rules: rules.selections,
             rule_matching: rules.matching,
             event_families: true,
+            path_names: rules.readings.paths,
             priority: rules.priority,
             append_output: rules.append_output,
         }
@@ -164,6 +168,7 @@ impl RulesConfig {
             append_output: self.append_output.clone(),
             matching: self.rule_matching,
             families: self.event_families,
+            readings: Readings { paths: self.path_names },
             ..crate::rules::Options::default()
         }
     }

@@ -25,8 +25,8 @@ use crate::state::{Container, ContainerEvent, Containers, Found, Process, Proces
 /// Where alerts go: the alert log, or a test's list. False when it had no room.
 pub type Sink = Box<dyn FnMut(Alert) -> bool + Send>;
 
-/// Sees each event after the rules were asked about it: replay makes test cases of some.
-pub type Observer = Box<dyn FnMut(&Live<'_>) + Send>;
+/// Sees each event, in all its readings, after the rules were asked about it: replay makes test cases of some.
+pub type Observer = Box<dyn FnMut(&[Live<'_>]) + Send>;
 
 /// What the judge makes of one event kind.
 #[derive(Clone, Copy)]
@@ -277,25 +277,29 @@ impl Judge {
         let Subject { what, ty, name, boot, container, number, missing } = subject;
         let time = self.clock.wall(boot);
         self.last = time;
-        let live = Live { what, ty, name, time, boot, number, container, known: &known, bump: &self.bump };
         let (sink, stats, text, rules) = (&mut self.sink, &self.stats, self.text, &self.rules);
+        let (known, reading, bump) = (&known, rules.readings().first(), &self.bump);
+        let live = Live { what, ty, name, time, boot, number, container, known, reading, bump };
+        let several = live.readings(rules);
+        let readings = several.as_deref().unwrap_or(std::slice::from_ref(&live));
         let storms = &mut self.storms;
-        rules.evaluate(&mut self.scratch, &live, |rule| {
-            if !storms.admits(rule, &live) {
+        rules.evaluate_readings(&mut self.scratch, readings, |rule, live| {
+            if !storms.admits(rule, live) {
                 stats::count(&stats.alerts_left_out);
                 return;
             }
             stats::count(&stats.alerts);
-            if !sink(raise::alert(rules, rule, &live, missing, text)) {
+            if !sink(raise::alert(rules, rule, live, missing, text)) {
                 stats::count(&stats.alerts_lost);
             }
         });
         if let Some(observer) = &mut self.observer {
-            observer(&live);
+            observer(readings);
         }
         for watching in &mut self.watched {
-            watching.look(&self.rules, &live);
+            watching.look(&self.rules, readings);
         }
+        drop(several);
         self.bump.reset();
     }
 

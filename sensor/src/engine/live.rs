@@ -8,7 +8,7 @@ use sensor_ebpf::record::{Fd, Record};
 
 use super::args::Names;
 use super::clock::Clock;
-use crate::rules::{self, EventType, FieldArg};
+use crate::rules::{self, EventType, FieldArg, Reading};
 use crate::state::{Container, MAX_ANCESTORS, Process, Processes, Users};
 
 /// What every event of a sensor shares.
@@ -21,6 +21,7 @@ pub struct Known<'a> {
 }
 
 /// What happened.
+#[derive(Clone, Copy)]
 pub enum What<'a> {
     Syscall {
         record: Record<'a>,
@@ -32,6 +33,7 @@ pub enum What<'a> {
 }
 
 /// An event under judgement.
+#[derive(Clone, Copy)]
 pub struct Live<'a> {
     pub what: What<'a>,
     pub ty: EventType,
@@ -46,6 +48,8 @@ pub struct Live<'a> {
     /// `None` on the host.
     pub container: Option<&'a Container>,
     pub known: &'a Known<'a>,
+    /// Which of its names count.
+    pub reading: Reading,
     /// Room for computed strings; emptied after each event.
     pub bump: &'a Bump,
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`judge`]: what happens to each record, in order.
 //! * [`live`]: an event with its state; [`extract`]: the fields of it that rules see, class by class.
+//! * [`readings`]: an event whose names differ is judged by each of them.
 //! * [`hold`]: events wait for what is asked about their process, container and users.
 //! * [`storm`]: a rule that fires too often is cut short; [`raise`]: the alert of a rule that matched.
 //! * [`internal`]: alerts about the sensor itself; [`drops`]: the one about losses.
@@ -28,6 +29,7 @@ pub mod orders;
 pub mod pace;
 pub mod path;
 pub mod raise;
+pub mod readings;
 pub mod run;
 pub mod sights;
 pub mod stats;

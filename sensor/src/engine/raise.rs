@@ -43,6 +43,7 @@ pub fn alert(
         rule.output.fields().map(|(key, field)| (key.to_owned(), json(event, field))).collect();
     fields.extend(rule.extra.iter().map(|(key, extra)| (key.clone(), extra.json(event))));
     fields.insert(time_field.name().to_owned(), object!(event.time));
+    event.tell_other_names(&mut fields);
     let cut = cut(event);
     if !cut.is_empty() {
         // Whoever reads the values above must know that some are not all there, whatever output they come by.

@@ -89,17 +89,17 @@ impl Watching {
         self.watch.reports.is_closed()
     }
 
-    /// Reports the event, if it is a match or a near miss.
-    pub fn look(&mut self, rules: &RuleSet, event: &Live<'_>) {
+    /// Reports the event, if it is a match or a near miss, by the reading that comes nearest to a match.
+    pub fn look(&mut self, rules: &RuleSet, readings: &[Live<'_>]) {
         let Some((at, types)) = &self.rule else { return };
-        if !types.contains(&event.ty) {
+        if !readings.first().is_some_and(|event| types.contains(&event.ty)) {
             return;
         }
         let Some(rule) = rules.rules().get(*at) else { return };
-        let distance = rules.distance(rule, event);
-        if distance > 1 {
+        let Some((event, distance)) = rules.nearest(rule, readings).filter(|(_, distance)| *distance <= 1)
+        else {
             return;
-        }
+        };
         let second = event.time / SECOND;
         if second != self.sent.0 {
             self.sent = (second, [0; 2]);

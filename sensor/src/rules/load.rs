@@ -19,6 +19,7 @@ use crate::rules::program::{compile, evaluate};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
 use crate::rules::registry::fields::{Field, Flags};
+use crate::rules::registry::readings::PathNames;
 use crate::rules::report::complaint::{Code, Complaint};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport, Schema};
 use crate::rules::report::source::{Origin, Source};
@@ -158,6 +159,7 @@ impl Checked {
             reads,
             matching: options.matching,
             families: options.families,
+            readings: options.readings,
             unfilled: options.sight.blind(),
             names: Arc::clone(&options.names),
             requirements,
@@ -236,6 +238,7 @@ fn rule(
         unfilled: options.sight.blind(),
         families: options.families,
         budget: std::mem::take(budget),
+        spellings: options.readings.paths != PathNames::Asked,
         ..Findings::new(&options.names)
     };
     let cond = check::condition(&expr, &mut findings);

@@ -17,6 +17,7 @@ use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::fields::Field;
 use crate::rules::registry::names::{Held, Names};
 use crate::rules::registry::priority::Priority;
+use crate::rules::registry::readings::{Reading, Readings};
 use crate::rules::report::source::{Origin, Place};
 use crate::rules::report::suggest;
 use crate::rules::source::definitions::Sources;
@@ -89,6 +90,7 @@ pub struct RuleSet {
     pub(super) matching: Matching,
     /// A call that a rule asks for means every call that does the same.
     pub(super) families: bool,
+    pub(super) readings: Readings,
     /// Fields that had no value where it was loaded.
     pub(super) unfilled: FieldSet,
     pub(super) names: Arc<dyn Names>,
@@ -141,6 +143,16 @@ impl RuleSet {
         self.matching
     }
 
+    /// Which names of an event count.
+    pub fn readings(&self) -> Readings {
+        self.readings
+    }
+
+    /// The kinds of names of which both count for events of the type, as some condition asks about them.
+    pub fn turns(&self, event: EventType) -> Reading {
+        self.reads.kinds(event).and(self.readings.both())
+    }
+
     /// What names in the rules stand for.
     pub fn names(&self) -> &Arc<dyn Names> {
         &self.names
@@ -169,16 +181,28 @@ impl RuleSet {
         event: &E,
         mut on_match: impl FnMut(&'s Rule),
     ) {
-        self.judged.count(event.event_type());
+        self.evaluate_readings(scratch, std::slice::from_ref(event), |rule, _| on_match(rule));
+    }
+
+    /// The same of an event with several names, given as one event for each way to read it: a rule that is true of one of them
+    /// fires, once, and `on_match` gets the first of these.
+    pub fn evaluate_readings<'s, 'e, E: Event>(
+        &'s self,
+        scratch: &mut Scratch,
+        readings: &'e [E],
+        mut on_match: impl FnMut(&'s Rule, &'e E),
+    ) {
+        let Some(first) = readings.first() else { return };
+        self.judged.count(first.event_type());
         let sample = |rule: u32, ns: u64| {
             if let Some(rule) = self.rules.get(rule as usize) {
                 rule.counters.sample(ns);
             }
         };
-        self.program.evaluate(self.id, scratch, event, sample, |rule| {
+        self.program.evaluate(self.id, scratch, readings, sample, |rule, reading| {
             if let Some(rule) = self.rules.get(rule as usize) {
                 rule.counters.fired();
-                on_match(rule);
+                on_match(rule, reading);
             }
             self.matching == Matching::All
         });

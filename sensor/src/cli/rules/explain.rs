@@ -66,9 +66,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // What a sensor would make of it may differ: it cannot see everything that can be written down.
     let here = args.which.load(paths)?;
     let here = here.find(&args.name).unwrap_or(rule);
-    let trace = set.trace(rule, &given.event);
-    let report =
-        Report { trace: &trace, here, told: given.told.as_ref(), distance: set.distance(rule, &given.event) };
+    let readings = given.event.readings();
+    let (event, distance) = set.nearest(rule, &readings).unwrap_or((&readings[0], u32::MAX));
+    let trace = set.trace(rule, event);
+    let report = Report { trace: &trace, here, told: given.told.as_ref(), distance };
     let told = match args.output {
         Format::Json => format!("{}\n", report.json()),
         Format::Text => report.text(Paint::of_stdout()),

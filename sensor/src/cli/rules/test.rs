@@ -213,7 +213,11 @@ fn test(rules: &RuleSet, scratch: &mut Scratch, case: &cases::Case) -> Test {
 fn told(rules: &RuleSet, case: &cases::Case, failure: &cases::Failure) -> String {
     let rule = failure.rule.as_ref().and_then(|name| rules.get(name));
     let mut lines = vec![failure.message.clone()];
-    lines.extend(rule.iter().flat_map(|rule| why::lines(&rules.trace(rule, &case.event))));
+    let readings = case.event.readings();
+    lines.extend(rule.iter().flat_map(|rule| {
+        let (event, _) = rules.nearest(rule, &readings).unwrap_or((&readings[0], 0));
+        why::lines(&rules.trace(rule, event))
+    }));
     lines.join("\n")
 }
 

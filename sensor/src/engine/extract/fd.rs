@@ -7,12 +7,12 @@ use bumpalo::collections::Vec as BumpVec;
 use sensor_ebpf::events::{FdView, Role};
 use sensor_ebpf::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd};
 
-use super::text::text;
+use super::text::{other_spellings, text};
 use crate::engine::fd::{self, Tuple};
 use crate::engine::live::Live;
-use crate::engine::path;
-use crate::rules::Value;
+use crate::engine::{path, readings};
 use crate::rules::registry::fields::FdField;
+use crate::rules::{Field, Kind, Value};
 
 /// What of the descriptor a field is. All are missing for events without one.
 #[derive(Clone, Copy)]
@@ -54,9 +54,9 @@ pub const fn of(field: FdField) -> Option<Part> {
         F::FdDirectory => {
             View(|event, view| file_path(event, view).map(|path| Value::Str(path::directory(path))))
         }
-        F::FdFilename => View(|_, view| {
-            let is_file = matches!(view.fd?.kind, b'f' | b'd');
-            is_file.then(|| Value::Str(path::filename(view.path)))
+        F::FdFilename => View(|event, view| {
+            view.fd?;
+            file_path(event, view).map(|path| Value::Str(path::filename(path)))
         }),
         F::FdType => Open(|_, fd| fd::type_name(fd::typechar(fd)).and_then(text)),
         F::FdL4proto => Open(|_, fd| text(fd::l4proto(fd))),
@@ -131,9 +131,13 @@ impl Part {
         }
     }
 
-    /// Either end of an internet socket, or the names that rules have for one.
-    pub fn any(&self, event: &Live<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-        let Some(fd) = event.fd().and_then(|view| view.fd) else { return false };
+    /// Either end of an internet socket, or the names that rules have for one; the other spellings of a path.
+    pub fn any(&self, event: &Live<'_>, field: Field, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        let Some(view) = event.fd() else { return false };
+        if let Self::View(_) = self {
+            return spellings(event, &view, field, test);
+        }
+        let Some(fd) = view.fd else { return false };
         let Some(tuple) = fd::tuple(fd, event.role()) else { return false };
         let mut ends = [tuple.client, tuple.server].into_iter().flatten();
         match self {
@@ -210,21 +214,51 @@ fn typechar(event: &Live<'_>, view: &FdView<'_>) -> &'static [u8] {
 /// `fd.name`; for a failed open the path that was asked for.
 fn name<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
     match view.fd {
-        Some(fd) => Some(fd::name(event.bump, fd, view.path, event.role())),
-        None => asked(event, view),
+        Some(fd) => {
+            let second = asked_instead(event, view);
+            Some(second.unwrap_or_else(|| fd::name(event.bump, fd, view.path, event.role())))
+        }
+        None => failed(event, view),
     }
 }
 
+/// The path that was asked for, if that is the name that counts.
+fn asked_instead<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
+    if event.reading.has(Kind::Path) { readings::asked(event, view) } else { None }
+}
+
 /// The path of a failed open.
-fn asked<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
+fn failed<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
     (!view.raw.is_empty()).then(|| path::join(event.bump, view.base, view.raw))
 }
 
 /// The path of what is a file or a directory, or of a failed open.
 fn file_path<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
     match view.fd {
-        Some(fd) => matches!(fd.kind, b'f' | b'd').then_some(view.path),
-        None => asked(event, view),
+        Some(fd) => matches!(fd.kind, b'f' | b'd').then(|| asked_instead(event, view).unwrap_or(view.path)),
+        None => failed(event, view),
+    }
+}
+
+/// The other spellings of the event's path, or of the directory that it lies in.
+fn spellings(
+    event: &Live<'_>,
+    view: &FdView<'_>,
+    field: Field,
+    test: &mut dyn FnMut(Value<'_>) -> bool,
+) -> bool {
+    let resolved = view.fd.map(|_| view.path);
+    match field {
+        Field::FdName => {
+            name(event, view).is_some_and(|path| other_spellings(event.bump, path, resolved, test))
+        }
+        Field::FdDirectory => file_path(event, view).is_some_and(|path| {
+            other_spellings(event.bump, path, resolved, &mut |value| match value {
+                Value::Str(path) => test(Value::Str(path::directory(path))),
+                _ => false,
+            })
+        }),
+        _ => false,
     }
 }
 

@@ -3,9 +3,10 @@
 use sensor_ebpf::events::{Arg, ParamType, PathRole};
 
 use super::evt;
+use super::text::other_spellings as of_path;
 use crate::engine::live::Live;
-use crate::rules::Value;
 use crate::rules::registry::fields::FsPathField;
+use crate::rules::{Event as _, FieldRef, Kind, Value};
 
 pub type Get = for<'a> fn(&'a Live<'_>) -> Option<Value<'a>>;
 
@@ -13,7 +14,10 @@ pub type Get = for<'a> fn(&'a Live<'_>) -> Option<Value<'a>>;
 pub const fn of(field: FsPathField) -> Option<Get> {
     use FsPathField as F;
     Some(match field {
-        F::FsPathName => |event| absolute(event, touched(event, PathRole::Name)?),
+        F::FsPathName => |event| {
+            let touched = touched(event, PathRole::Name)?;
+            resolved(event).map_or_else(|| absolute(event, touched), |path| Some(Value::Str(path)))
+        },
         F::FsPathNameraw => |event| raw(touched(event, PathRole::Name)?),
         F::FsPathSource => |event| absolute(event, touched(event, PathRole::Source)?),
         F::FsPathSourceraw => |event| raw(touched(event, PathRole::Source)?),
@@ -41,6 +45,18 @@ fn absolute<'a>(event: &'a Live<'_>, arg: Arg<'a>) -> Option<Value<'a>> {
         Arg::Bytes(path) => Some(Value::Str(path)),
         arg => evt::absolute(event, arg),
     }
+}
+
+/// What the kernel made of the one path of the call, where it tells and this name is asked for.
+fn resolved<'a>(event: &Live<'a>) -> Option<&'a [u8]> {
+    let view = event.fd().filter(|view| !view.raw.is_empty() && !event.reading.has(Kind::Path))?;
+    view.fd.map(|_| view.path)
+}
+
+/// Calls `test` with the other spellings of the path that a field is, until it returns true.
+pub fn other_spellings(event: &Live<'_>, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+    let Some(Value::Str(path)) = event.get(field) else { return false };
+    of_path(event.bump, path, event.fd().filter(|view| view.fd.is_some()).map(|view| view.path), test)
 }
 
 fn raw(arg: Arg<'_>) -> Option<Value<'_>> {

@@ -107,8 +107,9 @@ impl Event for Live<'_> {
 
     fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
         match &EXTRACTS[field.field as usize] {
-            Extract::Process(part) => part.any(self, test),
-            Extract::Fd(part) => part.any(self, test),
+            Extract::Process(part) => part.any(self, field, test),
+            Extract::Fd(part) => part.any(self, field.field, test),
+            Extract::FsPath(_) => fs_path::other_spellings(self, field, test),
             // No other class has fields with more than one value.
             _ => self.get(field).is_some_and(test),
         }

@@ -7,10 +7,12 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use sensor_ebpf::record::{EXE_FROM_MEMFD, EXE_LOWER_LAYER, EXE_UPPER_LAYER, EXE_WRITABLE};
 
+use super::text::other_spellings;
 use crate::engine::live::Live;
 use crate::engine::{args, names};
 use crate::rules::registry::fields::ProcessField;
-use crate::rules::{FieldArg, Value};
+use crate::rules::registry::spellings;
+use crate::rules::{Event as _, FieldArg, FieldRef, Value};
 use crate::state::Process;
 
 /// Programs that `proc.loginshellid` takes for a shell.
@@ -167,11 +169,15 @@ impl Part {
         }
     }
 
-    /// The value of each ancestor, from the parent upwards.
-    pub fn any(&self, event: &Live<'_>, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+    /// The value of each ancestor, from the parent upwards; the other spellings of a path, which is the kernel's.
+    pub fn any(&self, event: &Live<'_>, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
         let get = match self {
             Self::Ancestors(get) => *get,
             Self::AncestorEnvironment => whole_environment,
+            Self::Own(_) | Self::Parent(_) if spellings::has(field) => {
+                let Some(Value::Str(path)) = event.get(field) else { return false };
+                return other_spellings(event.bump, path, Some(path), test);
+            }
             Self::Own(_) | Self::Chosen(_) | Self::Parent(_) => return false,
         };
         event.ancestors().any(|process| test(get(event.bump, process)))

@@ -478,7 +478,8 @@ fn live_in(judge: &mut Judge, cgroup: u64, container: Arc<Container>) {
 /// Has the rows of an event looked at when it is judged.
 fn observe(judge: &mut Judge, event: &'static str, seen: &Seen) {
     let seen = seen.clone();
-    judge.observer = Some(Box::new(move |live| {
+    judge.observer = Some(Box::new(move |readings| {
+        let live = &readings[0];
         for (field, of, _) in ROWS.iter().filter(|(_, of, _)| *of == event) {
             if let Some(value) = value(live, &FieldRef::parse(field).unwrap()) {
                 seen.lock().unwrap().insert((*field, *of), value);

@@ -9,6 +9,7 @@ use crate::rules::language::check::decided_by_type;
 use crate::rules::registry::event::{Event, EventType, Value};
 use crate::rules::registry::event_types;
 use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
+use crate::rules::registry::spellings;
 
 /// The type of an event that is written without one: no rule's `evt.type` holds for it.
 pub(super) const UNTYPED: EventType = EventType(u16::MAX);
@@ -18,6 +19,8 @@ pub(super) const UNTYPED: EventType = EventType(u16::MAX);
 pub struct CaseEvent {
     pub(super) event: EventType,
     pub(super) values: HashMap<FieldRef, Written>,
+    /// The same event by other names.
+    pub(super) others: Vec<CaseEvent>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +98,11 @@ const BY_PLACE: &[(Field, &[Field])] = &[
 ];
 
 impl CaseEvent {
+    /// The event by each of its names, as rules read it.
+    pub fn readings(&self) -> Vec<&Self> {
+        std::iter::once(self).chain(&self.others).collect()
+    }
+
     /// True when the event was written without `evt.type`.
     pub fn is_untyped(&self) -> bool {
         self.event == UNTYPED
@@ -224,6 +232,9 @@ impl Event for CaseEvent {
 
     fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
         match self.values.get(field) {
+            Some(Written::One(Owned::Str(path))) if spellings::has(field) => {
+                spellings::others(path, None, &mut |start, rest| test(Value::Str(&[start, rest].concat())))
+            }
             Some(Written::One(value)) => test(value.value()),
             Some(Written::Many(items, _)) => items.iter().flatten().any(|item| test(item.value())),
             None => self.derived(field.field).any(|value| test(value.value())),

@@ -128,10 +128,12 @@ fn fired<'r>(rules: &'r RuleSet, scratch: &mut Scratch, event: &CaseEvent) -> Ve
     if event.is_untyped() {
         // Rules are found by the type of the event; one without a type is judged by each condition itself.
         let judged = rules.rules().iter().filter(|rule| rule.status.fires());
-        fired.extend(judged.filter(|rule| rules.trace(rule, event).fires));
+        fired.extend(judged.filter(|rule| {
+            rules.nearest(rule, &event.readings()).is_some_and(|(_, distance)| distance == 0)
+        }));
         fired.truncate(if rules.matching() == Matching::First { 1 } else { usize::MAX });
     } else {
-        rules.evaluate(scratch, event, |rule| fired.push(rule));
+        rules.evaluate_readings(scratch, &event.readings(), |rule, _| fired.push(rule));
     }
     fired
 }

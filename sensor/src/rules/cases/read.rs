@@ -14,6 +14,8 @@ use crate::rules::report::source::Source;
 use crate::rules::report::suggest;
 use crate::yaml::{self, Node, Yaml};
 
+/// The key of an event under which fields stand that it has by another name: with these in place of its own it is read again.
+const OTHER_NAMES: &str = "other_names";
 /// Farthest ancestor that can be written; deeper than any process tree.
 const FARTHEST: u32 = 1024;
 /// String fields that are words joined by blanks, so a list says the same.
@@ -65,6 +67,7 @@ struct Reader<'s> {
 }
 
 /// A field of an event with its value, and where the field is written.
+#[derive(Clone)]
 struct Entry<'n> {
     field: FieldRef,
     at: usize,
@@ -101,7 +104,7 @@ impl Reader<'_> {
         match pairs.iter().find(|(key, _)| !known.contains(&key.text().unwrap_or_default())) {
             Some((key, _)) => {
                 let name = key.text().unwrap_or_default();
-                let meant = suggest::nearest(name, known.iter().copied());
+                let meant = suggest::nearest(name, known.iter().cloned());
                 let meant = meant.map(|meant| format!(" (did you mean '{meant}'?)")).unwrap_or_default();
                 let message = format!("unknown key '{name}'{meant}; known are {}", known.join(", "));
                 Err(self.error(key.at, message))
@@ -154,23 +157,48 @@ impl Reader<'_> {
     }
 
     fn event(&self, node: &Node) -> Result<(CaseEvent, Vec<Remark>), CaseError> {
-        let mut entries = Vec::new();
-        match &node.yaml {
-            Yaml::Null => {}
-            Yaml::Map(pairs) => {
-                for (key, value) in pairs {
-                    self.flatten(key, None, value, &mut entries)?;
-                }
-            }
+        let pairs: &[(Node, Node)] = match &node.yaml {
+            Yaml::Null => &[],
+            Yaml::Map(pairs) => pairs,
             _ => return Err(self.error(node.at, "an event is a mapping of fields to values")),
+        };
+        let (others, fields): (Vec<_>, Vec<_>) =
+            pairs.iter().partition(|(key, _)| key.text() == Some(OTHER_NAMES));
+        let mut entries = Vec::new();
+        for (key, value) in fields {
+            self.flatten(key, None, value, &mut entries)?;
         }
-        let (event, mut remarks) = (self.event_type(&entries)?, Vec::new());
-        let mut made = CaseEvent { event, values: HashMap::new() };
+        let mut remarks = Vec::new();
+        let mut made = self.made(&entries, &mut remarks)?;
+        for other in others.iter().flat_map(|(_, value)| match &value.yaml {
+            Yaml::Seq(items) => items.as_slice(),
+            _ => std::slice::from_ref(value),
+        }) {
+            let Yaml::Map(pairs) = &other.yaml else {
+                let message = format!("'{OTHER_NAMES}' is a mapping of fields to values, or a list of these");
+                return Err(self.error(other.at, message));
+            };
+            let mut named = Vec::new();
+            for (key, value) in pairs {
+                self.flatten(key, None, value, &mut named)?;
+            }
+            let unchanged = |entry: &&Entry<'_>| !named.iter().any(|new| new.field == entry.field);
+            let rest: Vec<Entry<'_>> = entries.iter().filter(unchanged).cloned().collect();
+            named.extend(rest);
+            // What is odd about the event was said.
+            made.others.push(self.made(&named, &mut Vec::new())?);
+        }
+        Ok((made, remarks))
+    }
+
+    fn made(&self, entries: &[Entry<'_>], remarks: &mut Vec<Remark>) -> Result<CaseEvent, CaseError> {
+        let event = self.event_type(entries)?;
+        let mut made = CaseEvent { event, values: HashMap::new(), others: Vec::new() };
         for entry in entries {
-            self.insert(entry, &mut made, &mut remarks)?;
+            self.insert(entry.clone(), &mut made, remarks)?;
         }
         made.gather();
-        Ok((made, remarks))
+        Ok(made)
     }
 
     /// The fields of a mapping. A map stands for an argument (`evt.arg: {flags: x}`) or for a dot (`proc: {name: x}`).

@@ -24,6 +24,7 @@ use std::fmt::Write as _;
 use crate::rules::cases::{self, CaseEvent};
 use crate::rules::load;
 use crate::rules::program::evaluate::Scratch;
+use crate::rules::registry::readings::{PathNames, Readings};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport};
 use crate::rules::report::source::Source;
 use crate::rules::rule_set::RuleSet;
@@ -117,7 +118,7 @@ fn item<'f>(file: &'f str, line: usize, node: &'f Node) -> Item<'f> {
             }
         }
     }
-    let options = Options { append_output: Vec::new(), ..Options::default() };
+    let options = Options { append_output: Vec::new(), readings: FALCOS, ..Options::default() };
     Item { file, line, node, head, options }
 }
 
@@ -140,6 +141,9 @@ fn flow(node: &Node) -> String {
         }
     }
 }
+
+/// The tables are Falco's, which knows no spellings of a path.
+const FALCOS: Readings = Readings { paths: PathNames::Asked };
 
 fn list<'n>(node: &'n Node, key: &str) -> &'n [Node] {
     match node.get(key).map(|value| &value.yaml) {
@@ -373,7 +377,7 @@ impl Together {
     fn judge(&self, failures: &mut Failures) {
         let text: String =
             self.conditions.iter().map(|(condition, n)| rule(&n.to_string(), condition, "")).collect();
-        let options = Options { append_output: Vec::new(), ..Options::default() };
+        let options = Options { append_output: Vec::new(), readings: FALCOS, ..Options::default() };
         let loaded = load(&[Source::new("rules.yaml", text)], &options);
         let Some(rules) = loaded.rules else { panic!("{}", loaded.files[0]) };
         let mut scratch = Scratch::default();

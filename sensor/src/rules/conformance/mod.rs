@@ -4,4 +4,5 @@
 mod conditions;
 mod fields;
 mod files;
+mod names;
 mod verdicts;

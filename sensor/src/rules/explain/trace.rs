@@ -154,6 +154,12 @@ impl RuleSet {
     pub fn distance<E: Event>(&self, rule: &Rule, event: &E) -> u32 {
         cost(&rule.kept.cond, true, event)
     }
+
+    /// The reading of an event for which a rule of this set fires, else the one that comes nearest, and its
+    /// [distance](Self::distance). Of several the first; `None` without any.
+    pub fn nearest<'e, E: Event>(&self, rule: &Rule, readings: &'e [E]) -> Option<(&'e E, u32)> {
+        readings.iter().map(|event| (event, self.distance(rule, event))).min_by_key(|(_, distance)| *distance)
+    }
 }
 
 impl Trace {

@@ -13,6 +13,7 @@ use crate::rules::registry::event::{EventType, Value};
 use crate::rules::registry::event_types;
 use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::fields::{Field, FieldArg, FieldError, FieldRef, Flags};
+use crate::rules::registry::spellings;
 use crate::rules::registry::types::FieldType;
 use crate::rules::report::complaint::{Code, Complaint};
 
@@ -82,6 +83,8 @@ pub enum Test {
     ExistsAny(FieldRef),
     /// The field's value passes.
     One(FieldRef, Matcher),
+    /// The field's value, a path, passes in one of its spellings; where the matcher says `!=`, in all.
+    Path(FieldRef, Matcher),
     /// Any of the values passes.
     Any(FieldRef, Matcher),
     /// There are values and none passes: `fd.ip != x`.
@@ -393,6 +396,7 @@ fn field_comparison(field: FieldRef, check: &Check, findings: &mut Findings) -> 
             Test::NoneOf(field, literals(kind, &equal, &mut Findings::new(&findings.names))?)
         }
         Some(matcher) if field.is_any() => Test::Any(field, matcher),
+        Some(matcher) if findings.spellings && spellings::has(&field) => Test::Path(field, matcher),
         Some(matcher) => Test::One(field, matcher),
     };
     Ok(test_of(key, test, cost))

@@ -22,6 +22,8 @@ pub struct Findings {
     pub unfilled: FieldSet,
     /// A call that the condition asks for means every call that does the same.
     pub families: bool,
+    /// A path is the same name in all its spellings.
+    pub spellings: bool,
 }
 
 impl Findings {
@@ -34,6 +36,7 @@ impl Findings {
             hosts: Vec::new(),
             unfilled: FieldSet::default(),
             families: false,
+            spellings: false,
         }
     }
 }

@@ -10,7 +10,8 @@ use regex::bytes::Regex;
 
 use super::ast::Modifier;
 use super::pattern::PathSet;
-use crate::rules::registry::event::Value;
+use crate::rules::registry::event::{Event, Value};
+use crate::rules::registry::fields::FieldRef;
 
 type Set<T> = HashSet<T, foldhash::fast::RandomState>;
 
@@ -140,16 +141,35 @@ impl Bytes {
                         && pattern.is_match(String::from_utf8_lossy(value).as_bytes()))
             }
             Self::Path(set) => set.matches(value),
-            Self::Several(modifier, tests) => {
-                let mut passed = tests.iter().filter(|test| test.matches(value));
-                match modifier {
-                    Modifier::Any => passed.next().is_some(),
-                    Modifier::One => passed.next().is_some() && passed.next().is_none(),
-                    Modifier::All => !tests.is_empty() && passed.count() == tests.len(),
-                }
-            }
+            Self::Several(modifier, tests) => several(*modifier, tests, |test| test.matches(value)),
             Self::Never => false,
         }
+    }
+
+    /// The same of a value with other spellings, which `others` calls its argument with until that returns true: one of them
+    /// passes, or, for `!=`, all do.
+    fn matches_spellings(
+        &self,
+        value: &[u8],
+        others: &dyn Fn(&mut dyn FnMut(&[u8]) -> bool) -> bool,
+    ) -> bool {
+        match self {
+            Self::Ne(_) => self.matches(value) && !others(&mut |other| !self.matches(other)),
+            Self::Several(modifier, tests) => {
+                several(*modifier, tests, |test| test.matches_spellings(value, others))
+            }
+            _ => self.matches(value) || others(&mut |other| self.matches(other)),
+        }
+    }
+}
+
+/// Whether as many tests pass as the modifier wants.
+fn several(modifier: Modifier, tests: &[Bytes], passes: impl FnMut(&&Bytes) -> bool) -> bool {
+    let mut passed = tests.iter().filter(passes);
+    match modifier {
+        Modifier::Any => passed.next().is_some(),
+        Modifier::One => passed.next().is_some() && passed.next().is_none(),
+        Modifier::All => !tests.is_empty() && passed.count() == tests.len(),
     }
 }
 
@@ -185,6 +205,19 @@ impl Matcher {
                 literals.iter().any(|net| net.contains(ip)) == *equal
             }
             _ => false,
+        }
+    }
+}
+
+impl Matcher {
+    /// Whether the path that is a field of an event passes, whichever way it is spelled.
+    #[inline]
+    pub fn holds_of_path<E: Event>(&self, event: &E, field: &FieldRef, value: Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Bytes(test), Value::Str(bytes)) => test.matches_spellings(bytes, &|each| {
+                event.any(field, &mut |other| matches!(other, Value::Str(other) if each(other)))
+            }),
+            _ => self.matches(value),
         }
     }
 }

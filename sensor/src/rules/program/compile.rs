@@ -454,7 +454,7 @@ impl Writer {
                 let slot = slot();
                 let pred = Arc::clone(&tests[*test as usize]);
                 let source = match &pred.test {
-                    Test::One(field, _) => Some(field.clone()),
+                    Test::One(field, _) | Test::Path(field, _) => Some(field.clone()),
                     _ => None,
                 };
                 let source = source.map(|field| self.source(&field, true));

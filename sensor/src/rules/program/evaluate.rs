@@ -34,8 +34,8 @@ pub struct Scratch {
     values: Values,
     /// Stamps of entries that were looked at.
     seen: Vec<u32>,
-    /// Rules that are true of the event.
-    matched: Vec<u32>,
+    /// Rules that are true of the event, each with the number of the reading.
+    matched: Vec<(u32, usize)>,
     /// Room for what transformers compute.
     bump: Bump,
     bump_used: bool,
@@ -59,7 +59,6 @@ impl Scratch {
         }
         self.stamp += 1;
         self.found.clear();
-        self.matched.clear();
         if self.bump_used {
             self.bump_used = false;
             self.bump.reset();
@@ -91,40 +90,47 @@ pub fn next_id() -> u64 {
 }
 
 impl Program {
-    /// Calls `on_match` with the number of each rule that is true of the event, in order, until it returns false. Of one
-    /// event in [`SAMPLED`], `on_sample` gets the number of each rule that was decided by itself and the nanoseconds
-    /// that it took.
-    pub fn evaluate<E: Event>(
+    /// Calls `on_match` with the number of each rule that is true of a reading of the event, in order, and with the first such
+    /// reading, until it returns false. Of one event in [`SAMPLED`], `on_sample` gets the number of each rule that was
+    /// decided by itself and the nanoseconds that it took.
+    pub fn evaluate<'e, E: Event>(
         &self,
         id: u64,
         scratch: &mut Scratch,
-        event: &E,
+        readings: &'e [E],
         mut on_sample: impl FnMut(u32, u64),
-        mut on_match: impl FnMut(u32) -> bool,
+        mut on_match: impl FnMut(u32, &'e E) -> bool,
     ) {
-        let ranges = self.groups_of(event.event_type());
+        let Some(ranges) = readings.first().map(|event| self.groups_of(event.event_type())) else { return };
         if ranges.is_empty() {
             return;
         }
-        scratch.begin(id, self);
         scratch.untimed += 1;
-        let mut run = Run { program: self, scratch, event };
-        if run.scratch.untimed == SAMPLED {
-            run.scratch.untimed = 0;
-            run.all(ranges, |run, entry| {
-                let start = Instant::now();
-                run.entry(entry);
-                on_sample(entry.rule, u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-            });
-        } else {
-            run.all(ranges, Run::entry);
+        let timed = scratch.untimed == SAMPLED;
+        if timed {
+            scratch.untimed = 0;
+        }
+        scratch.matched.clear();
+        for (reading, event) in readings.iter().enumerate() {
+            scratch.begin(id, self);
+            let mut run = Run { program: self, scratch, event, reading };
+            if timed {
+                run.all(ranges, |run, entry| {
+                    let start = Instant::now();
+                    run.entry(entry);
+                    on_sample(entry.rule, u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+                });
+            } else {
+                run.all(ranges, Run::entry);
+            }
         }
         let matched = &mut scratch.matched;
         if matched.len() > 1 {
             matched.sort_unstable();
+            matched.dedup_by_key(|(rule, _)| *rule);
         }
-        for rule in matched {
-            if !on_match(*rule) {
+        for (rule, reading) in matched {
+            if !on_match(*rule, &readings[*reading]) {
                 return;
             }
         }
@@ -136,6 +142,7 @@ struct Run<'r, 'e, E> {
     program: &'r Program,
     scratch: &'r mut Scratch,
     event: &'e E,
+    reading: usize,
 }
 
 impl<'r, 'e, E: Event> Run<'r, 'e, E> {
@@ -195,7 +202,7 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
         }
         let conjuncts = &program.children[entry.from as usize..entry.to as usize];
         if conjuncts.iter().all(|node| self.decide(*node)) {
-            self.scratch.matched.push(entry.rule);
+            self.scratch.matched.push((entry.rule, self.reading));
         }
     }
 
@@ -323,9 +330,15 @@ impl<'r, 'e, E: Event> Run<'r, 'e, E> {
 
     fn test(&mut self, number: u32) -> bool {
         let (pred, source) = &self.program.tests[number as usize];
-        if let (Test::One(_, matcher), Some(source)) = (&pred.test, source) {
-            let value = self.value(*source);
-            return value.is_some_and(|value| matcher.matches(value));
+        match (&pred.test, source) {
+            (Test::One(_, matcher), Some(source)) => {
+                return self.value(*source).is_some_and(|value| matcher.matches(value));
+            }
+            (Test::Path(field, matcher), Some(source)) => {
+                let event = self.event;
+                return self.value(*source).is_some_and(|value| matcher.holds_of_path(event, field, value));
+            }
+            _ => {}
         }
         self.scratch.bump_used = true;
         pred.test.holds(self.event, &self.scratch.bump)
@@ -348,6 +361,9 @@ impl Test {
     pub fn holds<E: Event>(&self, event: &E, bump: &Bump) -> bool {
         match self {
             Self::One(field, matcher) => event.get(field).is_some_and(|value| matcher.matches(value)),
+            Self::Path(field, matcher) => {
+                event.get(field).is_some_and(|value| matcher.holds_of_path(event, field, value))
+            }
             Self::Exists(field) => event.get(field).is_some(),
             Self::ExistsAny(field) => event.any(field, &mut |_| true),
             Self::Any(field, matcher) => event.any(field, &mut |value| matcher.matches(value)),
@@ -576,9 +592,9 @@ mod tests {
         program.evaluate(
             next_id(),
             &mut Scratch::default(),
-            &Named,
+            &[Named],
             |_, _| {},
-            |rule| {
+            |rule, _| {
                 fired.push(rule);
                 true
             },

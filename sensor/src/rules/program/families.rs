@@ -10,6 +10,7 @@ use crate::rules::language::ast::Modifier;
 use crate::rules::language::check::Test;
 use crate::rules::language::matcher::{Bytes, Matcher, Net, Number, Order};
 use crate::rules::registry::fields::{Field, FieldRef};
+use crate::rules::registry::spellings;
 use crate::rules::registry::types::FieldType;
 
 /// A test taken apart.
@@ -23,6 +24,15 @@ pub enum Formula {
     Not(Box<Formula>),
     And(Vec<Formula>),
     Or(Vec<Formula>),
+}
+
+/// Which values of a field a test is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    One,
+    /// One, and its other spellings.
+    Path,
+    Any,
 }
 
 /// What the look-up of a family is about.
@@ -67,10 +77,11 @@ impl Families {
         match test {
             Test::Exists(field) => self.present(field, false, cost),
             Test::ExistsAny(field) => self.present(field, true, cost),
-            Test::One(field, matcher) => self.matcher(field, false, matcher, cost),
-            Test::Any(field, matcher) => self.matcher(field, true, matcher, cost),
+            Test::One(field, matcher) => self.matcher(field, Of::One, matcher, cost),
+            Test::Path(field, matcher) => self.matcher(field, Of::Path, matcher, cost),
+            Test::Any(field, matcher) => self.matcher(field, Of::Any, matcher, cost),
             Test::NoneOf(field, matcher) => {
-                let any = self.matcher(field, true, matcher, cost);
+                let any = self.matcher(field, Of::Any, matcher, cost);
                 if needs_itself(&any) {
                     return Formula::Itself;
                 }
@@ -99,31 +110,31 @@ impl Families {
         self.ask(field, several, family, Ask::Present, cost)
     }
 
-    fn matcher(&mut self, field: &FieldRef, several: bool, matcher: &Matcher, cost: u32) -> Formula {
+    fn matcher(&mut self, field: &FieldRef, of: Of, matcher: &Matcher, cost: u32) -> Formula {
         match matcher {
-            Matcher::Bytes(bytes) => self.bytes(field, several, bytes, cost),
+            Matcher::Bytes(bytes) => self.bytes(field, of, bytes, cost),
             Matcher::Number(number) => {
                 let ranges = Ask::Number(numbers(number));
-                self.ask(field, several, Family::Number, ranges, cost)
+                self.ask(field, of == Of::Any, Family::Number, ranges, cost)
             }
             Matcher::Bool { equal, literals } => {
                 let passes = |value: bool| literals.contains(&value) == *equal;
                 let truth = Ask::Truth { no: passes(false), yes: passes(true) };
-                self.ask(field, several, Family::Truth, truth, cost)
+                self.ask(field, of == Of::Any, Family::Truth, truth, cost)
             }
             Matcher::Ip { equal, literals } => {
                 let mut ranges: Vec<(IpAddr, IpAddr)> = literals.iter().map(|ip| (*ip, *ip)).collect();
                 ranges.sort_unstable();
-                self.ask(field, several, Family::Address, Ask::Address(ranges, *equal), cost)
+                self.ask(field, of == Of::Any, Family::Address, Ask::Address(ranges, *equal), cost)
             }
             Matcher::Net { equal, literals } => {
                 let ranges = literals.iter().map(Net::range).collect();
-                self.ask(field, several, Family::Address, Ask::Address(ranges, *equal), cost)
+                self.ask(field, of == Of::Any, Family::Address, Ask::Address(ranges, *equal), cost)
             }
         }
     }
 
-    fn bytes(&mut self, field: &FieldRef, several: bool, bytes: &Bytes, cost: u32) -> Formula {
+    fn bytes(&mut self, field: &FieldRef, of: Of, bytes: &Bytes, cost: u32) -> Formula {
         let (family, ask) = match bytes {
             Bytes::Eq(word) => (Family::Text, Ask::Is(vec![word.clone()])),
             Bytes::In(words) => {
@@ -146,25 +157,25 @@ impl Families {
                 (Family::WithinNoCase, Ask::Within(text.to_ascii_lowercase().into()))
             }
             Bytes::Pattern(_, start) if !start.is_empty() => {
-                let begins = self.ask(field, several, Family::Text, Ask::Begins(start.clone()), cost);
+                let begins = self.spelled(field, of, Family::Text, Ask::Begins(start.clone()), cost);
                 return Formula::And(vec![begins, Formula::Itself]);
             }
             Bytes::Path(set) => {
                 let Some(starts) = set.starts() else { return Formula::Itself };
                 let enough = starts.iter().all(|(_, enough)| *enough);
                 let starts = starts.into_iter().map(|(start, _)| start).collect();
-                let begins = self.ask(field, several, Family::Paths, Ask::Paths(starts), cost);
+                let begins = self.spelled(field, of, Family::Paths, Ask::Paths(starts), cost);
                 return if enough { begins } else { Formula::And(vec![begins, Formula::Itself]) };
             }
             Bytes::Several(Modifier::Any, tests) => {
-                let parts = tests.iter().map(|test| self.bytes(field, several, test, cost)).collect();
+                let parts = tests.iter().map(|test| self.bytes(field, of, test, cost)).collect();
                 return whole(Formula::Or(parts));
             }
-            Bytes::Several(Modifier::All, tests) if !several => {
+            Bytes::Several(Modifier::All, tests) if of != Of::Any => {
                 if tests.is_empty() {
                     return Formula::Const(false);
                 }
-                let parts = tests.iter().map(|test| self.bytes(field, several, test, cost)).collect();
+                let parts = tests.iter().map(|test| self.bytes(field, of, test, cost)).collect();
                 return whole(Formula::And(parts));
             }
             Bytes::Never => return Formula::Const(false),
@@ -172,7 +183,22 @@ impl Families {
                 return Formula::Itself;
             }
         };
-        self.ask(field, several, family, ask, cost)
+        self.spelled(field, of, family, ask, cost)
+    }
+
+    /// A question to the value of a field, whichever way it is spelled. The other spellings are asked only where their answer
+    /// may differ: that is another look-up, which nearly always finds that there are none.
+    fn spelled(&mut self, field: &FieldRef, of: Of, family: Family, ask: Ask, cost: u32) -> Formula {
+        let other = if of == Of::Path { of_spellings(&ask) } else { None };
+        let negated = matches!(ask, Ask::IsNot(_));
+        let first = self.ask(field, of == Of::Any, family, ask, cost);
+        let Some(other) = other else { return first };
+        let other = self.ask(field, true, family, other, cost);
+        if negated {
+            Formula::And(vec![first, Formula::Not(Box::new(other))])
+        } else {
+            Formula::Or(vec![first, other])
+        }
     }
 
     fn ask(&mut self, field: &FieldRef, several: bool, family: Family, ask: Ask, cost: u32) -> Formula {
@@ -236,6 +262,22 @@ fn is_narrow(field: &FieldRef) -> bool {
                 | Field::UserUid
                 | Field::UserName
         )
+}
+
+/// What to ask other spellings of a path, of which one is enough (for `!=`: spoils it); `None` when they cannot answer yes where
+/// the first one does not.
+fn of_spellings(ask: &Ask) -> Option<Ask> {
+    match ask {
+        Ask::Is(words) | Ask::IsNot(words) => {
+            let words: Vec<Box<[u8]>> =
+                words.iter().filter(|word| spellings::may_be(word)).cloned().collect();
+            (!words.is_empty()).then_some(Ask::Is(words))
+        }
+        Ask::Begins(text) => (!text.is_empty() && spellings::may_begin(text)).then(|| ask.clone()),
+        Ask::Ends(text) | Ask::Within(text) => spellings::may_hold(text).then(|| ask.clone()),
+        Ask::Paths(_) => Some(ask.clone()),
+        Ask::Present | Ask::Fails(_) | Ask::Number(_) | Ask::Truth { .. } | Ask::Address(..) => None,
+    }
 }
 
 fn needs_itself(formula: &Formula) -> bool {

@@ -13,6 +13,7 @@ use crate::rules::language::matcher::{Bytes, Matcher, Number, Order};
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::event_types;
 use crate::rules::registry::fields::{Field, FieldRef};
+use crate::rules::registry::spellings;
 
 /// The events that the kernel can look at before it makes a record.
 pub fn events() -> impl Iterator<Item = (EventType, &'static str)> {
@@ -25,7 +26,7 @@ const MAX: usize = 64;
 /// One way in which an open can matter. All parts must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Need {
-    /// How the path begins, and whether that is all of it.
+    /// How one of its names begins, the asked or the resolved one, and whether that is all of it.
     pub path: Option<(Vec<u8>, bool)>,
     /// It asked to read; to write.
     pub read: bool,
@@ -118,6 +119,7 @@ fn looks_at_filters(cond: &Cond) -> bool {
             Test::Exists(field)
             | Test::ExistsAny(field)
             | Test::One(field, _)
+            | Test::Path(field, _)
             | Test::Any(field, _)
             | Test::NoneOf(field, _)
             | Test::All(field, _) => is_filter(field),
@@ -131,13 +133,13 @@ fn looks_at_filters(cond: &Cond) -> bool {
 }
 
 fn leaf(test: &Test) -> Needs {
-    let Test::One(field, matcher) = test else { return Needs::Any };
+    let (Test::One(field, matcher) | Test::Path(field, matcher)) = test else { return Needs::Any };
     let one = |need| Needs::OneOf(vec![need]);
     match (field.field, matcher) {
         (Field::FdName, Matcher::Bytes(bytes)) => paths(bytes),
-        (Field::FdDirectory, Matcher::Bytes(Bytes::Eq(directory))) => one(below(directory)),
+        (Field::FdDirectory, Matcher::Bytes(Bytes::Eq(directory))) => below(directory),
         (Field::FdDirectory, Matcher::Bytes(Bytes::In(directories))) if directories.len() <= MAX => {
-            Needs::OneOf(directories.iter().map(|directory| below(directory)).collect())
+            directories.iter().fold(Needs::OneOf(Vec::new()), |all, directory| either(all, below(directory)))
         }
         (Field::FdNum, Matcher::Number(Number::Order(Order::Ge, 0) | Number::Order(Order::Gt, -1 | 0))) => {
             one(Need { success: true, ..Need::default() })
@@ -153,26 +155,29 @@ fn is_true(matcher: &Matcher) -> bool {
 }
 
 fn paths(bytes: &Bytes) -> Needs {
-    let one = |path: &[u8], whole| {
-        Needs::OneOf(vec![Need { path: Some((path.to_vec(), whole)), ..Need::default() }])
-    };
     match bytes {
-        Bytes::Eq(path) => one(path, true),
-        Bytes::StartsWith(path) | Bytes::Pattern(_, path) => one(path, false),
+        Bytes::Eq(path) => begins(path, true),
+        Bytes::StartsWith(path) | Bytes::Pattern(_, path) => begins(path, false),
         Bytes::In(all) if all.len() <= MAX => {
-            all.iter().fold(Needs::OneOf(Vec::new()), |so_far, path| either(so_far, one(path, true)))
+            all.iter().fold(Needs::OneOf(Vec::new()), |so_far, path| either(so_far, begins(path, true)))
         }
         _ => Needs::Any,
     }
 }
 
+/// A path that begins so, or is so, in one of its spellings.
+fn begins(path: &[u8], whole: bool) -> Needs {
+    let need = |path| Need { path: Some((path, whole)), ..Need::default() };
+    Needs::OneOf(spellings::begin(path, whole).into_iter().map(need).collect())
+}
+
 /// A path in that directory. Its own name has no slash at its end, but for the root's.
-fn below(directory: &[u8]) -> Need {
+fn below(directory: &[u8]) -> Needs {
     let mut path = directory.to_vec();
     if path.last() != Some(&b'/') {
         path.push(b'/');
     }
-    Need { path: Some((path, false)), ..Need::default() }
+    begins(&path, false)
 }
 
 fn either(a: Needs, b: Needs) -> Needs {

@@ -1,15 +1,20 @@
 //! Which fields rules read, by type of event: in conditions, in outputs, and in what is added to them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::rules::language::check::{Cond, Test};
 use crate::rules::language::transform::Compute;
 use crate::rules::registry::event::EventType;
 use crate::rules::registry::fields::{Field, FieldRef};
+use crate::rules::registry::readings::Reading;
 
 /// The fields that rules read which can fire on events of a type.
 #[derive(Debug, Default)]
-pub struct Reads(HashSet<(EventType, Field)>);
+pub struct Reads {
+    fields: HashSet<(EventType, Field)>,
+    /// The kinds of names that conditions ask about.
+    kinds: HashMap<EventType, Reading>,
+}
 
 impl Reads {
     /// Adds what one rule reads.
@@ -19,13 +24,24 @@ impl Reads {
         cond: &'r Cond,
         outputs: impl Iterator<Item = &'r FieldRef>,
     ) {
-        let mut fields: HashSet<Field> = outputs.map(|field| field.field).collect();
+        let mut fields = HashSet::new();
         of_condition(cond, &mut fields);
-        self.0.extend(types.iter().flat_map(|event| fields.iter().map(|field| (*event, *field))));
+        let kinds = fields.iter().fold(Reading::FIRST, |kinds, field| kinds.or(Reading::of(*field)));
+        for event in types {
+            let known = self.kinds.entry(*event).or_default();
+            *known = known.or(kinds);
+        }
+        fields.extend(outputs.map(|field| field.field));
+        self.fields.extend(types.iter().flat_map(|event| fields.iter().map(|field| (*event, *field))));
     }
 
     pub fn has(&self, event: EventType, field: Field) -> bool {
-        self.0.contains(&(event, field))
+        self.fields.contains(&(event, field))
+    }
+
+    /// The kinds of names that conditions of rules ask about which can fire on events of the type.
+    pub fn kinds(&self, event: EventType) -> Reading {
+        self.kinds.get(&event).copied().unwrap_or_default()
     }
 }
 
@@ -46,6 +62,7 @@ fn of_test(test: &Test, fields: &mut HashSet<Field>) {
         Test::Exists(field)
         | Test::ExistsAny(field)
         | Test::One(field, _)
+        | Test::Path(field, _)
         | Test::Any(field, _)
         | Test::NoneOf(field, _)
         | Test::All(field, _) => {

@@ -27,6 +27,8 @@ struct Seen {
     computed: [u64; 2],
     modified: [u64; 2],
     rules: [u64; 2],
+    /// Rules that fire by another name than the first.
+    second: u64,
 }
 
 impl Seen {
@@ -58,33 +60,39 @@ pub fn loaded_with(text: &str, options: Options) -> Result<RuleSet, TestCaseErro
     loaded.rules.ok_or_else(|| TestCaseError::fail(format!("refused: {}", loaded.files.last().unwrap())))
 }
 
-fn fired(rules: &RuleSet, scratch: &mut Scratch, event: &Made) -> Vec<String> {
+/// The names of the rules that fire, each with the place of the reading for which it does.
+fn fired(rules: &RuleSet, scratch: &mut Scratch, readings: &[Made]) -> Vec<(String, usize)> {
     let mut names = Vec::new();
-    rules.evaluate(scratch, event, |rule| names.push(rule.name.clone()));
+    rules.evaluate_readings(scratch, readings, |rule, by| {
+        let place = readings.iter().position(|reading| std::ptr::eq(reading, by)).unwrap();
+        names.push((rule.name.clone(), place));
+    });
     names
 }
 
-/// The names of the rules that the reference sees firing.
-fn expected(rules: &[(String, Expr)], event: &Made, seen: &mut Seen) -> Vec<String> {
+/// The names of the rules that the reference sees firing, each with the place of the first reading for which it does.
+fn expected(rules: &[(String, Expr)], readings: &[Made], seen: &mut Seen) -> Vec<(String, usize)> {
     let mut names = Vec::new();
     for (name, condition) in rules {
-        let fires = super::decide(condition, &mut |check, _| {
-            let truth = super::leaf(check, event);
-            seen.leaf(check, truth);
-            truth
-        });
-        let fires = fires && !super::blind(condition, false);
-        seen.rules[usize::from(fires)] += 1;
-        if fires {
-            names.push(name.clone());
-        }
+        let mut holds = |event: &Made| {
+            let holds = super::decide(condition, &mut |check, _| {
+                let truth = super::leaf(check, event);
+                seen.leaf(check, truth);
+                truth
+            });
+            holds && !super::blind(condition, false)
+        };
+        let fires = readings.iter().position(&mut holds);
+        seen.rules[usize::from(fires.is_some())] += 1;
+        seen.second += u64::from(fires.is_some_and(|place| place > 0));
+        names.extend(fires.map(|place| (name.clone(), place)));
     }
     names
 }
 
 fn same(
     definitions: &Definitions,
-    events: &[Made],
+    events: &[Vec<Made>],
     scratch: &mut Scratch,
     seen: &mut Seen,
 ) -> Result<(), TestCaseError> {
@@ -102,15 +110,15 @@ fn same(
     }
     for event in events {
         let expected = expected(&rules, event, seen);
-        let mut agree = |what: &str, set: &RuleSet, expected: &[String]| {
+        let mut agree = |what: &str, set: &RuleSet, expected: &[(String, usize)]| {
             let got = fired(set, scratch, event);
             if got == expected {
                 return Ok(());
             }
             let mut said = format!("{what}: {got:?} fire, {expected:?} should, on\n{event:?}");
-            for (name, condition) in
-                rules.iter().filter(|(name, _)| got.contains(name) != expected.contains(name))
-            {
+            for (name, condition) in rules.iter().filter(|(name, _)| {
+                got.iter().any(|(n, _)| n == name) != expected.iter().any(|(n, _)| n == name)
+            }) {
                 write!(said, "\n{name}: {condition}").unwrap();
             }
             Err(TestCaseError::fail(said))
@@ -128,7 +136,7 @@ fn rule_sets_fire_as_the_reference_says() {
     let (scratch, seen) = (RefCell::new(Scratch::default()), RefCell::new(Seen::default()));
     let config = random::config(32);
     let enough = config.cases >= 32;
-    let inputs = (random::definitions(80), vec(random_events::event(), 1..16));
+    let inputs = (random::definitions(80), vec(random_events::readings(), 1..16));
     let result = TestRunner::new(config).run(&inputs, |(definitions, events)| {
         // One scratch for all sets, as a sensor keeps it when its rules are replaced.
         let scratch = &mut *scratch.borrow_mut();
@@ -153,6 +161,7 @@ fn rule_sets_fire_as_the_reference_says() {
             let outcomes = seen.operators.get(op.as_str()).copied().unwrap_or_default();
             assert!(outcomes.iter().all(|n| *n >= 20), "{}: {outcomes:?}", op.as_str());
         }
+        assert!(seen.second >= 200, "{seen:?}");
         assert!(seen.computed.iter().chain(&seen.modified).all(|n| *n >= 200), "{seen:?}");
     }
 }
@@ -161,7 +170,7 @@ fn rule_sets_fire_as_the_reference_says() {
 #[test]
 fn single_conditions_are_what_the_reference_says() {
     let scratch = RefCell::new(Scratch::default());
-    let inputs = (random::definitions(2), vec(random_events::event(), 1..6));
+    let inputs = (random::definitions(2), vec(random_events::readings(), 1..6));
     let result = TestRunner::new(random::config(256)).run(&inputs, |(definitions, events)| {
         same(&definitions, &events, &mut scratch.borrow_mut(), &mut Seen::default())
     });

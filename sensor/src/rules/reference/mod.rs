@@ -248,13 +248,30 @@ pub fn leaf<E: Event>(check: &Check, event: &E) -> bool {
             values.iter().any(|value| compare(kind, left, op, &value.bytes))
         }),
     };
+    let spellings = match (&check.left, &check.right) {
+        (_, Right::Operand(_)) | (Operand::Transform(_), _) => Vec::new(),
+        (Operand::Field(text), _) => spellings(&field(text), event),
+    };
     match left {
-        Got::One(value) => passes(&value),
+        Got::One(value) if check.op == Op::Ne => passes(&value) && spellings.iter().all(passes),
+        Got::One(value) => passes(&value) || spellings.iter().any(passes),
         // "Is not" of either end: neither is.
         Got::Some(values) if either_end && check.op == Op::Ne => values.iter().all(passes),
         Got::List(values) if check.op == Op::In => !values.is_empty() && values.iter().all(passes),
         Got::Some(values) | Got::List(values) => values.iter().any(passes),
     }
+}
+
+/// The other spellings of a path.
+fn spellings<E: Event>(field: &FieldRef, event: &E) -> Vec<Own> {
+    let mut all = Vec::new();
+    if !field.is_any() && !field.is_list() {
+        event.any(field, &mut |value| {
+            all.push(Own::from(value));
+            false
+        });
+    }
+    all
 }
 
 /// The value of a field or transformer; `None` is missing.

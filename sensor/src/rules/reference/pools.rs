@@ -36,6 +36,12 @@ pub const PATHS: &[&[u8]] = &[
     b"/etc",
     b"/etc/",
     b"/etc/shadow",
+    b"/bin/sh",
+    b"/usr/bin/sh",
+    b"/usr/bin",
+    b"/var/run/a",
+    b"/run/a",
+    b"/run/lock/a",
     b"/etc/ssh/sshd_config",
     b"/etcetera",
     b"/root/.ssh/id",
@@ -51,8 +57,10 @@ pub const PATHS: &[&[u8]] = &[
     b"/[a]/b",
     b"sh",
 ];
-pub const PATH_PARTS: &[&[u8]] =
-    &[b"/e", b"/etc", b"/etc/s", b"etc", b"shadow", b"/root/", b".sh", b"", b"SSH", b"/", b"b/c", b"\xff"];
+pub const PATH_PARTS: &[&[u8]] = &[
+    b"/usr/b", b"/run/", b"/bin/", b"/var/", b"var/run", b"/e", b"/etc", b"/etc/s", b"etc", b"shadow",
+    b"/root/", b".sh", b"", b"SSH", b"/", b"b/c", b"\xff",
+];
 pub const NAME_PARTS: &[&[u8]] = &[b"a", b"b", b"sh", b"", b"B", b"ash", b"y", b"\xff", b"ABC", b"-"];
 pub const GLOBS: &[&[u8]] = &[
     b"*",

@@ -14,6 +14,7 @@ use super::random::field;
 use crate::rules::registry::event::{Event, EventType, Value};
 use crate::rules::registry::event_types::{self, Kind};
 use crate::rules::registry::fields::{Field, FieldArg, FieldRef};
+use crate::rules::registry::spellings;
 
 /// A value of an event.
 #[derive(Debug, Clone)]
@@ -96,7 +97,12 @@ impl Event for Made {
     }
 
     fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-        self.values(field).iter().any(|value| test(value.value()))
+        match self.values(field) {
+            [Has::Bytes(path), ..] if spellings::has(field) => {
+                spellings::others(path, None, &mut |start, rest| test(Value::Str(&[start, rest].concat())))
+            }
+            values => values.iter().any(|value| test(value.value())),
+        }
     }
 }
 
@@ -148,6 +154,19 @@ pub fn event() -> BoxedStrategy<Made> {
         TYPES.iter().chain(&["close"]).map(|name| event_types::by_name(name).unwrap()).collect();
     (select(types), 1..8u64, values)
         .prop_map(|(event, number, values)| Made { event, number, values })
+        .boxed()
+}
+
+/// An event that is read in up to three ways, which may differ in everything but its type.
+pub fn readings() -> BoxedStrategy<Vec<Made>> {
+    vec(event(), 1..=3)
+        .prop_map(|mut readings| {
+            let (event, number) = (readings[0].event, readings[0].number);
+            for reading in &mut readings {
+                (reading.event, reading.number) = (event, number);
+            }
+            readings
+        })
         .boxed()
 }
 

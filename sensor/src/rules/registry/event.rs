@@ -39,8 +39,27 @@ pub trait Event {
     /// Calls `test` for each value of a many-valued field, in order, until it returns true; returns whether it did.
     ///
     /// Many-valued are list fields, the "any ancestor" fields (`proc.aname` and its kin without an index, from the
-    /// parent upwards) and the "either endpoint" fields (`fd.ip`, `fd.port`, `fd.net`). Nothing extracted: false.
+    /// parent upwards) and the "either endpoint" fields (`fd.ip`, `fd.port`, `fd.net`). Of a path that has one value these are
+    /// its other spellings ([`super::spellings`]). Nothing extracted: false.
     fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool;
+}
+
+impl<E: Event> Event for &E {
+    fn event_type(&self) -> EventType {
+        (**self).event_type()
+    }
+
+    fn time(&self) -> i64 {
+        (**self).time()
+    }
+
+    fn get(&self, field: &FieldRef) -> Option<Value<'_>> {
+        (**self).get(field)
+    }
+
+    fn any(&self, field: &FieldRef, test: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        (**self).any(field, test)
+    }
 }
 
 /// There are values and each passes.

@@ -7,6 +7,8 @@ pub mod fields;
 pub mod names;
 pub mod params;
 pub mod priority;
+pub mod readings;
 pub mod services;
+pub mod spellings;
 pub mod syscall_names;
 pub mod types;

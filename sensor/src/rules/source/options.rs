@@ -10,6 +10,7 @@ use crate::rules::language::output::ExtraField;
 use crate::rules::registry::field_set::FieldSet;
 use crate::rules::registry::names::Names;
 use crate::rules::registry::priority::Priority;
+use crate::rules::registry::readings::Readings;
 use crate::rules::registry::services::WellKnown;
 
 /// How rules are chosen and what they print.
@@ -24,6 +25,8 @@ pub struct Options {
     pub matching: Matching,
     /// A rule that asks for a call means every call that does the same. Without it each name means itself, as in Falco.
     pub families: bool,
+    /// Which names of an event count.
+    pub readings: Readings,
     /// What the sensor can see.
     pub sight: Sight,
     /// What names of services and hosts stand for: without a host, those of a fixed table and nothing.
@@ -42,6 +45,7 @@ impl Default for Options {
             append_output: vec![AppendOutput { suggested_output: true, ..AppendOutput::default() }],
             matching: Matching::All,
             families: false,
+            readings: Readings::default(),
             sight: Sight::default(),
             names: Arc::new(WellKnown),
             engine_version: (0, 62, 0),
