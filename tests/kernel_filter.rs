@@ -50,6 +50,25 @@ const RULES: &str = "
   priority: INFO
 ";
 
+/// Rules on the name that was asked for. `LINKS` is a directory with the link `way` to elsewhere, `MARK` a name below `/run`.
+const ASKED: &str = "
+- rule: asked
+  desc: d
+  condition: opened and fd.name startswith LINKS/way/
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+- rule: asked in a directory
+  desc: d
+  condition: opened and fd.num >= 0 and fd.directory = LINKS/way and fd.name endswith /x
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+- rule: spelled
+  desc: d
+  condition: opened and fd.name = /var/run/MARK
+  output: x %fd.name %proc.name %evt.type
+  priority: INFO
+";
+
 /// Opens of all kinds, the last one a mark that ends the run.
 const SCRIPT: &str = "
 cat a b a-long-name-with-a-tail a-long-name-with-another sub/x sub/deep/y missing sub/missing w1 2>/dev/null
@@ -57,11 +76,14 @@ echo 1 > w1; echo 2 >> w2; echo 3 > v1; echo 4 > sub/z
 cat one.key sub/two.key sub/deep/three.keys 2>/dev/null
 cd sub; cat ../a x ./deep/../x; cat ../missing 2>/dev/null
 ln -s ../a link; cat link; mkdir -p wdir; ls wdir
+cat $LINKS/way/x $LINKS/way/missing $LINKS/./way//x 2>/dev/null
+(cd $LINKS; cat way/x ./way/x way/../way/x; cd way; cat x; cd -P .; cat x; cd /; cat ${LINKS#/}/way/x)
+echo > /run/$MARK; cat /run/$MARK /var/run/$MARK; rm /run/$MARK
 cat ../w-end 2>/dev/null; echo end > ../w-end
 ";
 
 /// Rule, file, program and event of each alert, counted.
-fn alerts(falconet: &Falconet, dir: &str) -> BTreeMap<String, usize> {
+fn alerts(falconet: &Falconet, marks: &[&str]) -> BTreeMap<String, usize> {
     falconet.wait_for("the end", |line| line.contains("written") && line.contains("/w-end"));
     let mut found = BTreeMap::new();
     for line in falconet.lines() {
@@ -69,7 +91,7 @@ fn alerts(falconet: &Falconet, dir: &str) -> BTreeMap<String, usize> {
         let fields = &alert["output_fields"];
         let text =
             format!("{} {} {} {}", alert["rule"], fields["fd.name"], fields["proc.name"], fields["evt.type"]);
-        if text.contains(dir) {
+        if marks.iter().any(|mark| text.contains(mark)) {
             *found.entry(text).or_default() += 1;
         }
     }
@@ -88,7 +110,13 @@ fn alerts_are_the_same_with_and_without_it() {
     }
     let name = path.to_str().unwrap();
     let rules = path.join("rules.yaml");
-    fs::write(&rules, RULES.replace("DIR", name)).unwrap();
+    let [links, elsewhere] =
+        ["fnl", "else"].map(|prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap());
+    fs::write(elsewhere.path().join("x"), "").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), links.path().join("way")).unwrap();
+    let (links, mark) = (links.path().to_str().unwrap(), format!("fnm{}", std::process::id()));
+    let text = format!("{RULES}{ASKED}").replace("DIR", name).replace("LINKS", links).replace("MARK", &mark);
+    fs::write(&rules, text).unwrap();
     let start = |state: &Path, filter: &str| {
         let options = ["json_output=true", filter];
         let sensor = Falconet::with_arguments("run", state, &options, &["-r", rules.to_str().unwrap()]);
@@ -98,14 +126,22 @@ fn alerts_are_the_same_with_and_without_it() {
     let states = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let with = start(states[0].path(), "kernel_filter=true");
     let without = start(states[1].path(), "kernel_filter=false");
-    let status = Command::new("sh").arg("-c").arg(SCRIPT).current_dir(&path).status().unwrap();
+    let variables = [("LINKS", links), ("MARK", &mark)];
+    let status =
+        Command::new("sh").arg("-c").arg(SCRIPT).envs(variables).current_dir(&path).status().unwrap();
     assert!(status.success());
-    let (with, without) = (alerts(&with, name), alerts(&without, name));
+    let marks = [name, links, &mark];
+    let (with, without) = (alerts(&with, &marks), alerts(&without, &marks));
     assert_eq!(with, without);
     // Every rule had something to say, or the comparison would prove little.
-    for rule in ["whole", "written", "read below", "pattern", "failed"] {
-        assert!(with.keys().any(|alert| alert.contains(rule)), "{rule} in {with:?}");
+    for rule in
+        ["whole", "written", "read below", "pattern", "failed", "asked", "asked in a directory", "spelled"]
+    {
+        assert!(with.keys().any(|alert| alert.starts_with(&format!("\"{rule}\""))), "{rule} in {with:?}");
     }
+    // By the link it was opened five times, and asked for once more in vain.
+    let asked = format!("\"asked\" \"{links}/way/x\" \"cat\" \"openat\"");
+    assert_eq!(with.get(&asked), Some(&6), "{with:?}");
 }
 
 /// One rule, which the kernel filters by the beginning of the path.

@@ -423,6 +423,7 @@ mod tests {
                 "rules" => "rules[].disable.tag=x",
                 "rule_matching" => "rule_matching=first",
                 "event_families" => "event_families=false",
+                "path_names" => "path_names=asked",
                 "priority" => "priority=error",
                 "append_output" => "append_output=[]",
                 new => panic!("an option for {new} is missing here"),
@@ -431,7 +432,7 @@ mod tests {
             assert!(!prints.contains(&print), "{key}");
             prints.push(print);
         }
-        assert_eq!(prints.len(), 8);
+        assert_eq!(prints.len(), 9);
         assert_eq!(of(&[]), of(&["kernel_filter=false"]));
     }
 }

@@ -30,6 +30,8 @@ pub mod pace;
 pub mod path;
 pub mod raise;
 pub mod readings;
+#[cfg(test)]
+mod readings_tests;
 pub mod run;
 pub mod sights;
 pub mod stats;

@@ -1,0 +1,147 @@
+//! Events with two names, from the record to the alert.
+
+use std::sync::{Arc, Mutex};
+
+use sensor_ebpf::events::Kind as EventKind;
+use sensor_ebpf::events::open::Opened;
+use sensor_ebpf::record::{Fd, Tail};
+
+use super::judge::Judge;
+use super::raise::TextOptions;
+use super::stats::Stats;
+use crate::alert::Alert;
+use crate::rules::{self, PathNames, Readings, Source};
+use crate::state::testing::{Made, Who, record};
+use crate::state::{Containers, Processes, Users, processes};
+
+const CAT: Who = Who { pid: 7, start: 1 };
+
+/// An openat of `raw` from `base`, which gave `path`; without one it failed.
+fn open(raw: &str, base: &str, path: &str) -> Made {
+    record(EventKind::Openat, CAT.header(5), &[path.as_bytes(), raw.as_bytes(), base.as_bytes()], |tails| {
+        Opened {
+            ret: if path.is_empty() { -2 } else { 3 },
+            file: Fd {
+                ino: 1,
+                dev: 1,
+                kind: if path.is_empty() { 0 } else { b'f' },
+                proto: 0,
+                sock_type: 0,
+                flags: 0,
+                local: [0; 16],
+                remote: [0; 16],
+                local_port: 0,
+                remote_port: 0,
+                path: if path.is_empty() { Tail::EMPTY } else { tails[0] },
+            },
+            resolve: 0,
+            flags: 0,
+            mode: 0,
+            dirfd: -100,
+            created: 0,
+            raw: tails[1],
+            base: tails[2],
+        }
+    })
+}
+
+/// The alerts of one rule with that condition about one record.
+fn alerts(condition: &str, paths: PathNames, event: &Made) -> Vec<Alert> {
+    let text = format!(
+        "- rule: r\n  desc: d\n  condition: evt.type = openat and ({condition})\n  output: '%fd.name %fd.directory %fd.filename %fs.path.name'\n  priority: INFO\n"
+    );
+    let readings = Readings { paths };
+    let options = rules::Options { append_output: Vec::new(), readings, ..rules::Options::default() };
+    let rules = rules::load(&[Source::new("r.yaml", text)], &options).rules.unwrap();
+    let alerts: Arc<Mutex<Vec<Alert>>> = Arc::default();
+    let sink = alerts.clone();
+    let mut judge = Judge::new(
+        Processes::sealed(processes::Options::default()),
+        Users::sealed(1),
+        Containers::sealed(),
+        Arc::new(rules),
+        "h".into(),
+        TextOptions::default(),
+        Box::new(move |alert| {
+            sink.lock().unwrap().push(alert);
+            true
+        }),
+        Arc::new(Stats::default()),
+    );
+    let init = Who { pid: 1, start: 0 };
+    judge.record(&CAT.fork(1, CAT.task(init, "cat")).record());
+    judge.record(&CAT.exec(2, CAT.task(init, "cat"), "/usr/bin/cat", b"cat\0").record());
+    judge.record(&event.record());
+    drop(judge);
+    std::mem::take(&mut alerts.lock().unwrap())
+}
+
+/// The names in the one alert, and the name that it has besides.
+fn told(condition: &str, paths: PathNames, event: &Made) -> Option<(String, String)> {
+    let alerts = alerts(condition, paths, event);
+    let [alert] = alerts.as_slice() else {
+        assert!(alerts.is_empty(), "more than one alert: {alerts:?}");
+        return None;
+    };
+    let (_, names) = alert.output.split_once("Informational ").unwrap();
+    let other = alert.output_fields.get("falconet.other.fd.name");
+    Some((names.to_owned(), other.map_or("", |other| other.as_str().unwrap()).to_owned()))
+}
+
+#[test]
+fn the_alert_shows_the_name_that_fired_and_the_other_one() {
+    use PathNames::{Asked, Both, Resolved};
+    let link = open("link", "/tmp", "/etc/shadow");
+    let (real, asked) = ("/etc/shadow /etc shadow /etc/shadow", "/tmp/link /tmp link /tmp/link");
+    for (condition, paths, names) in [
+        ("fd.name = /etc/shadow", Both, Some((real, "/tmp/link"))),
+        ("fd.name = /tmp/link", Both, Some((asked, "/etc/shadow"))),
+        ("fd.filename = link and fd.directory = /tmp", Both, Some((asked, "/etc/shadow"))),
+        ("fs.path.name = /tmp/link", Both, Some((asked, "/etc/shadow"))),
+        ("fd.directory = /etc and fd.filename = link", Both, None),
+        ("fd.nameraw = link", Both, Some((real, "/tmp/link"))),
+        ("fd.name = /etc/shadow", Resolved, Some((real, "/tmp/link"))),
+        ("fd.name = /tmp/link", Resolved, None),
+        ("fd.name = /etc/shadow", Asked, None),
+        ("fd.name = /tmp/link", Asked, Some((asked, "/etc/shadow"))),
+    ] {
+        let names = names.map(|(names, other)| (names.to_owned(), other.to_owned()));
+        assert_eq!(told(condition, paths, &link), names, "{condition} {paths:?}");
+    }
+}
+
+#[test]
+fn one_name_is_not_told_twice() {
+    for (raw, base, path, name) in [
+        ("/etc/shadow", "", "/etc/shadow", "/etc/shadow"),
+        ("shadow", "/etc", "/etc/shadow", "/etc/shadow"),
+        ("etc/shadow", "/", "/etc/shadow", "/etc/shadow"),
+        ("../etc/./shadow", "/tmp", "/etc/shadow", "/etc/shadow"),
+        ("/var/run/x", "", "/run/x", "/run/x"),
+        ("run/x", "/var", "/run/x", "/run/x"),
+        ("/bin/sh", "", "/usr/bin/sh", "/usr/bin/sh"),
+        ("/nope", "", "", "/nope"),
+        // Where it starts is not known.
+        ("shadow", "", "/etc/shadow", "/etc/shadow"),
+    ] {
+        let told = told("fd.name exists", PathNames::Both, &open(raw, base, path)).unwrap();
+        assert!(told.0.starts_with(&format!("{name} ")) && told.1.is_empty(), "{raw}: {told:?}");
+    }
+}
+
+#[test]
+fn a_link_at_the_root_counts_unless_the_kernel_shows_that_there_is_none() {
+    let fires = |condition: &str, event: &Made| told(condition, PathNames::Both, event).is_some();
+    let run = open("/var/run/x", "", "/run/x");
+    assert!(fires("fd.name startswith /var/run/", &run) && fires("fd.directory = /var/run", &run));
+    assert!(!fires("not fd.name startswith /var/run", &run) && !fires("not fd.directory = /var/run", &run));
+    let usr = open("/usr/bin/sh", "", "/usr/bin/sh");
+    assert!(!fires("not fd.name = /bin/sh", &usr) && !fires("fd.name != /bin/sh", &usr));
+    // There `/bin` is a directory of its own.
+    let bin = open("/bin/sh", "", "/bin/sh");
+    assert!(fires("not fd.name = /usr/bin/sh", &bin) && !fires("fd.name = /usr/bin/sh", &bin));
+    // The links are looked at within each name.
+    let link = open("/tmp/sh", "", "/usr/bin/sh");
+    assert!(fires("fd.name = /bin/sh", &link) && fires("fd.name exists and not fd.name = /bin/sh", &link));
+    assert!(fires("proc.exepath = /bin/cat", &run) && !fires("not proc.exepath = /bin/cat", &run));
+}
