@@ -3,12 +3,15 @@
 //! It rests on what [`super::facts`] can see. For a rule to be always true beside another, each comparison that it needs must
 //! follow from the other's, and a comparison with literals follows only where the other has the same comparison, or
 //! compares the same field with a literal that passes this one. So each rule is filed under one comparison that it needs, the
-//! rarest. Rules that need none of that kind are candidates for every other.
+//! rarest. One that needs only that a field is none of some literals is filed under the first of these: it follows where the
+//! other excludes that literal, too, or compares the field in any other way. Rules that need none of that kind are candidates for
+//! every other.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::formula::{Leaf, Node, Part};
+use super::values;
 use crate::rules::language::ast::Op;
 use crate::rules::registry::event::Value;
 use crate::rules::registry::types::FieldType;
@@ -42,6 +45,10 @@ pub struct Candidates<'p> {
     exact: Map<(u32, Key<'p>), Vec<usize>>,
     /// By field, for those that other values pass.
     tested: Map<u32, Vec<(&'p Leaf, Vec<usize>)>>,
+    /// By field and literal that the field must not be.
+    excluded: Map<(u32, Key<'p>), Vec<usize>>,
+    /// All of `excluded` by field.
+    excluding: Map<u32, Vec<usize>>,
     loose: Vec<usize>,
 }
 
@@ -57,7 +64,13 @@ impl<'p> Candidates<'p> {
             let kinds = leaves.iter().filter_map(|leaf| Some((filing(leaf)?, *leaf)));
             match kinds.min_by_key(|(filing, leaf)| (users[&leaf.number], *filing)) {
                 Some((filing, leaf)) => filed.file(at, filing, leaf),
-                None => filed.loose.push(at),
+                None => match exclusion(rules[at]) {
+                    Some((leaf, key)) => {
+                        filed.excluded.entry((leaf.field_number, key)).or_default().push(at);
+                        filed.excluding.entry(leaf.field_number).or_default().push(at);
+                    }
+                    None => filed.loose.push(at),
+                },
             }
         }
         filed
@@ -87,15 +100,22 @@ impl<'p> Candidates<'p> {
         let mut found = self.loose.clone();
         let mut leaves = Vec::new();
         mentioned(rule, &mut leaves);
+        let mut excluded = Vec::new();
+        exclusions(rule, &mut excluded);
         for leaf in leaves {
             found.extend(self.same.get(&leaf.number).into_iter().flatten());
             if leaf.field.is_none() {
                 continue;
             }
+            if !excluded.iter().any(|other| std::ptr::eq(*other, leaf)) {
+                found.extend(self.excluding.get(&leaf.field_number).into_iter().flatten());
+            }
             let tested = self.tested.get(&leaf.field_number);
             for value in leaf.literals().flatten().map(|literal| literal.value) {
                 if let Some(key) = key(value) {
-                    found.extend(self.exact.get(&(leaf.field_number, key)).into_iter().flatten());
+                    let place = (leaf.field_number, key);
+                    found.extend(self.exact.get(&place).into_iter().flatten());
+                    found.extend(self.excluded.get(&place).into_iter().flatten());
                 }
                 for (test, rules) in tested.into_iter().flatten() {
                     if test.matcher.as_ref().is_some_and(|matcher| matcher.matches(value)) {
@@ -108,6 +128,43 @@ impl<'p> Candidates<'p> {
         found.sort_unstable();
         found.dedup();
         found
+    }
+}
+
+/// The comparison is true of its literals only.
+fn is_listed(leaf: &Leaf) -> bool {
+    matches!(leaf.check.op, Op::Eq | Op::In | Op::Intersects)
+        && leaf.check.modifier.is_none()
+        && leaf.field.as_ref().is_some_and(|field| field.kind() != FieldType::Bool)
+        && leaf.literals().all(|literal| literal.is_some_and(|literal| key(literal.value).is_some()))
+}
+
+/// A comparison with literals that must not hold, and its first literal. Where the field cannot be missing or have a literal, that
+/// follows from something else.
+fn exclusion(rule: &Part) -> Option<(&Leaf, Key<'_>)> {
+    let mut leaves = Vec::new();
+    exclusions(rule, &mut leaves);
+    leaves.into_iter().find_map(|leaf| {
+        let field = leaf.field.as_ref().filter(|_| leaf.types.is_none() && leaf.constant.is_none())?;
+        let possible = |bytes: &[u8]| values::impossible(field, Op::Eq, bytes).is_none();
+        let all_possible = leaf.present.is_none() && leaf.literals().flatten().all(|l| possible(l.bytes));
+        let first = leaf.literals().flatten().next().filter(|_| all_possible)?;
+        Some((leaf, key(first.value)?))
+    })
+}
+
+/// The comparisons with literals under an own `not`, of those that all must hold.
+fn exclusions<'p>(part: &'p Part, into: &mut Vec<&'p Leaf>) {
+    match &part.node {
+        Node::And(items) => items.iter().for_each(|item| exclusions(item, into)),
+        Node::Not(inner) => {
+            if let Node::Leaf(leaf) = &inner.node
+                && is_listed(leaf)
+            {
+                into.push(leaf);
+            }
+        }
+        Node::Or(_) | Node::Leaf(_) => {}
     }
 }
 

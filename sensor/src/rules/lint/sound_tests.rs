@@ -194,3 +194,22 @@ fn no_rule_that_another_implies_is_left_out() {
     let pairs = formulas.len() * (formulas.len() - 1) / 2;
     assert!(implied > 100 && looked_at < pairs / 2, "{implied} of {looked_at} of {pairs}");
 }
+
+/// Rules that differ in what they exclude are no candidates for each other.
+#[test]
+fn rules_that_exclude_other_literals_are_not_thought_about() {
+    let rule = |n: usize| {
+        format!(
+            "- rule: r{n}\n  desc: d\n  output: o\n  priority: INFO\n  condition: evt.type=open and not proc.name in (a{n}, b{n})\n"
+        )
+    };
+    let text: String = (0..50).map(rule).collect();
+    let rules = load(&[Source::new("t.yaml", text)], &Options::default()).rules.unwrap();
+    let mut maker = Maker::new(rules.names());
+    let formulas: Vec<_> =
+        rules.rules().iter().map(|rule| maker.formula(&rule.kept.written, &|_| None)).collect();
+    let formulas: Vec<_> = formulas.iter().collect();
+    let index = candidates::Candidates::new(&formulas);
+    let found: usize = formulas.iter().enumerate().map(|(place, rule)| index.before(place, rule).len()).sum();
+    assert_eq!(found, 0);
+}
