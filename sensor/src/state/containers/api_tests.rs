@@ -248,6 +248,21 @@ fn a_sandbox_gets_its_labels_from_containerd() {
 }
 
 #[test]
+fn the_sandbox_of_a_pod_that_runs_has_its_address() {
+    let machine = Machine::new();
+    let router = containerd(Arc::default()).merge(cri("sha256:aabb", PULLED));
+    let _server = serve(&machine.host("odd/c.sock"), router);
+    let spec = json!({"annotations": {"io.kubernetes.cri.container-type": "sandbox",
+        "io.kubernetes.cri.sandbox-id": SANDBOX, "io.kubernetes.cri.sandbox-name": "web-7d9"}});
+    machine.write(&format!("host/odd/k8s.io/{SANDBOX}/config.json"), &spec.to_string());
+    machine.shim(40, "k8s.io", SANDBOX, "/odd/c.sock", &format!("/odd/k8s.io/{SANDBOX}"));
+    let c = machine.run(&format!("/kubepods/pod1/{SANDBOX}")).unwrap();
+    let pod = c.pod.as_ref().unwrap();
+    assert_eq!((c.ip.as_str(), pod.ip.as_str(), pod.uid.as_str()), ("10.1.1.1", "10.1.1.1", "1b01"));
+    assert!(c.is_pod_sandbox && pod.cni.contains("eth0"));
+}
+
+#[test]
 fn a_hanging_runtime_does_not_hide_what_the_disk_tells() {
     let mut machine = Machine::new();
     machine.engines.hold_ms = 2_000;

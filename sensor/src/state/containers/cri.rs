@@ -250,7 +250,7 @@ pub(super) async fn describe(connection: &Connection, container: &mut Container)
 }
 
 /// Adds what the CRI tells of the container's pod.
-async fn describe_pod(connection: &Connection, container: &mut Container) -> Result<(), Refusal> {
+pub(super) async fn describe_pod(connection: &Connection, container: &mut Container) -> Result<(), Refusal> {
     let Some(pod) = &mut container.pod else { return Ok(()) };
     // The network plugin's result is in the verbose part only.
     let request = StatusRequest { id: pod.sandbox_id.clone(), verbose: true };

@@ -360,9 +360,13 @@ impl Sources {
                 break;
             }
         }
-        if engines.cri.enabled && container.runtime == Runtime::Cri && !container.is_pod_sandbox {
+        if engines.cri.enabled && container.runtime == Runtime::Cri {
             for socket in &sockets {
-                if cri::describe(&self.connection(socket), container).await.is_ok() {
+                let connection = self.connection(socket);
+                if container.is_pod_sandbox {
+                    // Only of a pod that runs already: what the network plugin made.
+                    let _ = cri::describe_pod(&connection, container).await;
+                } else if cri::describe(&connection, container).await.is_ok() {
                     return Asked::Knows;
                 }
             }
