@@ -11,7 +11,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -19,14 +20,16 @@ use falconet::capture::Player;
 use falconet::capture::format::{self, Frame, Header};
 use falconet::capture::player::Only;
 use falconet::engine::raise::TextOptions;
+use falconet::probe::trial::Trial;
 use falconet::probe::{Lanes, Options, Probe, Wanted};
 use falconet::rules::registry::fields::{Class, FIELDS, Flags};
 use falconet::rules::{self, Source};
+use falconet::state::Layout;
 use requests::{
     a_polling_thread_works_for_its_process, names_are_changed, names_are_made, no_request_hides,
     paths_are_told_as_asked_and_as_resolved, sockets_are_made_and_connected,
 };
-use sensor_ebpf::events::EVENTS;
+use sensor_ebpf::events::{EVENTS, Event, Hook};
 use sensor_ebpf::for_each_event;
 use sensor_ebpf::record::{CUT_HEAD, CUT_MIDDLE, Record};
 use sensor_ebpf::testing::{DONE, Scenario, Seen, Stage, touch};
@@ -210,6 +213,7 @@ fn main() -> ExitCode {
         calls_of_32_bits_are_seen_as_native_ones needs Need::Sensor;
         calls_of_x32_are_seen_or_counted needs Need::Sensor;
         no_program_costs_the_verifier_much needs Need::Sensor;
+        a_hook_comes_back_or_is_found_dead needs Need::Sensor;
     });
     tests.extend(harness::list! {
         paths_are_told_as_asked_and_as_resolved needs Need::Sensor;
@@ -437,4 +441,38 @@ fn no_program_costs_the_verifier_much() -> Result<(), String> {
     }
     assert!(dear.is_empty(), "more than {MOST} instructions: {dear:?}");
     Ok(())
+}
+
+fn a_hook_comes_back_or_is_found_dead() {
+    let shell = || {
+        let mut child = Command::new("/bin/sh");
+        child.args(["-c", "exit 0"]);
+        child
+    };
+    let names = |events: &[&'static Event]| events.iter().map(|event| event.program).collect::<Vec<_>>();
+    let layout = Layout::detect(Path::new("/proc")).unwrap();
+    let options = Options {
+        wanted: Wanted { event_types: ["socket".to_owned()].into(), ..Wanted::default() },
+        cgroup_controller: layout.controller().map(str::to_owned),
+        cgroup_hierarchy: layout.hierarchy(),
+        ..Options::default()
+    };
+    let (probe, _lanes) = Probe::load(&options).unwrap();
+    let all: Vec<&'static Event> = EVENTS.iter().collect();
+    // To the trial every hook is attached; those that are not do not come back.
+    let trial = Trial::run(&all, probe.counters(), &mut shell(), layout.mount());
+    let (alive, attached) = (names(&trial.alive), names(probe.attached()));
+    assert!(["fork", "exec", "exit", "socket"].iter().all(|name| alive.contains(name)), "{alive:?}");
+    assert!(alive.iter().all(|name| attached.contains(name)), "{alive:?}");
+    let dead = names(&trial.dead);
+    assert!(dead.contains(&"connect") && !dead.iter().any(|name| attached.contains(name)), "{dead:?}");
+
+    // The shared probe watches all calls; its cgroups may be those of another hierarchy.
+    let kernel = kernel();
+    let calls: Vec<&'static Event> =
+        all.into_iter().filter(|event| matches!(event.hook, Hook::Syscall(_))).collect();
+    let trial = Trial::run(&calls, kernel.probe.counters(), &mut shell(), layout.mount());
+    println!("not tried: {:?}", names(&trial.untried));
+    assert_eq!(names(&trial.dead), Vec::<&str>::new());
+    assert!(trial.alive.len() > calls.len() / 2);
 }

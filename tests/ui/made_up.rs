@@ -430,6 +430,7 @@ impl StatusSource for MadeUpStatus {
                 filtered: 48_220_119 + up * 21_000,
                 lost: 12,
                 losses: vec![Loss { event: "openat".into(), reason: "ring full".into(), count: 12 }],
+                dead_hooks: Vec::new(),
                 last_event: Some(utc(now)),
             }),
             outputs: vec![

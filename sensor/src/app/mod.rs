@@ -4,6 +4,7 @@ pub mod bench;
 pub mod doctor;
 mod door;
 pub mod exit;
+mod hooks;
 pub mod hub;
 mod in_use;
 mod memory;

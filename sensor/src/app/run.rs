@@ -14,15 +14,15 @@ use super::phases::Phases;
 use super::reload::Reloader;
 use super::service::{self, Service};
 use super::settings::Settings;
-use super::start::{PROC, load_rules, probe_failure, tell_probe, tell_state};
+use super::start::{PROC, load_rules, probe_failure, probe_options, tell_probe, tell_state};
 use super::status::{Overview, Sensor};
-use super::{doctor, memory, ruleset, sight};
+use super::{doctor, hooks, memory, ruleset, sight};
 use crate::config::Config;
 use crate::control;
 use crate::engine::raise::TextOptions;
 use crate::engine::{Engine, Judge, Running, Stats, stats};
 use crate::probe::btf::{KERNEL_BTF, KernelTypes};
-use crate::probe::{Lanes, OBJECT, Options, Probe};
+use crate::probe::{Lanes, OBJECT, Probe};
 use crate::rules::RuleSet;
 use crate::state::{Containers, Layout, ProcFs, Processes, Users, processes};
 
@@ -71,8 +71,10 @@ pub fn run(args: Settings) -> Result<(), Failure> {
         })?
         .map_err(probe_failure)?;
     tell_probe(&probe, &mut phases);
+    let trial = hooks::fire(&probe, &layout);
+    hooks::tell(&trial, &hooks::dead(&trial, &rules), &mut phases);
     let stats = Arc::new(Stats::default());
-    overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone() });
+    overview.set_sensor(Sensor { counters: probe.counters().clone(), stats: stats.clone(), trial });
     let judge = judge(&config, rules, layout, hostname.clone(), log.clone(), stats.clone(), &mut phases)?;
     names.keep_resolved().map_err(|e| {
         Failure::new(Class::Unavailable, anyhow!("the thread that resolves domain names: {e}"))
@@ -135,17 +137,6 @@ pub fn run(args: Settings) -> Result<(), Failure> {
         return Err(Failure::new(Class::Unavailable, anyhow!("a thread of the sensor ended by itself")));
     }
     Ok(())
-}
-
-fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
-    Options {
-        wanted: ruleset::wanted(rules, config.sensor.kernel_filter),
-        cgroup_controller: layout.controller().map(str::to_owned),
-        cgroup_hierarchy: layout.hierarchy(),
-        bulk_bytes: config.sensor.buffer_mib.bytes(),
-        log_dir: config.alert_log.path.parent().unwrap_or(Path::new(".")).to_owned(),
-        ..Options::default()
-    }
 }
 
 /// The state, seeded, and the rules. The probe is attached already, so nothing falls between.

@@ -1,5 +1,6 @@
 //! What `run` and `record` do alike at their start: rules loaded, the probe attached, and both told.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::{Class, Failure};
@@ -7,10 +8,10 @@ use super::names::HostNames;
 use super::phases::Phases;
 use super::ruleset;
 use crate::config::Config;
-use crate::probe::{Probe, ProbeError};
+use crate::probe::{Options, Probe, ProbeError};
 use crate::rules::report::diagnostic::in_rules;
 use crate::rules::{RuleSet, Sight, Source};
-use crate::state::Containers;
+use crate::state::{Containers, Layout};
 
 /// Where the host's `/proc` is.
 pub const PROC: &str = "/proc";
@@ -37,6 +38,18 @@ pub fn load_rules(
     phases.done("rules", format_args!("{} rules of {origin}", set.rules().len()));
     ruleset::tell(&set);
     Ok((Arc::new(set), sources))
+}
+
+/// What is asked of the kernel for these rules.
+pub fn probe_options(config: &Config, rules: &RuleSet, layout: &Layout) -> Options {
+    Options {
+        wanted: ruleset::wanted(rules, config.sensor.kernel_filter),
+        cgroup_controller: layout.controller().map(str::to_owned),
+        cgroup_hierarchy: layout.hierarchy(),
+        bulk_bytes: config.sensor.buffer_mib.bytes(),
+        log_dir: config.alert_log.path.parent().unwrap_or(Path::new(".")).to_owned(),
+        ..Options::default()
+    }
 }
 
 /// The failure of the command that a failure of the probe is.

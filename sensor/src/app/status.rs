@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use super::hooks;
 use super::in_use::{InUse, Now};
 use crate::alert::json::utc;
 use crate::alert::now;
@@ -11,14 +12,18 @@ use crate::engine::stats::read;
 use crate::net;
 use crate::outputs::status::Board;
 use crate::probe::Counted;
+use crate::probe::trial::Trial;
 use crate::rules::status::Tally;
-use crate::telemetry::status::{Loss, RuleDetail, Rules, SensorStatus, Status, StatusSource, Watching};
+use crate::telemetry::status::{
+    DeadHook, Loss, RuleDetail, Rules, SensorStatus, Status, StatusSource, Watching,
+};
 use crate::telemetry::{Collect, Exposition, Kind, metrics};
 
 /// The sensor half of a process.
 pub struct Sensor {
     pub counters: Arc<Counted>,
     pub stats: Arc<Stats>,
+    pub trial: Trial,
 }
 
 /// All that there is to tell.
@@ -83,7 +88,10 @@ impl StatusSource for Overview {
                 event_types: rules.iter().flat_map(|set| set.event_types()).map(str::to_owned).collect(),
                 intake: self.intake.get().map(ToString::to_string),
             },
-            sensor: self.sensor.get().map(Sensor::status),
+            sensor: self
+                .sensor
+                .get()
+                .map(|sensor| SensorStatus { dead_hooks: self.dead_hooks(), ..sensor.status() }),
             outputs: self.board.get().map_or_else(Vec::new, Board::status),
         }
     }
@@ -162,6 +170,7 @@ impl Sensor {
             filtered: counters.iter().map(|(_, c)| c.filtered).sum(),
             lost: losses.iter().map(|loss| loss.count).sum(),
             losses,
+            dead_hooks: Vec::new(),
             last_event: match read(&self.stats.last_event) {
                 0 => None,
                 time => i64::try_from(time).ok().map(utc),
@@ -171,6 +180,12 @@ impl Sensor {
 }
 
 impl Collect for Overview {
+    fn dead_hooks(&self) -> Vec<DeadHook> {
+        let now = self.rules.as_ref().map(|in_use| in_use.now().rules);
+        let dead = |sensor: &Sensor| Some(hooks::dead(&sensor.trial, now.as_ref()?));
+        self.sensor.get().and_then(dead).unwrap_or_default()
+    }
+
     fn collect(&self, out: &mut Exposition) {
         if let Some(sensor) = self.sensor.get() {
             for (event, counters) in sensor.counters.read() {
@@ -178,6 +193,7 @@ impl Collect for Overview {
             }
             metrics::sensor::probe_itself(&sensor.counters, out);
             metrics::sensor::engine(&sensor.stats, out);
+            metrics::sensor::hooks(&sensor.trial, out);
         }
         if let Some(in_use) = &self.rules {
             collect_rules(&in_use.now(), out);

@@ -31,6 +31,7 @@ use crate::alert::trial::test_alert;
 use crate::alert::{Alert, now};
 use crate::net::body::BodyError;
 use crate::net::{self, Limits, ListenError};
+use crate::telemetry::status::DeadHook;
 use crate::telemetry::{Collect, Exposition, metrics as collectors};
 
 pub use config::HubConfig;
@@ -94,10 +95,7 @@ pub async fn serve(
 fn router(hub: Hub) -> Router {
     Router::new()
         .route("/ping", any(|| async { "pong\n" }))
-        .route(
-            "/healthz",
-            any(|| async { ([(header::CONTENT_TYPE, "application/json")], r#"{"status": "ok"}"#) }),
-        )
+        .route("/healthz", any(health))
         .route("/metrics", any(scrape))
         .route("/test", get(test).post(test).fallback(take))
         .fallback(take)
@@ -118,6 +116,17 @@ async fn test(State(hub): State<Arc<Hub>>) -> Response {
     let (outcome, response) = hub.store(vec![alert]).await;
     hub.metrics.count(outcome);
     response
+}
+
+/// Always 200: a restart mends no dead hook.
+async fn health(State(hub): State<Arc<Hub>>) -> Response {
+    let dead: Vec<DeadHook> = hub.collectors.iter().flat_map(|collector| collector.dead_hooks()).collect();
+    let body = if dead.is_empty() {
+        r#"{"status": "ok"}"#.to_owned()
+    } else {
+        serde_json::json!({ "status": "degraded", "dead_hooks": dead }).to_string()
+    };
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn scrape(State(hub): State<Arc<Hub>>) -> Response {

@@ -15,6 +15,7 @@ pub mod requests;
 mod ring;
 #[cfg(test)]
 mod simulated;
+pub mod trial;
 
 pub use counters::{Counted, EventCounters};
 pub use error::ProbeError;

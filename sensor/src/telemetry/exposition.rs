@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
+use super::status::DeadHook;
+
 /// Something that has numbers to show. Called at each scrape; must not block.
 pub trait Collect: Send + Sync {
     fn collect(&self, out: &mut Exposition);
+
+    /// What health checks tell beside that the process answers.
+    fn dead_hooks(&self) -> Vec<DeadHook> {
+        Vec::new()
+    }
 }
 
 /// Kind of a metric.

@@ -156,8 +156,30 @@ pub struct SensorStatus {
     /// Events lost, all reasons together.
     pub lost: u64,
     pub losses: Vec<Loss>,
+    /// Hooks that do not work, though their programs are attached.
+    pub dead_hooks: Vec<DeadHook>,
     /// Time of the newest event, RFC 3339.
     pub last_event: Option<String>,
+}
+
+/// A hook that was fired at the start and did not come back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeadHook {
+    /// Name of the eBPF program.
+    pub hook: String,
+    /// Rules that do not see what it would tell.
+    pub rules: Vec<String>,
+}
+
+impl DeadHook {
+    /// In one line.
+    pub fn words(&self) -> String {
+        let rules = if self.rules.is_empty() { "no rule".to_owned() } else { self.rules.join(", ") };
+        format!(
+            "the hook {} is dead: it was fired and did not come back; blind because of it: {rules}",
+            self.hook
+        )
+    }
 }
 
 /// Events lost for one reason.

@@ -1,10 +1,11 @@
 //! Would `falconet run` work on this machine, and how much would it see?
 //!
-//! Looks only: loads no program, keeps no port, leaves no file. Each line says what is there, and where something is missing,
+//! Where `run` would work it loads the programs, fires each hook and takes them out again. It keeps no port and leaves no file. Each line says what is there, and where something is missing,
 //! what that costs and how to mend it; at the end, which of the configured rules cannot fire here. Exit code 0 when `run` would work, 77 when only a privilege is missing, 69 otherwise.
 
 mod check;
 mod checks;
+mod hooks;
 mod machine;
 mod rules;
 
@@ -43,7 +44,13 @@ impl Report {
     /// Runs every check on this machine; `state` is the directory that the alert log will be in, `settings` are those that `run`
     /// would be given.
     pub fn this_machine(state: std::path::PathBuf, settings: &Settings) -> Self {
-        Self::of(&Machine::this(state), settings)
+        let mut report = Self::of(&Machine::this(state), settings);
+        if report.usable {
+            let check = hooks::check(settings);
+            report.usable = check.state != State::Missing;
+            report.checks.push(check);
+        }
+        report
     }
 
     fn of(machine: &Machine, settings: &Settings) -> Self {

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use sensor_ebpf::config::ForeignCalls;
 
 use crate::engine::stats::{Stats, Tables, read};
+use crate::probe::trial::Trial;
 use crate::probe::{Counted, EventCounters};
 use crate::state::{containers, processes, users};
 use crate::telemetry::{Exposition, Kind};
@@ -40,6 +41,20 @@ pub fn probe_itself(counters: &Counted, out: &mut Exposition) {
     }
     let help = "Reads of the eBPF programs' counters that failed; meanwhile the last good ones are shown.";
     out.counter("falconet_probe_counter_failures_total", help, counters.failures());
+}
+
+/// How the trial of the hooks at the start ended.
+pub fn hooks(trial: &Trial, out: &mut Exposition) {
+    let Trial { alive, dead, untried } = trial;
+    let help = "Hooks by how they fared when the sensor fired each of them at its start.";
+    out.family("falconet_probe_hooks", Kind::Gauge, help)
+        .sample(&[("state", "alive")], alive.len())
+        .sample(&[("state", "dead")], dead.len())
+        .sample(&[("state", "untried")], untried.len());
+    for event in dead {
+        let help = "1 for each hook that was fired at the start and did not come back.";
+        out.family("falconet_probe_hook_dead", Kind::Gauge, help).sample(&[("event", event.program)], 1);
+    }
 }
 
 /// The event thread and what it keeps.
