@@ -33,7 +33,7 @@ impl Outcome {
     pub fn read(name: &str, said: &str, took: Duration) -> Self {
         let mut outcome = Self { name: name.to_owned(), took, ..Self::default() };
         let mut test = "";
-        for line in said.lines().map(str::trim_end) {
+        for line in said.lines().map(|line| line.trim_end_matches('\r')) {
             // What a test prints comes behind its name, and its end behind that.
             let mut text = line;
             if let Some((name, rest)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) {
