@@ -359,8 +359,8 @@ pub(super) mod tests {
         other.header_layout.0 ^= 1;
         assert!(matches!(other.kinds(), Err(CaptureError::Layout { .. })));
         let mut moved = header();
-        moved.events[0].kind = 99;
+        moved.events[0].kind = 999;
         let kinds = moved.kinds().unwrap();
-        assert_eq!((kinds[99], kinds[1]), (Some(EVENTS[0].kind as u16), None));
+        assert_eq!((kinds[999], kinds[1]), (Some(EVENTS[0].kind as u16), None));
     }
 }
