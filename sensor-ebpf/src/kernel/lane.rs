@@ -1,6 +1,6 @@
 //! Maps and the lanes to user space.
 //!
-//! Two kinds of lane: `LIFECYCLE` for what must never be lost (processes, cgroups, credentials), and sharded bulk
+//! Two kinds of lane: `LIFECYCLE` for what must never be lost (the life of processes and cgroups), and sharded bulk
 //! lanes for the rest, chosen by tgid so that the records of one process stay in order.
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
