@@ -174,6 +174,13 @@ macro_rules! for_each_event {
                 Mount, mount, syscall "mount";
                 Umount2, umount2, syscall "umount2";
             }
+            newmount {
+                OpenTree, open_tree, syscall "open_tree";
+                MoveMount, move_mount, syscall "move_mount";
+                Fsopen, fsopen, syscall "fsopen";
+                Fsmount, fsmount, syscall "fsmount";
+                MountSetattr, mount_setattr, syscall "mount_setattr";
+            }
             root {
                 Chroot, chroot, syscall "chroot";
                 PivotRoot, pivot_root, syscall "pivot_root";
