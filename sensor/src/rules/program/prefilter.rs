@@ -259,7 +259,13 @@ mod tests {
         let etc = "evt.type in (open, openat) and evt.is_open_write = true and fd.name startswith /etc/ and proc.name = x";
         assert_eq!(
             filtered(&[shadow, etc]),
-            ["creat: ", "open: /etc/*+w", "openat: /etc/shadow+r+ok /etc/*+w", "openat2: "]
+            [
+                "creat: ",
+                "open: /etc/*+w",
+                "open_by_handle_at: ",
+                "openat: /etc/shadow+r+ok /etc/*+w",
+                "openat2: "
+            ]
         );
         let parts = "evt.type = creat and fd.name in (/a, /b) and (fd.directory = / or fd.name glob /c*.x)";
         let creat = filtered(&[parts]).remove(0);
