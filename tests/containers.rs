@@ -61,7 +61,7 @@ const RULES: &str = r"
 fn sensor(state: &Path, socket: &Path, options: &[&str]) -> Falconet {
     let rules = state.join("rules.yaml");
     fs::write(&rules, RULES).unwrap();
-    let socket = format!("container_engines.containerd.sockets=[{}]", socket.display());
+    let socket = format!("container_engines.containerd.sockets[]={}", socket.display());
     let options = [&["json_output=false", socket.as_str()], options].concat();
     let rules = ["-r", rules.to_str().unwrap()];
     let sensor = Falconet::with_arguments("run", state, &options, &rules);

@@ -107,7 +107,7 @@ fn a_replay_says_what_the_sensor_said() {
     let rules = rules.to_str().unwrap();
     let capture = state.path().join("capture");
     let capture = capture.to_str().unwrap();
-    let socket = format!("container_engines.containerd.sockets=[{}]", containerd.socket().display());
+    let socket = format!("container_engines.containerd.sockets[]={}", containerd.socket().display());
 
     // One container was there before both.
     let before = containerd.start_container(&[], &["/bin/sleep", "600"]);
