@@ -159,8 +159,11 @@ offsets! {
     sk_v6_rcv_saddr = "sock_common.skc_v6_rcv_saddr";
     sk_type = "sock.sk_type";
     sk_protocol = "sock.sk_protocol";
+    sk_ack_backlog = "sock.sk_ack_backlog";
+    sk_max_ack_backlog = "sock.sk_max_ack_backlog";
     unix_addr = "unix_sock.addr";
     unix_peer = "unix_sock.peer";
+    unix_path = "unix_sock.path";
     unix_address_len = "unix_address.len";
     unix_address_name = "unix_address.name";
     filename_name = "filename.name",

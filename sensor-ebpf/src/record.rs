@@ -116,15 +116,21 @@ pub const CUT_ENV: u16 = 16;
 
 /// `Header::flags`: the result of the call is not known; success is assumed.
 pub const CUT_RESULT: u16 = 32;
+/// `Header::flags`: the data that a call moved lies in more buffers than a record looks into, or could not be read.
+pub const CUT_DATA: u16 = 64;
+/// `Header::flags`: the call moved more messages than it makes records of.
+pub const CUT_MESSAGES: u16 = 128;
 
 /// What a record can lack, and its name where people read it.
-pub const CUTS: [(u16, &str); 6] = [
+pub const CUTS: [(u16, &str); 8] = [
     (CUT_HEAD, "path_head"),
     (CUT_MIDDLE, "path_middle"),
     (CUT_ARGUMENT, "argument"),
     (CUT_ARGS, "args"),
     (CUT_ENV, "env"),
     (CUT_RESULT, "result"),
+    (CUT_DATA, "data"),
+    (CUT_MESSAGES, "messages"),
 ];
 
 /// Nanoseconds per tick of `/proc/PID/stat`'s start time (`USER_HZ` is 100 on every supported kernel).
@@ -239,15 +245,49 @@ record! {
         pub sock_type: u8,
         /// `FD_*`.
         pub flags: u8,
-        /// Local and remote address (network order; IPv4 in the first four bytes).
+        /// Local and remote address (network order; IPv4 in the first four bytes). Of a unix socket the `struct sock` of each end,
+        /// as a word in the first eight bytes; 0: there is none.
         pub local: [u8; 16],
         pub remote: [u8; 16],
         /// Host order.
         pub local_port: u16,
         pub remote_port: u16,
-        /// Path of the file as seen from the process's root, the bound or peer path of a unix socket
+        /// Path of the file as seen from the process's root, the name that a unix socket is bound to as it was passed
         /// (abstract names begin with NUL), or the kernel's name of an anonymous inode.
         pub path: Tail,
+        /// The file that a unix socket is bound to, as seen from the process's root; empty for an abstract name.
+        pub own_file: Tail,
+        /// The same two of a unix socket's peer.
+        pub peer: Tail,
+        pub peer_file: Tail,
+        pub reserved: u32,
+    }
+}
+
+impl Fd {
+    /// No descriptor.
+    pub const NONE: Self = Self {
+        ino: 0,
+        dev: 0,
+        kind: 0,
+        proto: 0,
+        sock_type: 0,
+        flags: 0,
+        local: [0; 16],
+        remote: [0; 16],
+        local_port: 0,
+        remote_port: 0,
+        path: Tail::EMPTY,
+        own_file: Tail::EMPTY,
+        peer: Tail::EMPTY,
+        peer_file: Tail::EMPTY,
+        reserved: 0,
+    };
+
+    /// The `struct sock` of a unix socket and of its peer; 0: there is none.
+    pub fn unix_ends(&self) -> [u64; 2] {
+        let word = |bytes: &[u8; 16]| bytes.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
+        if self.kind == b'u' { [word(&self.local), word(&self.remote)] } else { [0; 2] }
     }
 }
 
@@ -258,6 +298,9 @@ pub const FD_LOWER_LAYER: u8 = 2;
 pub const FD_CONNECTED: u8 = 4;
 /// `Fd::flags`: the socket listens.
 pub const FD_LISTENING: u8 = 8;
+/// `Fd::flags`: the kernel keeps no remote end (a connect that failed, a datagram); it is the address that the call has in its
+/// memory.
+pub const FD_ADDRESSED: u8 = 16;
 
 /// A checked view of one record's bytes.
 #[derive(Clone, Copy)]

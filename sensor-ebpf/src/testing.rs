@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::format;
 use std::string::{String, ToString as _};
+use std::sync::atomic::AtomicU32;
 use std::vec::Vec;
 
 use zerocopy::IntoBytes as _;
@@ -160,6 +161,16 @@ impl Seen {
         Self { event: event.program, args, fd, fields, words: words.collect() }
     }
 
+    /// Name and file of the two ends of a unix socket, its own and its peer's.
+    pub fn unix(&self) -> [(String, String); 2] {
+        let utf8 = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+        self.with(|record| {
+            let view = Event::of_kind(record.header().kind).and_then(|event| event.info.rules);
+            let fd = view.and_then(|view| view.descriptor(record)).expect("a descriptor");
+            [fd.own, fd.peer].map(|end| (utf8(end.name), utf8(end.file)))
+        })
+    }
+
     /// What of it is not all there, `CUT_*`.
     pub fn cut(&self) -> u16 {
         self.with(|record| record.header().flags)
@@ -230,10 +241,107 @@ fn text(arg: Arg<'_>) -> String {
         Arg::Path { raw, base: [] } => utf8(raw),
         Arg::Path { raw, base } => format!("{} in {}", utf8(raw), utf8(base)),
         Arg::SockAddr(b) => format!("{b:?}"),
-        Arg::SockTuple(Fd { kind, remote, remote_port, flags, .. }, path) => {
-            let connected = flags & FD_CONNECTED != 0;
-            format!("{} {:?}:{remote_port} {connected} {}", char::from(*kind), &remote[..4], utf8(path))
+        Arg::SockTuple { fd: Fd { kind: 0, .. }, .. } => String::new(),
+        Arg::SockTuple { fd: Fd { kind: b'u', flags, .. }, path, .. } => {
+            format!("u {} {}", flags & FD_CONNECTED != 0, utf8(path))
         }
+        Arg::SockTuple { fd: Fd { kind, remote, remote_port, flags, .. }, .. } => {
+            let (kind, connected) = (char::from(*kind), flags & FD_CONNECTED != 0);
+            let remote = if kind == '4' { &remote[..4] } else { &remote[..] };
+            format!("{kind} {remote:?}:{remote_port} {connected}")
+        }
+    }
+}
+
+/// A `struct sockaddr` of that family.
+pub fn sockaddr(family: i32, rest: &[u8]) -> Vec<u8> {
+    [&u16::try_from(family).unwrap().to_ne_bytes(), rest].concat()
+}
+
+/// A `struct sockaddr_in`.
+pub fn ipv4(ip: [u8; 4], port: u16) -> Vec<u8> {
+    sockaddr(libc::AF_INET, &[&port.to_be_bytes()[..], &ip, &[0; 8]].concat())
+}
+
+/// A `struct sockaddr_in6`.
+pub fn ipv6(ip: [u8; 16], port: u16) -> Vec<u8> {
+    sockaddr(libc::AF_INET6, &[&port.to_be_bytes()[..], &[0; 4], &ip, &[0; 4]].concat())
+}
+
+/// A `struct iovec` for each; the kernel writes into what it is told to receive.
+pub fn buffers(parts: &[&[u8]]) -> Vec<[u64; 2]> {
+    parts.iter().map(|part| [part.as_ptr().addr() as u64, part.len() as u64]).collect()
+}
+
+/// A `struct msghdr` with an address, buffers and control messages.
+pub fn message(address: &[u8], parts: &[[u64; 2]], control: &[u8]) -> [u64; 7] {
+    let at = |bytes: &[u8]| if bytes.is_empty() { 0 } else { bytes.as_ptr().addr() as u64 };
+    let len = |bytes: &[u8]| bytes.len() as u64;
+    [
+        at(address),
+        len(address),
+        parts.as_ptr().addr() as u64,
+        parts.len() as u64,
+        at(control),
+        len(control),
+        0,
+    ]
+}
+
+/// A `struct mmsghdr` for each.
+pub fn messages(messages: &[[u64; 7]]) -> Vec<[u64; 8]> {
+    let more = |[a, b, c, d, e, f, g]: &[u64; 7]| [*a, *b, *c, *d, *e, *f, *g, 0];
+    messages.iter().map(more).collect()
+}
+
+/// A page that a child and those that watch it share.
+pub struct Shared(*mut u8);
+
+// SAFETY: the page is there as long as this is; it is written by raw copies and through atomics.
+#[expect(unsafe_code, reason = "memory that two processes see")]
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    const LEN: usize = 4096;
+
+    #[expect(clippy::new_without_default, reason = "a mapping is no default")]
+    pub fn new() -> Self {
+        let (rights, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        #[expect(unsafe_code, reason = "memory that two processes see")]
+        // SAFETY: a new mapping, at no address that is in use.
+        let page = unsafe { libc::mmap(core::ptr::null_mut(), Self::LEN, rights, flags, -1, 0) };
+        assert_ne!(page, libc::MAP_FAILED);
+        Self(page.cast())
+    }
+
+    /// Puts bytes at `offset`; their address.
+    pub fn put(&self, offset: usize, bytes: &[u8]) -> *const u8 {
+        assert!(offset + bytes.len() <= Self::LEN);
+        #[expect(unsafe_code, reason = "memory that two processes see")]
+        // SAFETY: inside the page.
+        unsafe {
+            let at = self.0.add(offset);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+            at
+        }
+    }
+
+    /// The number at `offset`.
+    pub fn number(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset + 4 <= Self::LEN && offset % 4 == 0);
+        #[expect(unsafe_code, reason = "memory that two processes see")]
+        // SAFETY: inside the page, aligned, and nothing else is put there.
+        unsafe {
+            AtomicU32::from_ptr(self.0.add(offset).cast())
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        #[expect(unsafe_code, reason = "memory that two processes see")]
+        // SAFETY: the mapping that `new` made.
+        let _ = unsafe { libc::munmap(self.0.cast(), Self::LEN) };
     }
 }
 

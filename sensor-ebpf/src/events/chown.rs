@@ -3,7 +3,7 @@
 use super::flags::FCHOWNAT_FLAGS;
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, PathRole, Role,
-    View, params,
+    View, Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _, Record, Tail};
@@ -74,6 +74,7 @@ const fn event(name: &'static str, params: &'static [Param], fd: Option<Descript
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::flags::Flags;
 use super::process::{comm, split_first};
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Tail, Task};
 
@@ -66,6 +66,7 @@ const fn event(name: &'static str) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

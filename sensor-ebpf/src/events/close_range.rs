@@ -1,7 +1,7 @@
 //! close_range(2). What it closed is gone when it ends; what it was asked to close is told.
 
 use super::flags::CLOSE_RANGE_FLAGS;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record;
 use crate::record::Pod as _;
 
@@ -33,6 +33,7 @@ impl CloseRange {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }

@@ -4,7 +4,7 @@
 use super::flags::{EPOLL_CREATE1_FLAGS, FILE_FLAGS, MEMFD_FLAGS};
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role, View,
-    params,
+    Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _, Record, Tail};
@@ -96,6 +96,7 @@ const fn event(name: &'static str, category: Category, params: &'static [Param],
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -3,7 +3,7 @@
 use super::flags::FILE_FLAGS;
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role, View,
-    params,
+    Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _};
@@ -61,6 +61,7 @@ const fn event(name: &'static str, params: &'static [Param]) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

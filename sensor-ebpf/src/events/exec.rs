@@ -2,7 +2,7 @@
 
 use super::flags::EXECVE_FLAGS;
 use super::process::split_first;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Tail};
 
@@ -51,6 +51,7 @@ const fn event(name: &'static str, params: &'static [Param]) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -3,7 +3,7 @@
 use super::flags::Flags;
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role, View,
-    params,
+    Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _};
@@ -44,6 +44,7 @@ impl Fcntl {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }

@@ -3,7 +3,7 @@
 use super::flags::{FLOCK_FLAGS, LSEEK_WHENCE};
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, PathRole, Role,
-    View, params,
+    View, Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _};
@@ -84,6 +84,7 @@ const fn event(name: &'static str, category: Category, params: &'static [Param])
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

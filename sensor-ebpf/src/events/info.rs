@@ -104,6 +104,8 @@ pub struct View {
     pub open: Option<fn(&Record<'_>) -> Option<Opening>>,
     /// What the kernel can look at before it makes a record, to drop what no rule matches.
     pub filter: Looks,
+    /// Which rules it is captured for.
+    pub volume: Volume,
 }
 
 impl View {
@@ -179,6 +181,18 @@ impl Category {
 pub enum Direction {
     Read,
     Write,
+    /// From one descriptor to another.
+    Both,
+}
+
+impl Direction {
+    pub const fn reads(self) -> bool {
+        matches!(self, Self::Read | Self::Both)
+    }
+
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Both)
+    }
 }
 
 /// What a call asked for when it opened a file.
@@ -191,6 +205,15 @@ pub struct Opening {
     pub exec: bool,
     /// `evt.is_open_create`.
     pub create: bool,
+}
+
+/// How much there is of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// As much as a machine bears to have looked at: it is captured for every rule that can fire on it.
+    Normal,
+    /// Too much: it is captured only for rules that name it (`evt.type`), not for those that ask for no type at all.
+    High,
 }
 
 /// What the kernel's filter can look at.
@@ -229,8 +252,19 @@ pub enum Is {
 pub enum Role {
     /// The local end is the client.
     Client,
+    /// The local end is the server.
+    Server,
+    /// Nothing: it is guessed from the ports, or else from the way of the data.
+    Sends,
+    Receives,
     /// Nothing: it is guessed from the ports.
     Unknown,
+}
+
+/// True when a call with this result did its work, or goes on with it in the background.
+pub const fn goes_on(ret: i64) -> bool {
+    const EINPROGRESS: i64 = 115;
+    ret >= 0 || ret == -EINPROGRESS
 }
 
 /// The descriptor of one record.
@@ -240,17 +274,63 @@ pub struct FdView<'a> {
     pub num: i64,
     /// What the kernel says it is; `None` when there is no such descriptor.
     pub fd: Option<&'a Fd>,
-    /// `fd.path`: the kernel's name of it.
+    /// `fd.path`: the kernel's name of it; of a unix socket the one of its two names that Falco prints.
     pub path: &'a [u8],
     /// The path argument of an open, as passed, and the directory it starts from when relative.
     pub raw: &'a [u8],
     pub base: &'a [u8],
+    /// The names of a unix socket and of its peer; empty for anything else.
+    pub own: UnixName<'a>,
+    pub peer: UnixName<'a>,
+    /// The call gave an open descriptor this name: `fd.name_changed`.
+    pub renamed: bool,
+}
+
+/// What a unix socket is bound to; empty for one that has no name.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UnixName<'a> {
+    /// As it was passed to bind: a path, maybe a relative one, or an abstract name, which begins with NUL.
+    pub name: &'a [u8],
+    /// The file, as the kernel resolves it, from the process's root.
+    pub file: &'a [u8],
 }
 
 impl<'a> FdView<'a> {
     /// Descriptor `num`, which the kernel described as `fd`.
     pub fn of(r: &Record<'a>, num: i64, fd: &'a Fd) -> Self {
-        Self { num, fd: (fd.kind != 0).then_some(fd), path: r.tail(fd.path), raw: &[], base: &[] }
+        let fd = (fd.kind != 0).then_some(fd);
+        let (own, peer) = match fd {
+            Some(fd) if fd.kind == b'u' => {
+                let of = |name, file| UnixName { name: unix_name(r.tail(name)), file: r.tail(file) };
+                (of(fd.path, fd.own_file), of(fd.peer, fd.peer_file))
+            }
+            _ => Default::default(),
+        };
+        let path = match fd {
+            Some(_) if !peer.name.is_empty() => peer.name,
+            Some(fd) => r.tail(fd.path),
+            None => &[],
+        };
+        Self { num, fd, path, raw: &[], base: &[], own, peer, renamed: false }
+    }
+
+    /// As seen by the one that was connected to: of two unix sockets its own name stands for both.
+    #[must_use]
+    pub fn incoming(self) -> Self {
+        if self.own.name.is_empty() { self } else { Self { path: self.own.name, ..self } }
+    }
+
+    /// The pair of addresses, of a call that makes this of the local end.
+    pub fn tuple(&self, role: Role) -> Arg<'a> {
+        Arg::SockTuple { fd: self.fd.unwrap_or(&Fd::NONE), path: self.path, role }
+    }
+}
+
+/// A name in a `struct sockaddr_un`: a path ends at its NUL, an abstract one has its length.
+fn unix_name(name: &[u8]) -> &[u8] {
+    match name.iter().position(|byte| *byte == 0) {
+        Some(end) if end > 0 => &name[..end],
+        _ => name,
     }
 }
 
@@ -270,6 +350,8 @@ pub enum ParamType {
     Pid,
     /// Decimal; resolved to the errno's name when negative.
     Errno,
+    /// In hex, and signed, of so many bits.
+    IntHex(u8),
     Uid,
     Gid,
     Signal,
@@ -288,6 +370,8 @@ pub enum ParamType {
     Enum(u8, &'static Flags),
     /// A word whose meaning depends on another argument; printed in hex.
     Dynamic,
+    /// A word or bytes, whose meaning depends on another argument; a number is printed in decimal.
+    DynamicDec,
     /// A path; a relative one starts from the working directory.
     Path(PathRole),
     /// A path; a relative one starts from the directory that another argument names. `evt.abspath` reads these.
@@ -299,6 +383,8 @@ pub enum ParamType {
     /// A text that the kernel takes as it is; where rules see it as a path, it starts from the working directory.
     Text(PathRole),
     CharBuf,
+    /// Any bytes; printed with a dot for each that cannot be.
+    Bytes,
     /// Strings ended by NUL each; printed joined as Falco prints `args`.
     Strings,
     SockAddr,
@@ -346,8 +432,12 @@ pub enum Arg<'a> {
     },
     /// A `struct sockaddr` as passed.
     SockAddr(&'a [u8]),
-    /// A socket, for its address pair.
-    SockTuple(&'a Fd, &'a [u8]),
+    /// A socket, for its address pair: `path` and `role` as `fd.name` takes them. No descriptor: no pair.
+    SockTuple {
+        fd: &'a Fd,
+        path: &'a [u8],
+        role: Role,
+    },
 }
 
 /// Declares `evt.arg` rows: `name: type, |record, body: &Body| value`, or `name: type, absent` for what records do not carry.

@@ -4,7 +4,7 @@ use super::flags::Flags;
 use super::plain::PlainFd;
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role, View,
-    params,
+    Volume, params,
 };
 use crate::record::{Fd, Pod as _};
 use crate::{calls_of_fd, record};
@@ -73,6 +73,7 @@ impl IoUringSetup {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }
@@ -96,6 +97,7 @@ impl IoUringEnter {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }

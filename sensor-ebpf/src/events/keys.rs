@@ -2,7 +2,7 @@
 
 use super::flags::Flags;
 use super::plain::Plain;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record::{Pod as _, Tail};
 use crate::{calls, record};
 
@@ -51,6 +51,7 @@ const fn event(name: &'static str) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -1,7 +1,7 @@
 //! getrlimit(2), setrlimit(2), prlimit64(2): what a process may use.
 
 use super::flags::Flags;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record;
 use crate::record::Pod as _;
 
@@ -55,6 +55,7 @@ const fn event(name: &'static str, params: &'static [Param]) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -3,7 +3,7 @@
 //! Falco's `fs.path.source` is the new name here and `fs.path.target` the old one: the link points to its target.
 
 use super::flags::LINKAT_FLAGS;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Record, Tail};
 
@@ -50,6 +50,7 @@ const fn event(name: &'static str, params: &'static [Param]) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -7,7 +7,7 @@ pub mod plain;
 pub(crate) use info::params;
 pub use info::{
     Arg, Category, Change, Codes, Descriptor, Direction, FdView, Info, Is, Looks, NewImage, Opening, Param,
-    ParamType, PathRole, Role, View,
+    ParamType, PathRole, Role, UnixName, View, Volume, goes_on,
 };
 
 use crate::abi::{self, Numbers};
@@ -235,6 +235,49 @@ macro_rules! for_each_event {
                 MemfdCreate, memfd_create, syscall "memfd_create";
             }
             socket { Socket, socket, syscall "socket"; }
+            bind {
+                Bind, bind, syscall "bind";
+                Listen, listen, syscall "listen";
+            }
+            accept {
+                Accept, accept, syscall "accept";
+                Accept4, accept4, syscall "accept4";
+            }
+            send {
+                Sendto, sendto, syscall "sendto";
+                Sendmsg, sendmsg, syscall "sendmsg";
+                Sendmmsg, sendmmsg, syscall "sendmmsg";
+            }
+            recv {
+                Recvfrom, recvfrom, syscall "recvfrom";
+                Recvmsg, recvmsg, syscall "recvmsg";
+                Recvmmsg, recvmmsg, syscall "recvmmsg";
+            }
+            shutdown { Shutdown, shutdown, syscall "shutdown"; }
+            sockname {
+                Getsockname, getsockname, syscall "getsockname";
+                Getpeername, getpeername, syscall "getpeername";
+            }
+            socketpair { Socketpair, socketpair, syscall "socketpair"; }
+            sockopt {
+                Setsockopt, setsockopt, syscall "setsockopt";
+                Getsockopt, getsockopt, syscall "getsockopt";
+            }
+            io {
+                Read, read, syscall "read";
+                Write, write, syscall "write";
+                Pread, pread, syscall "pread64";
+                Pwrite, pwrite, syscall "pwrite64";
+                Readv, readv, syscall "readv";
+                Writev, writev, syscall "writev";
+                Preadv, preadv, syscall "preadv";
+                Pwritev, pwritev, syscall "pwritev";
+            }
+            copy {
+                Sendfile, sendfile, syscall "sendfile";
+                Splice, splice, syscall "splice";
+                CopyFileRange, copy_file_range, syscall "copy_file_range";
+            }
         }
     };
 }

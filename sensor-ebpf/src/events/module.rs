@@ -4,7 +4,7 @@ use super::flags::Flags;
 use super::plain::Plain;
 use super::{
     Arg, Category, Codes, Descriptor, Direction, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role,
-    View, params,
+    View, Volume, params,
 };
 use crate::record::{Fd, Pod as _, Tail};
 use crate::{calls, record};
@@ -96,6 +96,7 @@ const fn event(name: &'static str, layout: u64, params: &'static [Param], fd: Op
             io: if fd.is_some() { Some(Direction::Read) } else { None },
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -1,7 +1,7 @@
 //! mount(2), umount2(2).
 
 use super::flags::{MOUNT_FLAGS, UMOUNT_FLAGS};
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Tail};
 
@@ -60,6 +60,7 @@ const fn event(name: &'static str, layout: u64, params: &'static [Param]) -> Inf
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -3,7 +3,7 @@
 use super::clone::{CLONE_FLAGS, falco_flags};
 use super::{
     Arg, Category, Change, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role,
-    View, params,
+    View, Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _, Record};
@@ -76,6 +76,7 @@ const fn view(name: &'static str, params: &'static [Param], fd: Option<Descripto
         io: None,
         open: None,
         filter: Looks::Nothing,
+        volume: Volume::Normal,
     }
 }
 

@@ -5,7 +5,7 @@
 use super::flags::{CREAT_FLAGS, FILE_FLAGS, OPENAT2_FLAGS};
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Opening, Param, ParamType as T,
-    PathRole, Role, View, params,
+    PathRole, Role, View, Volume, params,
 };
 use crate::record;
 use crate::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd, Pod as _, Record, Tail};
@@ -85,6 +85,7 @@ const fn event(
             io: None,
             open: Some(open),
             filter: Looks::Open,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Families of such calls declare them with [`calls`](crate::calls): a line has everything about one.
 
-use super::{Arg, Category, Change, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, Role, View};
+use super::{
+    Arg, Category, Change, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, Role, View, Volume,
+};
 use crate::record;
 use crate::record::{Fd, Pod as _, Record};
 
@@ -72,6 +74,7 @@ pub const fn event(
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }
@@ -123,6 +126,7 @@ pub const fn event_of_fd(
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

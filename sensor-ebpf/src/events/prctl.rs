@@ -1,7 +1,7 @@
 //! prctl(2).
 
 use super::flags::Flags;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Tail};
 
@@ -35,6 +35,7 @@ impl Prctl {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }

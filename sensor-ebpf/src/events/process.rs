@@ -2,7 +2,8 @@
 
 use super::flags::EXECVE_FLAGS;
 use super::{
-    Arg, Category, Change, Codes, Info, Lane, Looks, NewImage, Param, ParamType as T, PathRole, View, params,
+    Arg, Category, Change, Codes, Info, Lane, Looks, NewImage, Param, ParamType as T, PathRole, View, Volume,
+    params,
 };
 use crate::record;
 use crate::record::{Exe, Pod as _, Record, Tail, Task};
@@ -66,6 +67,7 @@ impl Exec {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }
@@ -98,6 +100,7 @@ impl Exit {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }

@@ -1,6 +1,6 @@
 //! `process_vm_readv`(2), `process_vm_writev`(2): the memory of other processes.
 
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Tail};
 
@@ -42,6 +42,7 @@ const fn event(name: &'static str) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -1,7 +1,7 @@
 //! ptrace(2).
 
 use super::flags::PTRACE_REQUESTS;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record;
 use crate::record::Pod as _;
 
@@ -35,6 +35,7 @@ impl Ptrace {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }

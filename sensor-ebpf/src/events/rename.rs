@@ -1,7 +1,7 @@
 //! rename(2), renameat(2), renameat2(2).
 
 use super::flags::RENAMEAT2_FLAGS;
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Record, Tail};
 
@@ -54,6 +54,7 @@ const fn event(name: &'static str, params: &'static [Param]) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! chroot(2), `pivot_root(2)`.
 
-use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, params};
+use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, PathRole, View, Volume, params};
 use crate::record;
 use crate::record::{Pod as _, Tail};
 
@@ -44,6 +44,7 @@ const fn event(name: &'static str, params: &'static [Param]) -> Info {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! setsid(2), setpgid(2).
 
-use super::{Arg, Category, Change, Codes, Info, Lane, Looks, Param, ParamType as T, View, params};
+use super::{Arg, Category, Change, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
 use crate::record;
 use crate::record::{Groups, Pod as _, Record};
 
@@ -49,6 +49,7 @@ const fn event(
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }

@@ -3,7 +3,7 @@
 use super::flags::{FILE_FLAGS, Flags};
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, Role, View,
-    params,
+    Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _};
@@ -42,6 +42,7 @@ impl Socket {
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     };
 }
@@ -65,7 +66,7 @@ fn falco_flags(type_: u32) -> u32 {
 }
 
 /// Falco's names of address families. Of two for one number the first is printed, as there.
-static SOCKET_FAMILIES: &Flags = &[
+pub(super) static SOCKET_FAMILIES: &Flags = &[
     ("AF_NFC", 39),
     ("AF_ALG", 38),
     ("AF_CAIF", 37),

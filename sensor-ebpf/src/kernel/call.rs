@@ -63,6 +63,28 @@ impl Exit {
         }
     }
 
+    /// How its arguments are to be read, for [`Exit::resume`].
+    #[inline(always)]
+    pub fn how(&self) -> u32 {
+        u32::from(self.compat) | u32::from(matches!(self.memory, Memory::Kernel)) << 1
+    }
+
+    /// A call of the current task for a global function, which cannot be handed one: with its first argument, its result or that of
+    /// a part of it, and [`Exit::how`].
+    #[inline(always)]
+    pub fn resume(first: u64, ret: i64, how: u32) -> Self {
+        Self {
+            args: [first, 0, 0, 0, 0, 0],
+            ret,
+            fd: -1,
+            // SAFETY: the helper has no preconditions.
+            task: unsafe { bpf_get_current_task_btf() } as Ptr,
+            nr: 0,
+            compat: how & 1 != 0,
+            memory: if how & 2 != 0 { Memory::Kernel } else { Memory::User },
+        }
+    }
+
     /// The `n`th argument as the caller set it, extended with zeros if it has 32 bits.
     #[inline(always)]
     pub fn arg(&self, n: usize) -> u64 {
@@ -72,7 +94,31 @@ impl Exit {
     /// Reads a `T` that an argument points to.
     #[inline(always)]
     pub fn read<T: Copy + Default>(&self, ptr: u64) -> Option<T> {
-        if matches!(self.memory, Memory::User) {
+        self.memory.read(ptr)
+    }
+
+    /// Reads a number of 32 bits that an argument points to; 0 when it cannot be read.
+    #[inline(always)]
+    pub fn number(&self, ptr: u64) -> u32 {
+        match self.read::<u32>(ptr) {
+            // Else the compiler computes with the number before it knows that it is there, in a register that may hold anything.
+            Some(number) => core::hint::black_box(number),
+            None => 0,
+        }
+    }
+
+    /// The `n`th word of an array or a structure of words that an argument points to.
+    #[inline(always)]
+    pub fn word(&self, ptr: u64, n: u64) -> Option<u64> {
+        self.memory.word(ptr, n, self.compat)
+    }
+}
+
+impl Memory {
+    /// Reads a `T` of it.
+    #[inline(always)]
+    pub fn read<T: Copy + Default>(self, ptr: u64) -> Option<T> {
+        if matches!(self, Self::User) {
             return read::user(ptr);
         }
         let mut value = T::default();
@@ -80,6 +126,16 @@ impl Exit {
         let status =
             unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, ptr as *const _) };
         (status == 0).then_some(value)
+    }
+
+    /// The `n`th word at `ptr`, of 32 bits if it is of a `compat` call.
+    #[inline(always)]
+    pub fn word(self, ptr: u64, n: u64, compat: bool) -> Option<u64> {
+        if compat {
+            self.read::<u32>(ptr.wrapping_add(4 * n)).map(u64::from)
+        } else {
+            self.read(ptr.wrapping_add(8 * n))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::record::{
 };
 
 const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
@@ -90,22 +91,21 @@ impl Facts {
     }
 }
 
+/// Makes it [`Fd::NONE`], word by word: for one store the compiler calls a function that goes byte by byte.
+#[inline(always)]
+fn clear(out: &mut Fd) {
+    const WORDS: usize = size_of::<Fd>() / 8;
+    let words = (&raw mut *out).cast::<[u64; WORDS]>();
+    for n in 0..WORDS {
+        // SAFETY: inside `out`, which has no padding, and for which all zeros is a value; a word is aligned as it is.
+        unsafe { (&raw mut (*words)[n]).write_volatile(0) };
+    }
+}
+
 /// Fills `out` with what descriptor `fd` of `task` is; `kind` 0 when there is no such descriptor. Returns the `FMODE_*` of the file.
 #[inline(always)]
 pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> u32 {
-    *out = Fd {
-        ino: 0,
-        dev: 0,
-        kind: 0,
-        proto: 0,
-        sock_type: 0,
-        flags: 0,
-        local: [0; 16],
-        remote: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        path: Tail::EMPTY,
-    };
+    clear(out);
     let file = of_fd(task, fd);
     if file.is_null() {
         return 0;
@@ -113,8 +113,8 @@ pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> u32 {
     let facts = Facts::of(w, file);
     out.ino = facts.ino;
     out.dev = facts.dev;
-    if facts.mode & S_IFMT == 0o140_000 {
-        socket::describe(w, facts.private_data, out);
+    if facts.mode & S_IFMT == S_IFSOCK {
+        socket::describe(w, task, facts.private_data, out);
         return facts.file_mode;
     }
     out.kind = match facts.mode & S_IFMT {
@@ -127,6 +127,17 @@ pub fn describe(w: &mut Writer, task: Ptr, fd: i32, out: &mut Fd) -> u32 {
     out.flags = if upper { FD_UPPER_LAYER } else { 0 } | if lower { FD_LOWER_LAYER } else { 0 };
     out.path = path::append(w, facts.path, task::root(task));
     facts.file_mode
+}
+
+/// The `struct sock` behind descriptor `fd` of `task`; null when it is no socket.
+#[inline(always)]
+pub fn sock(task: Ptr, fd: i32) -> Ptr {
+    let file = of_fd(task, fd);
+    let mode: u16 = read::kernel(read::pointer(file, off!(file_inode)), off!(inode_mode));
+    if mode & S_IFMT != S_IFSOCK {
+        return core::ptr::null();
+    }
+    read::pointer(read::pointer(file, off!(file_private_data)), off!(socket_sk))
 }
 
 /// The directory that a relative path argument starts from: `dirfd`'s, or the working directory for `AT_FDCWD`.

@@ -17,6 +17,8 @@ pub mod log;
 
 pub mod writer;
 
+pub mod data;
+
 pub mod path;
 
 pub mod task;

@@ -1,10 +1,14 @@
 //! Readers of `struct socket` and `struct sock`.
 
+use super::call::Exit;
+use super::path::{self, Path};
 use super::read::{self, Ptr};
+use super::task;
 use super::writer::Writer;
 use crate::off;
-use crate::record::{FD_CONNECTED, FD_LISTENING, Fd, Tail};
+use crate::record::{CUT_ARGUMENT, FD_ADDRESSED, FD_CONNECTED, FD_LISTENING, Fd, Tail};
 
+const AF_UNSPEC: u16 = 0;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -12,10 +16,12 @@ const AF_NETLINK: u16 = 16;
 const TCP_ESTABLISHED: u8 = 1;
 const TCP_SYN_SENT: u8 = 2;
 const TCP_LISTEN: u8 = 10;
+/// `offsetof(struct sockaddr_un, sun_path)`.
+const SUN_PATH: usize = 2;
 
-/// Fills the socket part of `out` from a `struct socket`.
+/// Fills the socket part of `out` from a `struct socket` of `task`.
 #[inline(always)]
-pub fn describe(w: &mut Writer, socket: Ptr, out: &mut Fd) {
+pub fn describe(w: &mut Writer, task: Ptr, socket: Ptr, out: &mut Fd) {
     let sk = read::pointer(socket, off!(socket_sk));
     out.kind = b'o';
     if sk.is_null() {
@@ -45,9 +51,13 @@ pub fn describe(w: &mut Writer, socket: Ptr, out: &mut Fd) {
         }
         AF_UNIX => {
             out.kind = b'u';
-            let own = unix_path(w, sk);
             let peer = read::pointer(sk, off!(unix_peer));
-            out.path = if own.len == 0 && !peer.is_null() { unix_path(w, peer) } else { own };
+            out.local = word(sk);
+            out.remote = word(peer);
+            (out.path, out.own_file) = unix_names(w, task, sk);
+            if !peer.is_null() {
+                (out.peer, out.peer_file) = unix_names(w, task, peer);
+            }
         }
         AF_NETLINK => out.kind = b'n',
         _ => {}
@@ -69,11 +79,27 @@ fn ports(sk: Ptr, out: &mut Fd) {
     out.remote_port = u16::from_be(read::kernel(sk, off!(sk_dport)));
 }
 
-/// The bound name of a unix socket: a path, or an abstract name with its leading NUL.
+/// What `Fd` has of a unix socket instead of an address.
 #[inline(always)]
-fn unix_path(w: &mut Writer, sk: Ptr) -> Tail {
-    /// `offsetof(struct sockaddr_un, sun_path)`.
-    const SUN_PATH: usize = 2;
+fn word(sk: Ptr) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = (sk as u64).to_ne_bytes();
+    [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// The name that a unix socket is bound to, and the file that it is if it is one.
+#[inline(always)]
+fn unix_names(w: &mut Writer, task: Ptr, sk: Ptr) -> (Tail, Tail) {
+    let name = unix_name(w, sk);
+    let file = Path::at(sk.wrapping_add(off!(unix_path)));
+    if file.dentry.is_null() {
+        return (name, Tail::EMPTY);
+    }
+    (name, path::append(w, file, task::root(task)))
+}
+
+/// The name of a unix socket as it was bound: a path, or an abstract name with its leading NUL.
+#[inline(always)]
+fn unix_name(w: &mut Writer, sk: Ptr) -> Tail {
     let address = read::pointer(sk, off!(unix_addr));
     if address.is_null() {
         return Tail::EMPTY;
@@ -87,4 +113,62 @@ fn unix_path(w: &mut Writer, sk: Ptr) -> Tail {
         return w.kernel_bytes(sun_path, len as usize - SUN_PATH);
     }
     w.kernel_str(sun_path)
+}
+
+/// The `struct sockaddr` of `len` bytes that an argument of a call points to; none when there is no such argument.
+#[inline(always)]
+pub fn passed(w: &mut Writer, exit: &Exit, address: u64, len: u64) -> Tail {
+    /// `sizeof(struct sockaddr_storage)`.
+    const SOCKADDR_MAX: u64 = 128;
+    if address == 0 {
+        return Tail::EMPTY;
+    }
+    // The kernel takes the length for an `int`.
+    w.argument_bytes(exit, address, len & u64::from(u32::MAX), SOCKADDR_MAX, CUT_ARGUMENT)
+}
+
+/// Puts `address`, a `struct sockaddr` in the caller's memory, in the place of the remote end of `out`, which the kernel does not
+/// keep. With `host` the kernel keeps the host alone, and it is right.
+#[inline(always)]
+pub fn address(w: &mut Writer, address: Tail, host: bool, out: &mut Fd) {
+    let Some(family) = w.part::<u16>(address, 0) else { return };
+    let host = host && out.remote != [0; 16];
+    match (out.kind, family) {
+        // A datagram without a family goes to an IPv4 address.
+        (b'4', AF_INET | AF_UNSPEC) => {
+            let Some(ip) = w.part::<u32>(address, 4) else { return };
+            if !host {
+                put_v4(&mut out.remote, ip);
+            }
+        }
+        (b'6', AF_INET) => {
+            let Some(ip) = w.part::<u32>(address, 4) else { return };
+            if !host {
+                let [a, b, c, d] = ip.to_ne_bytes();
+                // `::ffff:a.b.c.d`
+                out.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
+            }
+        }
+        (b'6', AF_INET6) => {
+            let Some(ip) = w.part::<[u8; 16]>(address, 8) else { return };
+            if !host {
+                out.remote = ip;
+            }
+        }
+        (b'u', AF_UNIX) if address.len > SUN_PATH as u16 => {
+            out.peer = Tail { off: address.off + SUN_PATH as u16, len: address.len - SUN_PATH as u16 };
+            out.peer_file = Tail::EMPTY;
+            out.flags |= FD_ADDRESSED;
+            return;
+        }
+        _ => return,
+    }
+    out.remote_port = u16::from_be(w.part(address, 2).unwrap_or(0));
+    out.flags |= FD_ADDRESSED;
+}
+
+/// How many connections wait to be accepted from a `struct sock`, and how many may.
+#[inline(always)]
+pub fn queue(sk: Ptr) -> (u32, u32) {
+    (read::kernel(sk, off!(sk_ack_backlog)), read::kernel(sk, off!(sk_max_ack_backlog)))
 }

@@ -165,6 +165,22 @@ impl Writer {
         }
     }
 
+    /// What stands at `at` in a tail; `None` when the tail ends before.
+    #[inline(always)]
+    pub fn part<T: Pod>(&mut self, tail: Tail, at: usize) -> Option<T> {
+        if usize::from(tail.len) < at + size_of::<T>() {
+            return None;
+        }
+        // SAFETY: the masked offset plus a small type lie inside `record`, and any bytes are a valid `T`.
+        Some(unsafe {
+            (&raw const (*self.scratch).record)
+                .cast::<u8>()
+                .add(opaque(usize::from(tail.off) + at) & (RECORD_MAX - 1))
+                .cast::<T>()
+                .read_unaligned()
+        })
+    }
+
     /// The first bytes of the tail written last, NUL-padded.
     #[inline(always)]
     pub fn head(&mut self, tail: Tail) -> [u64; 2] {
@@ -216,6 +232,20 @@ impl Writer {
         match exit.memory {
             Memory::User => self.user_str(ptr),
             Memory::Kernel => self.kernel_str(ptr as Ptr),
+        }
+    }
+
+    /// `len` bytes that an argument of a call points to, `max` (below `TAIL_MAX`) at most; `what` of `CUT_*` they are.
+    #[inline(always)]
+    pub fn argument_bytes(&mut self, exit: &Exit, ptr: u64, len: u64, max: u64, what: u16) -> Tail {
+        match exit.memory {
+            Memory::User => self.user_bytes(ptr, len, max, what),
+            Memory::Kernel => {
+                if len > max {
+                    self.cut(what);
+                }
+                self.kernel_bytes(ptr as Ptr, if len > max { max as usize } else { len as usize })
+            }
         }
     }
 

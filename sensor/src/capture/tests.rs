@@ -35,19 +35,7 @@ fn open(who: Who, time: u64, path: &str) -> Made {
     header.cgroup = 7;
     record(Kind::Openat, header, &[path.as_bytes()], |tails| Opened {
         ret: 3,
-        file: Fd {
-            ino: 1,
-            dev: 1,
-            kind: b'f',
-            proto: 0,
-            sock_type: 0,
-            flags: 0,
-            local: [0; 16],
-            remote: [0; 16],
-            local_port: 0,
-            remote_port: 0,
-            path: tails[0],
-        },
+        file: Fd { ino: 1, dev: 1, kind: b'f', path: tails[0], ..Fd::NONE },
         resolve: 0,
         flags: 0,
         mode: 0,

@@ -30,8 +30,11 @@ pub fn raw<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>) -> Value<'a> {
         Arg::Uint(n) => Value::Uint(n),
         Arg::Path { raw, .. } => Value::Str(raw),
         Arg::Bytes(bytes) if matches!(param.ty, ParamType::Strings) => Value::Str(spaced(bump, bytes)),
+        Arg::Bytes(bytes) if matches!(param.ty, ParamType::Bytes | ParamType::DynamicDec) => {
+            Value::Buf(bytes)
+        }
         Arg::Bytes(bytes) => Value::Str(bytes),
-        Arg::SockAddr(_) | Arg::SockTuple(..) => Value::Str(raw_text(bump, param, arg)),
+        Arg::SockAddr(_) | Arg::SockTuple { .. } => Value::Str(raw_text(bump, param, arg)),
     }
 }
 
@@ -54,7 +57,8 @@ pub fn all<'a, 'p, 'r: 'a>(
         out.extend_from_slice(param.name.as_bytes());
         out.push(b'=');
         let raw = raw_text(bump, param, arg);
-        let empty: &[u8] = if matches!(arg, Arg::SockTuple(..)) { b"NULL" } else { b"<NA>" };
+        let null = matches!(param.ty, ParamType::SockTuple | ParamType::Bytes);
+        let empty: &[u8] = if null { b"NULL" } else { b"<NA>" };
         out.extend_from_slice(if raw.is_empty() { empty } else { raw });
         if let Some(resolved) = resolved(bump, param, arg, names) {
             out.push(b'(');
@@ -69,7 +73,9 @@ fn raw_text<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>) -> &'a [u8] {
     let mut out = BumpVec::new_in(bump);
     match (arg, param.ty) {
         (Arg::Int(n), _) => _ = write!(out, "{n}"),
-        (Arg::Uint(n), ParamType::Hex(_) | ParamType::Dynamic) => _ = write!(out, "{n:X}"),
+        (Arg::Uint(n), ParamType::Hex(_) | ParamType::IntHex(_) | ParamType::Dynamic) => {
+            _ = write!(out, "{n:X}");
+        }
         (Arg::Uint(n), ParamType::Oct(_) | ParamType::Mode(_)) => {
             _ = write!(out, "{}{n:o}", if n == 0 { "" } else { "0" });
         }
@@ -80,9 +86,12 @@ fn raw_text<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>) -> &'a [u8] {
         (Arg::Uint(n), _) => _ = write!(out, "{n}"),
         (Arg::Path { raw, .. }, _) => return raw,
         (Arg::Bytes(bytes), ParamType::Strings) => return spaced(bump, bytes),
+        (Arg::Bytes(bytes), ParamType::Bytes | ParamType::DynamicDec) => {
+            out.extend(bytes.iter().map(|byte| if matches!(byte, 0x20..0x7f) { *byte } else { b'.' }));
+        }
         (Arg::Bytes(bytes), _) => return bytes,
         (Arg::SockAddr(bytes), _) => sockaddr(&mut out, bytes),
-        (Arg::SockTuple(fd, path), _) => return fd::name(bump, fd, path, Role::Client),
+        (Arg::SockTuple { fd, path, role }, _) => return fd::name(bump, fd, path, role),
     }
     out.into_bump_slice()
 }
@@ -94,7 +103,9 @@ fn resolved<'a>(bump: &'a Bump, param: &Param, arg: Arg<'a>, names: &'a dyn Name
             Some(path::join(bump, base, raw))
         }
         (Arg::Int(-100), ParamType::Fd) => Some(b"AT_FDCWD"),
-        (Arg::Int(n), ParamType::Fd | ParamType::FdPath(_) | ParamType::Errno) if n < 0 => {
+        (Arg::Int(n), ParamType::Fd | ParamType::FdPath(_) | ParamType::Errno | ParamType::DynamicDec)
+            if n < 0 =>
+        {
             names::errno(n).map(str::as_bytes)
         }
         (Arg::Int(n), ParamType::Fd | ParamType::FdPath(_)) => {
@@ -142,28 +153,22 @@ pub fn spaced<'a>(bump: &'a Bump, strings: &[u8]) -> &'a [u8] {
     bump.alloc_slice_fill_iter(strings.iter().map(|b| if *b == 0 { b' ' } else { *b }))
 }
 
-/// Family and address of a `struct sockaddr` as passed.
+/// The address in a `struct sockaddr`, bare as in Falco; the family alone of one without a known form.
 fn sockaddr(out: &mut BumpVec<'_, u8>, bytes: &[u8]) {
     let Some((family, rest)) = bytes.split_first_chunk::<2>() else { return };
     match (u16::from_ne_bytes(*family), rest) {
-        (1, path) => {
-            let path = match path.split_first() {
-                Some((0, name)) => name,
-                _ => path,
-            };
-            out.extend_from_slice(b"AF_UNIX ");
-            out.extend(path.iter().copied().take_while(|b| *b != 0));
-        }
+        (1, [0, ..]) => fd::write_unix_name(out, rest),
+        (1, path) => out.extend(path.iter().copied().take_while(|b| *b != 0)),
         (2, [p1, p2, a, b, c, d, ..]) => {
-            _ = write!(out, "AF_INET {}:{}", Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*p1, *p2]));
+            _ = write!(out, "{}:{}", Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*p1, *p2]));
         }
         (10, [p1, p2, _, _, _, _, address @ ..]) if address.len() >= 16 => {
             if let Some(address) = address.first_chunk::<16>() {
                 let port = u16::from_be_bytes([*p1, *p2]);
-                _ = write!(out, "AF_INET6 {}:{port}", Ipv6Addr::from(*address).to_canonical());
+                _ = write!(out, "{}:{port}", Ipv6Addr::from(*address).to_canonical());
             }
         }
-        (family, _) => _ = write!(out, "AF_{family}"),
+        (family, _) => _ = write!(out, "family {family}"),
     }
 }
 
@@ -223,12 +228,15 @@ mod tests {
             (ParamType::Text(PathRole::Target), Arg::Path { raw: b"a", base: b"/b" }, "x=a"),
             (ParamType::Hex(64), Arg::Uint(255), "x=FF"),
             (ParamType::Strings, Arg::Bytes(b"-c\0ls -l\0"), "x=-c ls -l"),
+            (ParamType::Bytes, Arg::Bytes(b"GET /\r\n\xff"), "x=GET /..."),
+            (ParamType::Bytes, Arg::Bytes(b""), "x=NULL"),
             (ParamType::CharBuf, Arg::Bytes(b""), "x=<NA>"),
             (ParamType::Path(PathRole::Name), Arg::Path { raw: b"a", base: b"/b" }, "x=a(/b/a)"),
             (ParamType::Path(PathRole::Name), Arg::Path { raw: b"/a", base: b"" }, "x=/a"),
-            (ParamType::SockAddr, Arg::SockAddr(&[2, 0, 0, 80, 127, 0, 0, 1]), "x=AF_INET 127.0.0.1:80"),
-            (ParamType::SockAddr, Arg::SockAddr(&[1, 0, b'/', b'r', 0, 9]), "x=AF_UNIX /r"),
-            (ParamType::SockAddr, Arg::SockAddr(&[2, 0, 0]), "x=AF_2"),
+            (ParamType::SockAddr, Arg::SockAddr(&[2, 0, 0, 80, 127, 0, 0, 1]), "x=127.0.0.1:80"),
+            (ParamType::SockAddr, Arg::SockAddr(&[1, 0, b'/', b'r', 0, 9]), "x=/r"),
+            (ParamType::SockAddr, Arg::SockAddr(&[1, 0, 0, b'r', b's']), "x=@rs"),
+            (ParamType::SockAddr, Arg::SockAddr(&[2, 0, 0]), "x=family 2"),
         ] {
             assert_eq!(both(ty, arg), printed);
         }

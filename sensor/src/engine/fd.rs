@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use sensor_ebpf::events::Role;
-use sensor_ebpf::record::{FD_CONNECTED, FD_LISTENING, Fd};
+use sensor_ebpf::record::{FD_ADDRESSED, FD_CONNECTED, FD_LISTENING, Fd};
 
 /// The two ends of an internet socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,16 @@ pub struct Tuple {
 
 /// First port that Linux hands out to clients by default (`net.ipv4.ip_local_port_range`).
 const FIRST_EPHEMERAL: u16 = 32_768;
+
+impl Tuple {
+    /// The address of an end. The local one of a pair has none as long as the kernel has not chosen it.
+    pub fn ip(&self, end: SocketAddr) -> Option<IpAddr> {
+        let local = if self.is_server { self.server } else { self.client };
+        let pair = self.client.is_some() && self.server.is_some();
+        let open = pair && local == Some(end) && end.ip().is_unspecified();
+        (!open).then_some(end.ip())
+    }
+}
 
 /// `None` for anything but an IPv4 or IPv6 socket, and for one that has no address yet.
 pub fn tuple(fd: &Fd, role: Role) -> Option<Tuple> {
@@ -33,10 +43,14 @@ pub fn tuple(fd: &Fd, role: Role) -> Option<Tuple> {
         let server = (fd.local_port != 0).then_some(local);
         return server.map(|server| Tuple { client: None, server: Some(server), is_server: true });
     }
-    let is_server = role == Role::Unknown
-        && fd.local_port != 0
-        && fd.local_port < FIRST_EPHEMERAL
-        && fd.remote_port >= FIRST_EPHEMERAL;
+    let well_known = |port: u16| port != 0 && port < FIRST_EPHEMERAL;
+    let (own, other) = (well_known(fd.local_port), well_known(fd.remote_port));
+    let is_server = match role {
+        Role::Client => false,
+        Role::Server => true,
+        Role::Receives if own == other => !connected(fd),
+        Role::Sends | Role::Receives | Role::Unknown => own && fd.remote_port >= FIRST_EPHEMERAL,
+    };
     Some(if is_server {
         Tuple { client: Some(remote), server: Some(local), is_server }
     } else {
@@ -108,7 +122,7 @@ pub fn l4proto(fd: &Fd) -> &'static str {
 
 /// `fd.connected`.
 pub fn connected(fd: &Fd) -> bool {
-    matches!(fd.kind, b'4' | b'6') && fd.flags & FD_CONNECTED != 0
+    matches!(fd.kind, b'4' | b'6') && fd.flags & (FD_CONNECTED | FD_ADDRESSED) == FD_CONNECTED
 }
 
 /// `fd.name`: the path, the address pair, or the kernel's name of an anonymous inode.
@@ -120,14 +134,29 @@ pub fn name<'b>(bump: &'b Bump, fd: &Fd, path: &'b [u8], role: Role) -> &'b [u8]
                 write_tuple(&mut out, &tuple);
             }
         }
-        b'u' if path.first() == Some(&0) => {
-            out.push(b'@');
-            out.extend_from_slice(&path[1..]);
+        b'u' => {
+            let [own, peer] = fd.unix_ends();
+            if peer != 0 || fd.flags & FD_ADDRESSED != 0 {
+                let (source, target) = if role == Role::Server { (peer, own) } else { (own, peer) };
+                _ = write!(out, "{source:x}->{target:x}{}", if path.is_empty() { "" } else { " " });
+            }
+            write_unix_name(&mut out, path);
         }
         b'p' if path.is_empty() || path == b"/" => _ = write!(out, "pipe:[{}]", fd.ino),
         _ => return path,
     }
     out.into_bump_slice()
+}
+
+/// A path, or an abstract name, of which `@` stands for the NUL in front.
+pub fn write_unix_name(out: &mut BumpVec<'_, u8>, name: &[u8]) {
+    match name {
+        [0, name @ ..] => {
+            out.push(b'@');
+            out.extend_from_slice(name);
+        }
+        _ => out.extend_from_slice(name),
+    }
 }
 
 /// `1.2.3.4:5->6.7.8.9:10`, or `ip:port` when there is one end only.
@@ -152,8 +181,6 @@ pub fn describe<'b>(bump: &'b Bump, fd: &Fd, path: &'b [u8], role: Role) -> &'b 
 
 #[cfg(test)]
 mod tests {
-    use sensor_ebpf::record::Tail;
-
     use super::*;
 
     fn socket(kind: u8, local: &str, remote: &str, flags: u8) -> Fd {
@@ -178,7 +205,7 @@ mod tests {
             remote: bytes(remote.ip()),
             local_port: local.port(),
             remote_port: remote.port(),
-            path: Tail::EMPTY,
+            ..Fd::NONE
         }
     }
 
@@ -196,6 +223,49 @@ mod tests {
         assert_eq!(text(&accepted, Role::Unknown), "<4t>1.2.3.4:40000->10.0.0.1:443");
         assert!(tuple(&accepted, Role::Unknown).unwrap().is_server);
         assert!(!tuple(&accepted, Role::Client).unwrap().is_server);
+    }
+
+    #[test]
+    fn who_serves_is_guessed_from_ports_and_then_from_the_way_of_the_data() {
+        let is_server = |local, remote, role| {
+            let fd = socket(b'4', &format!("10.0.0.1:{local}"), &format!("10.0.0.2:{remote}"), 0);
+            tuple(&fd, role).unwrap().is_server
+        };
+        assert!(!is_server(53, 40_000, Role::Client) && is_server(40_000, 53, Role::Server));
+        for role in [Role::Sends, Role::Receives, Role::Unknown] {
+            assert!(is_server(53, 40_000, role) && !is_server(40_000, 53, role));
+        }
+        for (local, remote) in [(53, 123), (40_000, 50_000)] {
+            assert!(is_server(local, remote, Role::Receives) && !is_server(local, remote, Role::Sends));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_chosen_yet_is_none() {
+        let fd = socket(b'4', "0.0.0.0:40000", "1.2.3.4:53", 0);
+        let pair = tuple(&fd, Role::Sends).unwrap();
+        assert_eq!(text(&fd, Role::Sends), "<4t>0.0.0.0:40000->1.2.3.4:53");
+        assert_eq!(pair.ip(pair.client.unwrap()), None);
+        assert_eq!(pair.ip(pair.server.unwrap()), Some("1.2.3.4".parse().unwrap()));
+        let listening = tuple(&socket(b'4', "0.0.0.0:80", "0.0.0.0:0", FD_LISTENING), Role::Unknown).unwrap();
+        assert!(listening.ip(listening.server.unwrap()).unwrap().is_unspecified());
+    }
+
+    #[test]
+    fn unix_sockets_have_the_name_of_falco() {
+        let mut fd = Fd { kind: b'u', ..Fd::NONE };
+        let text = |fd: &Fd, path: &[u8], role| {
+            String::from_utf8_lossy(name(&Bump::new(), fd, path, role)).into_owned()
+        };
+        assert_eq!(text(&fd, b"/run/x", Role::Unknown), "/run/x");
+        assert_eq!(text(&fd, b"\0x", Role::Unknown), "@x");
+        fd.local[0] = 0x10;
+        assert_eq!(text(&fd, b"/run/x", Role::Client), "/run/x");
+        fd.flags = FD_ADDRESSED;
+        assert_eq!(text(&fd, b"/run/x", Role::Client), "10->0 /run/x");
+        fd.remote[1] = 0x20;
+        assert_eq!(text(&fd, b"\0x", Role::Client), "10->2000 @x");
+        assert_eq!(text(&fd, b"", Role::Server), "2000->10");
     }
 
     #[test]

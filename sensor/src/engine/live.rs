@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use sensor_ebpf::events::{Arg, FdView, Param, PathRole, Role, View};
-use sensor_ebpf::record::{Fd, Record};
+use sensor_ebpf::events::{Arg, FdView, Param, PathRole, Role, View, goes_on};
+use sensor_ebpf::record::{FD_ADDRESSED, Fd, Record};
 
 use super::args::Names;
 use super::clock::Clock;
@@ -145,9 +145,9 @@ impl<'a> Live<'a> {
 
     /// Which end of the event's socket is the client, as far as the event tells.
     pub fn role(&self) -> Role {
-        let goes_on = |r: i64| r >= 0 || r == -i64::from(libc::EINPROGRESS);
-        let made = self.result().is_some_and(goes_on);
-        self.view().and_then(|view| view.fd).filter(|_| made).map_or(Role::Unknown, |fd| fd.role)
+        let addressed = |view: FdView<'_>| view.fd.is_some_and(|fd| fd.flags & FD_ADDRESSED != 0);
+        let told = self.result().is_some_and(goes_on) || self.fd().is_some_and(addressed);
+        self.view().and_then(|view| view.fd).filter(|_| told).map_or(Role::Unknown, |fd| fd.role)
     }
 }
 

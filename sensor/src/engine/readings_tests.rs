@@ -33,6 +33,7 @@ fn open(raw: &str, base: &str, path: &str) -> Made {
                 local_port: 0,
                 remote_port: 0,
                 path: if path.is_empty() { Tail::EMPTY } else { tails[0] },
+                ..Fd::NONE
             },
             resolve: 0,
             flags: 0,

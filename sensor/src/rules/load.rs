@@ -357,5 +357,15 @@ fn status(definition: &collector::Rule, cond: &Cond, types: &[EventType], option
             return Status::Inactive(Reason::unseen(&wanted));
         }
     }
-    if fields.is_empty() { Status::Active } else { Status::Limited(Reason::partly(&fields, sight)) }
+    if !fields.is_empty() {
+        return Status::Limited(Reason::partly(&fields, sight));
+    }
+    let asked = compile::asked_types(cond);
+    let left: Vec<&str> = types
+        .iter()
+        .filter(|event| !asked.contains(event))
+        .filter_map(|event| event_types::info(*event))
+        .map(|info| info.name)
+        .collect();
+    if left.is_empty() { Status::Active } else { Status::Limited(Reason::unnamed(&left)) }
 }

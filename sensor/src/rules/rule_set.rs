@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
+use sensor_ebpf::events::Volume;
+
 use crate::rules::language::ast::Expr;
 use crate::rules::language::check::{Cond, Pred};
 use crate::rules::language::output::{Extra, Template};
@@ -73,9 +75,9 @@ impl Rule {
 }
 
 impl Rule {
-    /// The event types on which the rule can fire, or could if it were active.
+    /// The event types on which the rule can fire, or could if it were active, and that are captured for it.
     pub fn event_types(&self) -> Vec<EventType> {
-        compile::possible_types(&self.kept.cond)
+        compile::asked_types(&self.kept.cond)
     }
 }
 
@@ -135,7 +137,12 @@ impl RuleSet {
 
     /// Names of the event types on which some rule can fire: what has to be captured.
     pub fn event_types(&self) -> BTreeSet<&'static str> {
-        event_types::all().filter(|(event, _)| self.can_fire(*event)).map(|(_, info)| info.name).collect()
+        let fire = self.rules.iter().filter(|rule| rule.status.fires());
+        let named = |event| fire.clone().any(|rule| rule.kept.cond.names(event));
+        event_types::all()
+            .filter(|(event, info)| self.can_fire(*event) && (info.volume == Volume::Normal || named(*event)))
+            .map(|(_, info)| info.name)
+            .collect()
     }
 
     /// How many rules may fire on one event.

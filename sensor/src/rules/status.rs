@@ -46,6 +46,8 @@ pub enum Lack {
     Field,
     /// The sensor captures none of the events.
     Event,
+    /// Nothing, but the names of events that are captured only for rules that name them.
+    Name,
     /// Nothing: its condition is false whatever happens.
     Match,
 }
@@ -56,6 +58,7 @@ impl Lack {
         match self {
             Self::Field => "field",
             Self::Event => "event",
+            Self::Name => "name",
             Self::Match => "match",
         }
     }
@@ -89,22 +92,30 @@ impl Reason {
 
     /// A rule about events that are not captured.
     pub fn unseen(events: &[&str]) -> Self {
-        /// Names in words; a rule about all events has hundreds.
-        const SHOWN: usize = 5;
-        let names = events.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-        let more = match events.len().saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!(" or {more} others"),
-        };
-        Self {
-            lack: Lack::Event,
-            words: format!("it needs {names}{more}, which this sensor does not capture"),
-        }
+        let words = format!("it needs {}, which this sensor does not capture", some_of(events));
+        Self { lack: Lack::Event, words }
+    }
+
+    /// A rule that does not name these events, of which there are too many.
+    pub fn unnamed(events: &[&str]) -> Self {
+        let words =
+            format!("it does not see {}, which are captured only for rules that name them", some_of(events));
+        Self { lack: Lack::Name, words }
     }
 
     /// A rule whose condition excludes every event.
     pub fn never() -> Self {
         Self { lack: Lack::Match, words: "its condition is never true".to_owned() }
+    }
+}
+
+/// The first names in words; a rule about all events has hundreds.
+fn some_of(events: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let names = events.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match events.len().saturating_sub(SHOWN) {
+        0 => names,
+        more => format!("{names} or {more} others"),
     }
 }
 
@@ -189,13 +200,15 @@ mod tests {
 - {rule: old not, desc: d, output: o, priority: INFO, condition: evt.type = open and not k8s.rc.name = x}
 - {rule: deaf, desc: d, output: o, priority: INFO, condition: 'evt.type in (semop, futex)'}
 - {rule: never, desc: d, output: o, priority: INFO, condition: evt.type = open and evt.num = 0}
+- {rule: any, desc: d, output: o, priority: INFO, condition: proc.name = x}
+- {rule: named, desc: d, output: o, priority: INFO, condition: 'evt.type in (open, write)'}
 - {rule: 'off', desc: d, output: o, priority: INFO, condition: evt.type = bpf, enabled: false}
 ";
 
     fn rules() -> RuleSet {
         let unfilled = [Field::EvtBuffer, Field::EvtCpu, Field::K8sRcName];
         let sight = Sight {
-            events: Some(["open".to_owned()].into()),
+            events: Some(["open".to_owned(), "write".to_owned()].into()),
             unfilled: unfilled.into_iter().fold(FieldSet::NONE, FieldSet::with),
             hidden: FieldSet::NONE.with(Field::UserLoginuid),
         };
@@ -215,17 +228,43 @@ mod tests {
                 r#"rule "deaf" is inactive: it needs futex, semop, which this sensor does not capture"#,
                 r#"rule "never" is inactive: its condition is never true"#,
                 "rule \"half\" is limited: the parts that ask for evt.cpu, which this sensor cannot fill, never hold",
+                "rule \"any\" is limited: it does not see read, write, pread, pwrite, readv or 6 others, which are captured only \
+                 for rules that name them",
             ]
         );
         let lacks: Vec<&str> = rules().hampered().map(|(_, reason)| reason.lack.as_str()).collect();
-        assert_eq!(lacks, ["field", "field", "field", "event", "match", "field"]);
+        assert_eq!(lacks, ["field", "field", "field", "event", "match", "field", "name"]);
+    }
+
+    /// Events of high volume are captured when a rule names them, and then every rule sees them.
+    #[test]
+    fn events_of_high_volume_are_captured_only_for_rules_that_name_them() {
+        let captured = |conditions: &[&str]| {
+            let rule = |(at, condition): (usize, &&str)| {
+                format!("- {{rule: r{at}, desc: d, output: o, priority: INFO, condition: {condition:?}}}\n")
+            };
+            let text: String = conditions.iter().enumerate().map(rule).collect();
+            let loaded = load(&[Source::new("f", text)], &Options::default());
+            let rules = loaded.rules.unwrap_or_else(|| panic!("{}", loaded.files[0]));
+            let types = rules.event_types();
+            (types.contains("read"), types.contains("write"), types.contains("open"))
+        };
+        assert_eq!(captured(&["proc.name = x"]), (false, false, true));
+        assert_eq!(captured(&["evt.type != open"]), (false, false, false));
+        assert_eq!(captured(&["evt.type exists and evt.is_io_write = true"]), (false, false, true));
+        assert_eq!(captured(&["evt.type = write or proc.name = x"]), (false, true, true));
+        assert_eq!(captured(&["not evt.type = write and proc.name = x"]), (false, false, true));
+        assert_eq!(captured(&["evt.type in (read, open)"]), (true, false, true));
+        assert_eq!(captured(&["evt.type.is.read = 1"]), (true, false, false));
+        assert_eq!(captured(&["evt.type.is.open = 0"]), (false, false, false));
+        assert_eq!(captured(&["proc.name = x", "syscall.type = write"]), (false, true, true));
     }
 
     #[test]
     fn a_long_list_says_where_the_rest_is() {
         let notes = rules().notes(2);
         assert_eq!(notes.len(), 3);
-        assert_eq!(notes[2], "and 4 more: `falconet rules list` shows all");
+        assert_eq!(notes[2], "and 5 more: `falconet rules list` shows all");
         let many: Vec<&str> = vec!["a", "b", "c", "d", "e", "f", "g"];
         assert_eq!(
             Reason::unseen(&many).words,
@@ -236,7 +275,7 @@ mod tests {
     #[test]
     fn rules_are_counted_by_what_they_can_do() {
         let tally = rules().tally();
-        assert_eq!(tally, Tally { fire: 3, limited: 1, inactive: 5, disabled: 1 });
-        assert_eq!(tally.to_string(), "3 of 9 rules can fire, 1 of them in part; 5 cannot; 1 is disabled");
+        assert_eq!(tally, Tally { fire: 5, limited: 2, inactive: 5, disabled: 1 });
+        assert_eq!(tally.to_string(), "5 of 11 rules can fire, 2 of them in part; 5 cannot; 1 is disabled");
     }
 }

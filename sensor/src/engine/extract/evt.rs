@@ -69,14 +69,21 @@ pub const fn of(field: EvtField) -> Option<Get> {
         F::EvtIsOpenExec => |event, _| opening(event, |asked| asked.exec),
         F::EvtIsOpenCreate => |event, _| opening(event, |asked| asked.create),
         F::EvtIsIo => |event, _| Some(Value::Bool(direction(event).is_some())),
-        F::EvtIsIoRead => |event, _| Some(Value::Bool(direction(event) == Some(Direction::Read))),
-        F::EvtIsIoWrite => |event, _| Some(Value::Bool(direction(event) == Some(Direction::Write))),
+        F::EvtIsIoRead => |event, _| Some(Value::Bool(direction(event).is_some_and(Direction::reads))),
+        F::EvtIsIoWrite => |event, _| Some(Value::Bool(direction(event).is_some_and(Direction::writes))),
+        F::EvtIoDir => |event, _| text(if direction(event)?.reads() { "read" } else { "write" }),
+        F::EvtBuffer => |event, _| match event.param(b"data")? {
+            (param, arg @ Arg::Bytes(bytes)) if !bytes.is_empty() => Some(args::raw(event.bump, param, arg)),
+            _ => None,
+        },
+        F::EvtBuflen => |event, _| {
+            direction(event)?;
+            event.result().and_then(|moved| u64::try_from(moved).ok()).map(Value::Uint)
+        },
         F::EvtSource => |_, _| text("syscall"),
         F::EvtIsAsync => |event, _| Some(Value::Bool(is_meta(event))),
         F::EvtHostname => |event, _| Some(Value::Str(event.known.hostname.as_bytes())),
-        // No event that is captured moves data.
-        F::EvtIoDir
-        | F::EvtReltime
+        F::EvtReltime
         | F::EvtReltimeS
         | F::EvtReltimeNs
         | F::EvtDeltatime
@@ -84,8 +91,6 @@ pub const fn of(field: EvtField) -> Option<Get> {
         | F::EvtDeltatimeNs
         | F::EvtOutputtime
         | F::EvtCpu
-        | F::EvtBuffer
-        | F::EvtBuflen
         | F::EvtBuflenIn
         | F::EvtBuflenOut
         | F::EvtBuflenFile

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use bumpalo::collections::Vec as BumpVec;
-use sensor_ebpf::events::{FdView, Role};
+use sensor_ebpf::events::FdView;
 use sensor_ebpf::record::{FD_LOWER_LAYER, FD_UPPER_LAYER, Fd};
 
 use super::text::{other_spellings, text};
@@ -69,8 +69,7 @@ pub const fn of(field: FdField) -> Option<Part> {
             Some(Value::Bool(fd::tuple(fd, event.role()).is_some_and(|tuple| tuple.is_server)))
         }),
         F::FdConnected => Open(|_, fd| Some(Value::Bool(fd::connected(fd)))),
-        // Only connect gives an existing descriptor another name.
-        F::FdNameChanged => Open(|event, _| Some(Value::Bool(event.role() == Role::Client))),
+        F::FdNameChanged => View(|_, view| view.fd.map(|_| Value::Bool(view.renamed))),
         F::FdDev => Open(|_, fd| Some(Value::Uint(fd.dev.into()))),
         // The inverse of the kernel's `new_encode_dev`.
         F::FdDevMajor => Open(|_, fd| Some(Value::Uint(((fd.dev >> 8) & 0xfff).into()))),
@@ -111,7 +110,10 @@ impl Part {
         match self {
             Self::View(get) => get(event, &view),
             Self::Open(get) => get(event, view.fd?),
-            Self::Ip(end) => Some(Value::Ip(address(end)?.ip())),
+            Self::Ip(end) => {
+                let tuple = fd::tuple(view.fd?, event.role())?;
+                tuple.ip(end(&tuple)?).map(Value::Ip)
+            }
             Self::Port(end) => Some(Value::Uint(address(end)?.port().into())),
             // Falco names services only when it is told to resolve names, which it is not.
             Self::Service(end) => {
@@ -141,7 +143,7 @@ impl Part {
         let Some(tuple) = fd::tuple(fd, event.role()) else { return false };
         let mut ends = [tuple.client, tuple.server].into_iter().flatten();
         match self {
-            Self::EitherIp => ends.any(|end| test(Value::Ip(end.ip()))),
+            Self::EitherIp => ends.any(|end| tuple.ip(end).is_some_and(|ip| test(Value::Ip(ip)))),
             Self::EitherPort => ends.any(|end| test(Value::Uint(end.port().into()))),
             Self::Names(end) => end(&tuple).is_some_and(|end| {
                 event.known.hosts.any_of(end.ip(), &mut |name| test(Value::Str(name.as_bytes())))

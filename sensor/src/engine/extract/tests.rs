@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::connect::Connected;
 use sensor_ebpf::events::dup::Duplicated;
+use sensor_ebpf::events::io::Moved;
 use sensor_ebpf::events::open::Opened;
 use sensor_ebpf::events::process::Exec;
 use sensor_ebpf::events::rename::Renamed;
@@ -82,6 +83,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("evt.is_open_exec", "create", "true"),
     ("evt.is_open_create", "create", "true"),
     ("evt.is_io", "open", "false"),
+    ("evt.io_dir", "write", "write"),
+    ("evt.buffer", "write", "GET /\r\n"),
+    ("evt.buflen", "write", "200"),
     ("evt.is_io_read", "open", "false"),
     ("evt.is_io_write", "open", "false"),
     ("evt.source", "open", "syscall"),
@@ -304,23 +308,7 @@ fn exec(who: Who, task: Task, path: &str, args: &[u8], env: &[u8]) -> Made {
 }
 
 fn file(path: Tail, flags: u8) -> Fd {
-    Fd { ino: 77, dev: 0x803, kind: b'f', flags, path, ..no_fd() }
-}
-
-fn no_fd() -> Fd {
-    Fd {
-        ino: 0,
-        dev: 0,
-        kind: 0,
-        proto: 0,
-        sock_type: 0,
-        flags: 0,
-        local: [0; 16],
-        remote: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        path: Tail::EMPTY,
-    }
+    Fd { ino: 77, dev: 0x803, kind: b'f', flags, path, ..Fd::NONE }
 }
 
 fn socket(local: [u8; 4], local_port: u16, remote: [u8; 4], remote_port: u16) -> Fd {
@@ -334,7 +322,7 @@ fn socket(local: [u8; 4], local_port: u16, remote: [u8; 4], remote_port: u16) ->
         remote: bytes(remote),
         local_port,
         remote_port,
-        ..no_fd()
+        ..Fd::NONE
     }
 }
 
@@ -342,7 +330,7 @@ fn socket(local: [u8; 4], local_port: u16, remote: [u8; 4], remote_port: u16) ->
 fn opened(header: Header, ret: i64, flags: u32, layer: u8, raw: &str, path: &str) -> Made {
     record(Kind::Openat, header, &[raw.as_bytes(), b"/srv", path.as_bytes()], |tails| Opened {
         ret,
-        file: if ret < 0 { no_fd() } else { file(tails[2], layer) },
+        file: if ret < 0 { Fd::NONE } else { file(tails[2], layer) },
         resolve: 0,
         flags,
         mode: 0o755,
@@ -384,6 +372,18 @@ fn events() -> Vec<(&'static str, Made)> {
             }),
         ),
         (
+            "write",
+            record(Kind::Write, header(CAT, POD), &[b"GET /\r\n", b"/srv/data/x"], |tails| Moved {
+                ret: 200,
+                file: file(tails[1], 0),
+                pos: 0,
+                num: 3,
+                size: 300,
+                data: tails[0],
+                reserved: 0,
+            }),
+        ),
+        (
             "rename",
             record(Kind::Renameat2, header(CAT, POD), &[b"a", b"/srv", b"/srv/b"], |tails| Renamed {
                 ret: 0,
@@ -403,7 +403,7 @@ fn events() -> Vec<(&'static str, Made)> {
 /// Rules that want every event that there is, the names of its users, and those of two hosts.
 fn rules() -> Arc<RuleSet> {
     let text = "- rule: all\n  desc: d\n  priority: INFO\n  output: '%user.name %user.loginname %group.name'\n  \
-                condition: evt.num >= 0 or fd.sip.name in (client.example, server.example)\n";
+                condition: evt.num >= 0 or evt.type = write or fd.sip.name in (client.example, server.example)\n";
     let options = Options { names: Arc::new(Hosts), ..Options::default() };
     Arc::new(load(&[Source::new("r.yaml", text)], &options).rules.unwrap())
 }

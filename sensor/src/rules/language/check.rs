@@ -23,6 +23,8 @@ pub struct TypeSet {
     all: Box<[u64]>,
     /// Those that are in it for what they do, not by name.
     siblings: Vec<EventType>,
+    /// The condition names them, and does not only leave them over.
+    pub named: bool,
 }
 
 impl TypeSet {
@@ -33,13 +35,19 @@ impl TypeSet {
                 words[usize::from(event.0) / 64] |= 1 << (event.0 % 64);
             }
         }
-        Self { all: words.into(), siblings: Vec::new() }
+        Self { all: words.into(), siblings: Vec::new(), named: false }
     }
 
     /// The same, and types that do what named ones do.
     fn with(&self, siblings: Vec<EventType>) -> Self {
         let all = Self::of(|event, _| self.contains(event) || siblings.contains(&event)).all;
-        Self { all, siblings }
+        Self { all, siblings, named: self.named }
+    }
+
+    /// As what a comparison of the type with `literals` leaves.
+    fn of_names(self, literals: usize) -> Self {
+        let count: u32 = self.all.iter().map(|word| word.count_ones()).sum();
+        Self { named: usize::try_from(count).is_ok_and(|count| count <= literals), ..self }
     }
 
     pub fn contains(&self, event: EventType) -> bool {
@@ -488,14 +496,16 @@ fn constant(field: &FieldRef, check: &Check, matcher: Option<&Matcher>) -> Resul
         let set = TypeSet::of(|_, info| {
             value(info).is_some_and(|value| matcher.is_none_or(|matcher| matcher.matches(value)))
         });
-        return Ok(Some(Cond::Types(Arc::new(set))));
+        let is_type = matches!(field.field, Field::EvtType | Field::SyscallType);
+        let literals = if is_type { values(&check.right).len() } else { 0 };
+        return Ok(Some(Cond::Types(Arc::new(set.of_names(literals)))));
     }
     if let (Field::EvtTypeIs, FieldArg::Key(name)) = (field.field, &field.arg) {
         let set = TypeSet::of(|_, info| {
             let value = Value::Uint(u64::from(info.name.as_bytes() == &**name));
             matcher.is_none_or(|matcher| matcher.matches(value))
         });
-        return Ok(Some(Cond::Types(Arc::new(set))));
+        return Ok(Some(Cond::Types(Arc::new(set.of_names(1)))));
     }
     // Events are counted from 1, so rules write `evt.num=0` for never and `evt.num>=0` for always.
     if let (Field::EvtNum, Right::Value(value)) = (field.field, &check.right)
@@ -526,6 +536,18 @@ impl Cond {
             }
             Self::Not(inner) => inner.unfilled(!negated, into),
             Self::Const(_) | Self::Types(_) | Self::Test(_) => {}
+        }
+    }
+}
+
+impl Cond {
+    /// The condition names this event type.
+    pub fn names(&self, event: EventType) -> bool {
+        match self {
+            Self::Types(set) => set.named && set.contains(event),
+            Self::And(items) | Self::Or(items) => items.iter().any(|item| item.names(event)),
+            Self::Not(inner) => inner.names(event),
+            Self::Const(_) | Self::Test(_) | Self::Unfilled(_) => false,
         }
     }
 }

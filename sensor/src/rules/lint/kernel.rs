@@ -25,9 +25,9 @@ pub static INACTIVE_RULE: Lint = Lint {
 pub fn run(context: &Context<'_>, report: &mut Report) {
     for subject in &context.subjects {
         let Some(rule) = subject.rule else { continue };
-        // What is never true has a lint of its own, which says which part.
+        // What is never true has a lint of its own, which says which part; of a rule about all events a warning of Falco tells.
         if let Status::Inactive(reason) | Status::Limited(reason) = &rule.status
-            && reason.lack != Lack::Match
+            && !matches!(reason.lack, Lack::Match | Lack::Name)
         {
             let (word, _) = rule.status.told();
             let part = unfilled(&subject.formula, &context.rules.unfilled).unwrap_or(&subject.formula);

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use sensor_ebpf::events::Volume;
+
 use super::families::{self, Families, Formula};
 use super::graph::{FALSE, Graph, NodeId, Part, TRUE};
 use super::lookup::Lookup;
@@ -245,6 +247,14 @@ pub fn possible_types(cond: &Cond) -> Vec<EventType> {
     });
     types.sort_unstable();
     types
+}
+
+/// Those of [`possible_types`] that are captured for the condition: of events of high volume only what it names.
+pub fn asked_types(cond: &Cond) -> Vec<EventType> {
+    let is_asked = |event: &EventType| {
+        cond.names(*event) || event_types::info(*event).is_some_and(|info| info.volume == Volume::Normal)
+    };
+    possible_types(cond).into_iter().filter(is_asked).collect()
 }
 
 /// Compiles the conditions of rules, each with the rule's position in [`crate::rules::rule_set::RuleSet::rules`].

@@ -73,6 +73,11 @@ fn all() -> impl Iterator<Item = (&'static str, FieldType)> {
 const fn of(ty: ParamType) -> FieldType {
     match ty {
         ParamType::Fd | ParamType::FdPath(_) | ParamType::Pid | ParamType::Errno => FieldType::Int64,
+        ParamType::Int(bits) | ParamType::IntHex(bits) => match bits {
+            16 => FieldType::Int16,
+            32 => FieldType::Int32,
+            _ => FieldType::Int64,
+        },
         ParamType::Uid | ParamType::Gid | ParamType::SigSet | ParamType::Mode(_) => FieldType::Uint32,
         ParamType::Signal => FieldType::Uint8,
         ParamType::Dec(bits)
@@ -85,15 +90,12 @@ const fn of(ty: ParamType) -> FieldType {
             32 => FieldType::Uint32,
             _ => FieldType::Uint64,
         },
-        ParamType::Int(bits) => match bits {
-            16 => FieldType::Int16,
-            32 => FieldType::Int32,
-            _ => FieldType::Int64,
-        },
-        ParamType::Dynamic | ParamType::SockAddr | ParamType::SockTuple => FieldType::Dynamic,
+        ParamType::Dynamic | ParamType::DynamicDec | ParamType::SockAddr | ParamType::SockTuple => {
+            FieldType::Dynamic
+        }
         ParamType::Path(_) | ParamType::PathAt(_) | ParamType::Found(_) => FieldType::FsPath,
         ParamType::CharBuf | ParamType::Text(_) => FieldType::CharBuf,
-        ParamType::Strings => FieldType::ByteBuf,
+        ParamType::Strings | ParamType::Bytes => FieldType::ByteBuf,
         ParamType::AbsTime => FieldType::AbsTime,
     }
 }
