@@ -5,7 +5,7 @@
 use super::flags::Flags;
 use super::{
     Arg, Category, Codes, Descriptor, FdView, Info, Is, Lane, Looks, Param, ParamType as T, PathRole, Role,
-    View, params,
+    View, Volume, params,
 };
 use crate::record;
 use crate::record::{Fd, Pod as _, Tail};
@@ -86,6 +86,7 @@ const fn event(name: &'static str, params: &'static [Param], fd: Option<Descript
             io: None,
             open: None,
             filter: Looks::Nothing,
+            volume: Volume::Normal,
         }),
     }
 }
