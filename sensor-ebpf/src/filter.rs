@@ -160,7 +160,7 @@ pub fn join(base: [u64; 2], len: usize, raw: [u64; 2]) -> [u64; 2] {
 /// The bytes moved back by `len` bytes, `HEAD` at most.
 #[inline(always)]
 fn behind(bytes: [u64; 2], len: usize) -> [u64; 2] {
-    let bits = 8 * (len as u32 % 8);
+    let bits = 8 * (len % 8);
     let moved = match bits {
         0 => bytes,
         _ => [bytes[0] << bits, bytes[1] << bits | bytes[0] >> (64 - bits)],
@@ -185,6 +185,7 @@ impl Plain {
     pub const START: Self = Self { window: b'/' as u32, plain: true };
 
     /// The next byte.
+    #[expect(clippy::needless_bitwise_bool, reason = "each branch would double what the verifier looks at")]
     #[inline(always)]
     pub fn take(&mut self, byte: u8) {
         let window = self.window << 8 | u32::from(byte);

@@ -328,7 +328,7 @@ impl Shared {
 
     /// The number at `offset`.
     pub fn number(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset + 4 <= Self::LEN && offset % 4 == 0);
+        assert!(offset + 4 <= Self::LEN && offset.is_multiple_of(4));
         #[expect(unsafe_code, reason = "memory that two processes see")]
         // SAFETY: inside the page, aligned, and nothing else is put there.
         unsafe {

@@ -1,4 +1,4 @@
-//! close_range(2). What it closed is gone when it ends; what it was asked to close is told.
+//! `close_range(2)`. What it closed is gone when it ends; what it was asked to close is told.
 
 use super::flags::CLOSE_RANGE_FLAGS;
 use super::{Arg, Category, Codes, Info, Lane, Looks, Param, ParamType as T, View, Volume, params};
@@ -6,7 +6,7 @@ use crate::record;
 use crate::record::Pod as _;
 
 record! {
-    /// A finished close_range.
+    /// A finished `close_range`.
     pub struct RangeClosed {
         pub ret: i64,
         pub first: u32,
@@ -16,7 +16,7 @@ record! {
     }
 }
 
-/// close_range(2).
+/// `close_range(2)`.
 pub struct CloseRange;
 
 impl CloseRange {

@@ -1,4 +1,4 @@
-//! sendfile(2), splice(2), copy_file_range(2): from one descriptor to another. `fd.*` is the one that Falco takes.
+//! sendfile(2), splice(2), `copy_file_range(2)`: from one descriptor to another. `fd.*` is the one that Falco takes.
 
 use super::flags::Flags;
 use super::{
@@ -30,7 +30,7 @@ record! {
 pub struct Sendfile;
 /// splice(2).
 pub struct Splice;
-/// copy_file_range(2).
+/// `copy_file_range(2)`.
 pub struct CopyFileRange;
 
 impl Sendfile {

@@ -1,4 +1,4 @@
-//! The mount calls that work on descriptors: open_tree(2), move_mount(2), fsopen(2), fsmount(2), mount_setattr(2).
+//! The mount calls that work on descriptors: `open_tree(2)`, `move_mount(2)`, fsopen(2), fsmount(2), `mount_setattr(2)`.
 //!
 //! Falco has them by name alone; the parameters are ours.
 
@@ -32,15 +32,15 @@ record! {
     }
 }
 
-/// open_tree(2).
+/// `open_tree(2)`.
 pub struct OpenTree;
-/// move_mount(2).
+/// `move_mount(2)`.
 pub struct MoveMount;
 /// fsopen(2).
 pub struct Fsopen;
 /// fsmount(2).
 pub struct Fsmount;
-/// mount_setattr(2).
+/// `mount_setattr(2)`.
 pub struct MountSetattr;
 
 impl OpenTree {

@@ -38,6 +38,7 @@ struct Interest {
 }
 
 /// An event that is ready to be judged.
+#[derive(Clone, Copy)]
 struct Subject<'a> {
     what: What<'a>,
     ty: EventType,

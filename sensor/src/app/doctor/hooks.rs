@@ -10,6 +10,7 @@ use crate::app::start::{PROC, probe_options};
 use crate::app::{hooks, ruleset, sight};
 use crate::probe::Probe;
 use crate::state::Layout;
+use crate::telemetry::status::DeadHook;
 
 /// Loads them, fires each hook, and takes them out again.
 pub fn check(settings: &Settings) -> Check {
@@ -37,6 +38,6 @@ pub fn check(settings: &Settings) -> Check {
         return Check::ok(NAME, found);
     }
     let remedy = "another kernel; please report this one";
-    let details = dead.iter().map(|hook| hook.words()).collect();
+    let details = dead.iter().map(DeadHook::words).collect();
     Check { details, ..Check::limited(NAME, found, "what these rules are to detect", remedy) }
 }

@@ -104,7 +104,7 @@ impl Reader<'_> {
         match pairs.iter().find(|(key, _)| !known.contains(&key.text().unwrap_or_default())) {
             Some((key, _)) => {
                 let name = key.text().unwrap_or_default();
-                let meant = suggest::nearest(name, known.iter().cloned());
+                let meant = suggest::nearest(name, known.iter().copied());
                 let meant = meant.map(|meant| format!(" (did you mean '{meant}'?)")).unwrap_or_default();
                 let message = format!("unknown key '{name}'{meant}; known are {}", known.join(", "));
                 Err(self.error(key.at, message))

@@ -122,6 +122,9 @@ impl Net {
     }
 }
 
+/// The other spellings of a value: calls its argument with one after the other until that returns true, which it returns.
+type Spellings<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> bool) -> bool + 'a;
+
 impl Bytes {
     pub fn matches(&self, value: &[u8]) -> bool {
         match self {
@@ -148,11 +151,7 @@ impl Bytes {
 
     /// The same of a value with other spellings, which `others` calls its argument with until that returns true: one of them
     /// passes, or, for `!=`, all do.
-    fn matches_spellings(
-        &self,
-        value: &[u8],
-        others: &dyn Fn(&mut dyn FnMut(&[u8]) -> bool) -> bool,
-    ) -> bool {
+    fn matches_spellings(&self, value: &[u8], others: &Spellings<'_>) -> bool {
         match self {
             Self::Ne(_) => self.matches(value) && !others(&mut |other| !self.matches(other)),
             Self::Several(modifier, tests) => {
