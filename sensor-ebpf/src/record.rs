@@ -144,6 +144,11 @@ pub const fn exec_id(tgid: u32, start_boottime_ns: u64) -> u64 {
     ((start_boottime_ns / NS_PER_TICK) << 22) | (tgid as u64 & 0x3f_ffff)
 }
 
+/// The tgid in an [`exec_id`].
+pub const fn tgid_of(exec_id: u64) -> u32 {
+    (exec_id & 0x3f_ffff) as u32
+}
+
 record! {
     /// A variable part: `len` bytes at `off` from the record's start. `len` 0: absent or empty.
     pub struct Tail {

@@ -36,7 +36,11 @@ impl Info {
 #[derive(Debug, Clone, Copy)]
 pub enum Change<'a> {
     /// A process was made; the record's header names the child.
-    Forked(&'a Task),
+    Forked {
+        task: &'a Task,
+        /// Exec id of the process that forked; of `task`'s parent unless with `CLONE_PARENT`.
+        forker: u64,
+    },
     /// A process runs a new image. One that a container runtime starts may announce a container.
     Execed(NewImage<'a>),
     /// A process ended, and that one inherits its children. Rules see the event before the change, while the process is still

@@ -12,6 +12,8 @@ record! {
     /// A process was made; the header describes the child. Threads make no record.
     pub struct Fork {
         pub task: Task,
+        /// [`exec_id`](record::exec_id) of the process that forked, also where the kernel gives the child another parent (`CLONE_PARENT`).
+        pub forker: u64,
     }
 }
 
@@ -48,7 +50,7 @@ impl Fork {
     pub const EVENT: Info = Info {
         layout: Self::LAYOUT,
         lane: Lane::Lifecycle,
-        changes: Some(|r| r.body().map(|b: &Self| Change::Forked(&b.task))),
+        changes: Some(|r| r.body().map(|b: &Self| Change::Forked { task: &b.task, forker: b.forker })),
         rules: None,
     };
 }
@@ -188,7 +190,9 @@ mod handlers {
             return;
         }
         let Some(mut w) = Writer::about::<Fork>(Kind::Fork, child, tgid, pid) else { return };
-        task::snapshot(child, &mut w.body::<Fork>().task);
+        let body = w.body::<Fork>();
+        task::snapshot(child, &mut body.task);
+        body.forker = task::exec_id_of(ctx.arg::<u64>(0) as Ptr);
         w.submit(Kind::Fork);
     }
 
@@ -269,8 +273,8 @@ mod scenarios {
         let ids = (syscall!(SYS_geteuid), syscall!(SYS_getpgrp));
         let life = stage.life(&|| ());
         life[0].is("fork", &[]).changes(|change, record| {
-            let Change::Forked(task) = change else { panic!("{change:?}") };
-            assert_eq!(task.ppid, id());
+            let Change::Forked { task, forker } = change else { panic!("{change:?}") };
+            assert_eq!((task.ppid, task.parent_exec_id), (id(), forker));
             assert_eq!((task.uid.into(), task.pgid.into()), ids);
             assert_eq!((record.header().tgid, record.header().tgid), (record.header().tid, task.vpid));
         });

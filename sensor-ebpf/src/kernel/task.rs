@@ -24,9 +24,8 @@ pub fn snapshot(task: Ptr, out: &mut Task) {
     let leader = read::pointer(task, off!(task_group_leader));
     out.start = read::kernel(leader, off!(task_start_boottime));
     let parent = read::pointer(leader, off!(task_real_parent));
-    let parent_leader = read::pointer(parent, off!(task_group_leader));
     out.ppid = read::kernel(parent, off!(task_tgid));
-    out.parent_exec_id = exec_id(out.ppid, read::kernel(parent_leader, off!(task_start_boottime)));
+    out.parent_exec_id = exec_id_of(parent);
 
     let cred = read::pointer(task, off!(task_cred));
     out.cap_inheritable = read::kernel(cred, off!(cred_cap_inheritable));
@@ -56,6 +55,13 @@ pub fn snapshot(task: Ptr, out: &mut Task) {
     out.pidns_start = read::kernel(reaper, off!(task_start_boottime));
     out.mntns = mntns(task);
     out.comm = read::kernel(task, off!(task_comm));
+}
+
+/// [`exec_id`] of `task`'s process.
+#[inline(always)]
+pub fn exec_id_of(task: Ptr) -> u64 {
+    let leader = read::pointer(task, off!(task_group_leader));
+    exec_id(read::kernel(task, off!(task_tgid)), read::kernel(leader, off!(task_start_boottime)))
 }
 
 /// Process group, session and terminal of `task`'s process.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use foldhash::{HashSet, HashSetExt as _};
 use sensor_ebpf::events::process::Exec;
 use sensor_ebpf::events::{self, Change, Event};
-use sensor_ebpf::record::{Record, Tail};
+use sensor_ebpf::record::{Record, Tail, tgid_of};
 
 use super::format::{
     CgroupFrame, ClockFrame, ContainerFrame, End, Happened, Lost, MemberFrame, kind, process_bytes,
@@ -101,8 +101,11 @@ impl Recorder {
         let header = record.header();
         let Some(event) = Event::of_kind(header.kind) else { return };
         let change = events::change(record);
-        if let Some(Change::Forked(task)) = change {
+        if let Some(Change::Forked { task, forker }) = change {
             self.find(task.parent_exec_id, task.ppid, header.time);
+            if forker != task.parent_exec_id {
+                self.find(forker, tgid_of(forker), header.time);
+            }
         }
         // As in the judge: the end of a process is looked at while it is still there.
         let ends = matches!(change, Some(Change::Exited { .. }));

@@ -11,7 +11,7 @@ pub struct Process {
     /// Identity, also after exec.
     pub exec_id: u64,
     pub tgid: u32,
-    /// Ids, credentials, namespaces, `comm`: as the kernel told them last.
+    /// Ids, credentials, namespaces: as the kernel told them last. `comm`: as it was when the process ran its program.
     pub task: Task,
     /// kernfs id of its cgroup when the snapshot was made; a record's header has the current one.
     pub cgroup: u64,
@@ -84,7 +84,7 @@ pub(super) fn exe_path(path: &[u8]) -> &[u8] {
 }
 
 impl Process {
-    /// `comm` without its padding.
+    /// The name that the kernel gave the process when it ran its program, without padding; not one that it gave itself since.
     pub fn comm(&self) -> &[u8] {
         process::comm(&self.task)
     }

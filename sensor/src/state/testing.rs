@@ -89,7 +89,13 @@ impl Who {
     }
 
     pub fn fork(self, time: u64, task: Task) -> Made {
-        record(Kind::Fork, self.header(time), &[], |_| Fork { task })
+        let forker = task.parent_exec_id;
+        record(Kind::Fork, self.header(time), &[], |_| Fork { task, forker })
+    }
+
+    /// A fork with `CLONE_PARENT`: `forker` is no parent.
+    pub fn fork_as_sibling(self, time: u64, task: Task, forker: Self) -> Made {
+        record(Kind::Fork, self.header(time), &[], |_| Fork { task, forker: forker.exec_id() })
     }
 
     pub fn exec(self, time: u64, task: Task, path: &str, args: &[u8]) -> Made {

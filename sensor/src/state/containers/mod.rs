@@ -273,7 +273,7 @@ impl Containers {
         }
         let header = record.header();
         match events::change(record) {
-            Some(Change::Forked(task)) => self.forked(header, task),
+            Some(Change::Forked { task, .. }) => self.forked(header, task),
             Some(Change::Execed(image)) => self.execed(header, &image),
             Some(Change::Exited { .. }) => self.exited(header.exec_id),
             Some(Change::CgroupMade { id, path }) => {

@@ -28,7 +28,8 @@ fn header(who: Who, cgroup: u64) -> Header {
 
 fn fork(who: Who, parent: Who, cgroup: u64) -> Made {
     let task = who.task(parent, "x");
-    record(Kind::Fork, header(who, cgroup), &[], |_| sensor_ebpf::events::process::Fork { task })
+    let forker = task.parent_exec_id;
+    record(Kind::Fork, header(who, cgroup), &[], |_| sensor_ebpf::events::process::Fork { task, forker })
 }
 
 /// An exec in a cgroup and a mount namespace, by a user.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt as _};
 use sensor_ebpf::events::{self, Change, NewImage};
-use sensor_ebpf::record::{Record, Task};
+use sensor_ebpf::record::{Record, Task, tgid_of};
 
 use super::process::{Image, Process};
 use super::procfs::ProcFs;
@@ -177,7 +177,7 @@ impl Processes {
     pub fn apply(&mut self, record: &Record) {
         let header = record.header();
         match events::change(record) {
-            Some(Change::Forked(task)) => self.fork(record, *task),
+            Some(Change::Forked { task, forker }) => self.fork(record, *task, forker),
             Some(Change::Execed(image)) => self.exec(record, &image),
             Some(Change::Exited { reaper }) => self.exit(header.exec_id, header.time, reaper),
             Some(Change::Grouped { tgid, pgid }) => self.grouped(header.exec_id, tgid, pgid),
@@ -380,15 +380,24 @@ impl Processes {
         Stats { entries, dead: self.dead, bytes, asked, not_asked, ..self.stats }
     }
 
-    fn fork(&mut self, record: &Record, task: Task) {
+    fn fork(&mut self, record: &Record, mut task: Task, forker: u64) {
         let header = record.header();
-        // A child runs its parent's image. (With CLONE_PARENT the record names the grandparent, and the image is its until exec.)
-        let (image, cwd, partial) = if let Some(parent) = self.slots.get(&task.parent_exec_id) {
-            (parent.process.image.clone(), parent.process.cwd.clone(), parent.partial)
-        } else {
-            if let Some(healing) = &mut self.healing {
-                healing.ask(task.parent_exec_id, task.ppid, header.time);
+        let parent = task.parent_exec_id;
+        if let Some(healing) = &mut self.healing {
+            if !self.slots.contains_key(&parent) {
+                healing.ask(parent, task.ppid, header.time);
             }
+            if forker != parent && !self.slots.contains_key(&forker) {
+                healing.ask(forker, tgid_of(forker), header.time);
+            }
+        }
+        // A child runs the image of who forked it, under the name that came with the image: a name that a process gave itself before
+        // is no name of its child.
+        let (image, cwd, partial) = if let Some(forker) = self.slots.get(&forker) {
+            let Slot { process, partial, .. } = forker;
+            task.comm = process.task.comm;
+            (process.image.clone(), process.cwd.clone(), *partial)
+        } else {
             (self.unknown.clone(), Arc::default(), true)
         };
         let process = Process {
@@ -656,7 +665,7 @@ mod tests {
         let again = Who { pid: SHELL.pid, start: 50 };
         table.apply(&SHELL.exit(40, INIT).record());
         table.apply(&again.fork(50, again.task(INIT, "new")).record());
-        assert_eq!(table.by_pid(SHELL.pid).unwrap().comm(), b"new");
+        assert_eq!(table.by_pid(SHELL.pid).unwrap().exec_id, again.exec_id());
         assert_eq!(table.get(SHELL.exec_id()).unwrap().comm(), b"sh");
         // A late second end of the old one does not touch the new one.
         table.apply(&SHELL.exit(51, INIT).record());
@@ -673,6 +682,27 @@ mod tests {
         let now = table.get(SHELL.exec_id()).unwrap();
         assert_eq!((now.task.uid, now.task.cap_permitted, now.task.cap_effective), (33, 7, 3));
         assert_eq!(held.task.uid, 0);
+    }
+
+    #[test]
+    fn a_child_has_the_name_of_the_image_that_it_runs() {
+        let (mut table, _dir) = with_shell(Options::default());
+        // The shell calls itself something else; the kernel gives that name to its children.
+        table.apply(&CHILD.fork(20, CHILD.task(SHELL, "kworker/0:1")).record());
+        assert_eq!(table.get(CHILD.exec_id()).unwrap().comm(), b"sh");
+        table.apply(&GRANDCHILD.fork(30, GRANDCHILD.task(CHILD, "sshd")).record());
+        assert_eq!(table.get(GRANDCHILD.exec_id()).unwrap().comm(), b"sh");
+        // A sibling that it makes is no child of what its parent runs.
+        let sibling = Who { pid: 400, start: 40 };
+        table.apply(&sibling.fork_as_sibling(40, sibling.task(INIT, "sshd"), SHELL).record());
+        let sibling = table.get(sibling.exec_id()).unwrap();
+        assert_eq!((sibling.comm(), &*sibling.image.exepath), (&b"sh"[..], &b"/bin/sh"[..]));
+        assert_eq!(table.parent(sibling, 41 * S).unwrap().tgid, INIT.pid);
+        // Nobody knows what it runs; then the kernel's name is the best there is.
+        let orphan = Who { pid: 500, start: 50 };
+        let unknown = Who { pid: 499, start: 49 };
+        table.apply(&orphan.fork(50, orphan.task(unknown, "strange")).record());
+        assert_eq!(table.get(orphan.exec_id()).unwrap().comm(), b"strange");
     }
 
     #[test]
@@ -886,7 +916,13 @@ mod tests {
         let (me, header) = me();
         let mut task = CHILD.task(SHELL, "x");
         (task.parent_exec_id, task.ppid) = (SHELL.exec_id(), u32::MAX);
-        table.apply(&crate::state::testing::record(Kind::Fork, header, &[], |_| Fork { task }).record());
+        table.apply(
+            &crate::state::testing::record(Kind::Fork, header, &[], |_| Fork {
+                task,
+                forker: SHELL.exec_id(),
+            })
+            .record(),
+        );
         assert_eq!(table.stats().asked, 1, "for the parent");
         assert!(
             matches!(table.find(me.exec_id, me.tgid, S), Found::Pending { key, .. } if key == me.exec_id)
