@@ -198,7 +198,7 @@ fn the_programs_log_what_a_record_lacks_when_they_are_asked_to() {
     let environment = [("RUST_LOG", "sensor_ebpf=debug")];
     let sensor = Falconet::with_environment("run", state.path(), &[], &[], &environment);
     sensor.wait_for_log("ready", |line| line.starts_with("ready"));
-    let child = Command::new("/bin/true").arg("x".repeat(5000)).spawn().unwrap();
+    let child = Command::new("/bin/true").arg("x".repeat(20_000)).spawn().unwrap();
     let of_child = format!("of process {}: cut {:x}", child.id(), sensor_ebpf::record::CUT_ARGS);
     assert!(child.wait_with_output().unwrap().status.success());
     let line = sensor.wait_for_log("line of the programs' log", |line| line.contains(&of_child));

@@ -1,6 +1,7 @@
 //! Readers of bytes: what comes out of the kernel's ring, and captures.
 
 use std::fmt::Write;
+use std::mem::offset_of;
 use std::sync::{Arc, LazyLock};
 
 use falconet::capture::format::{self, Frame, Header, Watched};
@@ -102,8 +103,9 @@ pub fn events(bytes: &[u8]) {
         let mut record = content.to_vec();
         if kind & 0x80 == 0 && record.len() >= size_of::<RecordHeader>() {
             let number = u16::from(*kind) % (u16::try_from(EVENTS.len()).unwrap_or(0) + 2);
-            record[32..36].copy_from_slice(&u32::try_from(len).unwrap_or(0).to_le_bytes());
-            record[36..38].copy_from_slice(&number.to_le_bytes());
+            let (at, of_kind) = (offset_of!(RecordHeader, len), offset_of!(RecordHeader, kind));
+            record[at..at + 4].copy_from_slice(&u32::try_from(len).unwrap_or(0).to_le_bytes());
+            record[of_kind..of_kind + 2].copy_from_slice(&number.to_le_bytes());
         }
         for (word, chunk) in room.iter_mut().zip(record.chunks(8)) {
             let mut bytes = [0; 8];

@@ -1,18 +1,19 @@
 //! Captures made by hand: read back, cut, damaged, played.
 
 use std::fs;
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sensor_ebpf::events::Kind;
 use sensor_ebpf::events::open::Opened;
-use sensor_ebpf::record::{Fd, Tail};
+use sensor_ebpf::events::{EVENTS, Kind};
+use sensor_ebpf::record::{Fd, Header as RecordHeader, Tail};
 
 use super::compare::{Compare, Difference};
 use super::format::tests::header;
 use super::format::{
-    BLOCK_HEAD, BLOCK_MAX, CaptureError, CgroupFrame, ClockFrame, ContainerFrame, End, FRAME_MAX, Frame,
-    Happened, Header, kind, process_bytes,
+    BLOCK_MAX, CaptureError, CgroupFrame, ClockFrame, ContainerFrame, End, FRAME_MAX, Frame, Happened,
+    Header, kind, process_bytes,
 };
 use super::player::{Only, Player, number};
 use super::read::{Reader, read_all};
@@ -262,15 +263,16 @@ proptest! {
     #[test]
     fn any_frames_are_played(
         all in prop::collection::vec((1u32..10, prop::collection::vec(any::<u8>(), 0..400)), 0..20),
-        kinds in prop::collection::vec(1u8..23, 20),
+        kinds in prop::collection::vec(1..u8::try_from(EVENTS.len() + 2).unwrap(), 20),
     ) {
         let mut block = Vec::new();
         for ((kind, mut content), record) in all.into_iter().zip(kinds) {
-            if kind == kind::RECORD && content.len() > BLOCK_HEAD + 24 {
+            if kind == kind::RECORD && content.len() >= size_of::<RecordHeader>() {
                 // A record that says its right length and kind, and is otherwise anything.
                 let len = u32::try_from(content.len()).unwrap();
-                content[32..36].copy_from_slice(&len.to_le_bytes());
-                content[36..38].copy_from_slice(&[record, 0]);
+                let (at, of_kind) = (offset_of!(RecordHeader, len), offset_of!(RecordHeader, kind));
+                content[at..at + 4].copy_from_slice(&len.to_le_bytes());
+                content[of_kind..of_kind + 2].copy_from_slice(&[record, 0]);
             }
             block.extend_from_slice(&kind.to_le_bytes());
             block.extend_from_slice(&u32::try_from(content.len()).unwrap().to_le_bytes());

@@ -115,12 +115,15 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
+    use sensor_ebpf::record::Header;
+    use zerocopy::IntoBytes as _;
+
     use super::*;
 
     fn record(len: usize) -> Vec<u64> {
         let mut words = vec![0u64; len.div_ceil(8)];
-        // `Header::len` is at byte 32.
-        words[4] = len as u64;
+        let at = std::mem::offset_of!(Header, len);
+        words.as_mut_bytes()[at..at + 4].copy_from_slice(&u32::try_from(len).unwrap().to_ne_bytes());
         words
     }
 
@@ -136,11 +139,11 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were() {
         let mut hold = Hold::new();
-        assert!(push(&mut hold, 1, &record(48)).is_none());
-        assert!(push(&mut hold, 2, &record(61)).is_none());
+        assert!(push(&mut hold, 1, &record(96)).is_none());
+        assert!(push(&mut hold, 2, &record(109)).is_none());
         let held = hold.release(container(2));
         assert_eq!(held.len(), 1);
-        assert_eq!(held[0].record().unwrap().header().len, 61);
+        assert_eq!(held[0].record().unwrap().header().len, 109);
         assert_eq!(held[0].number, 7);
         assert!(hold.release(container(2)).is_empty());
         assert_eq!(hold.waits(), [container(1)]);
@@ -151,7 +154,7 @@ mod tests {
     #[test]
     fn a_full_hold_names_the_largest() {
         let mut hold = Hold::new();
-        push(&mut hold, 1, &record(64));
+        push(&mut hold, 1, &record(112));
         let full = (0..2000).find_map(|_| push(&mut hold, 2, &record(16_000)));
         assert_eq!(full, Some(container(2)));
     }

@@ -19,8 +19,8 @@ fn name(event: EventType) -> &'static str {
 #[test]
 fn families_add_alerts_on_calls_that_do_what_a_named_one_does_and_change_nothing_else() {
     let counts = [(); 3].map(|()| Cell::new(0u32));
-    let config = random::config(128);
-    let enough = config.cases >= 128;
+    let config = random::config(384);
+    let enough = config.cases >= 384;
     let inputs = (random::definitions(12), vec(random_events::event(), 1..12));
     let result = TestRunner::new(config).run(&inputs, |(definitions, events)| {
         let load =
