@@ -52,7 +52,7 @@ fn file(dir: &Path, name: &str, text: &str) -> String {
 
 fn a_configured_rule_file_that_is_missing_is_passed_over_by_every_command() {
     let dir = tempfile::tempdir().unwrap();
-    let there = file(dir.path(), "there.yaml", &rule("evt.type = open and evt.buffer = x", "o"));
+    let there = file(dir.path(), "there.yaml", &rule("evt.type = open and thread.cgroups = x", "o"));
     let missing = dir.path().join("missing.yaml").display().to_string();
     let config = file(dir.path(), "falconet.yaml", &format!("rules_files: [{missing}, {there}]\n"));
     let event = file(dir.path(), "event.yaml", "evt.type: open\n");
@@ -61,7 +61,7 @@ fn a_configured_rule_file_that_is_missing_is_passed_over_by_every_command() {
         let ran = ran.unwrap();
         String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned()
     };
-    let inactive = "it needs evt.buffer, which this sensor cannot fill";
+    let inactive = "it needs thread.cgroups, which this sensor cannot fill";
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     for args in [&["rules", "list"][..], &["rules", "show", "Mine"], &["doctor"]] {
         let said = words(&says(args));

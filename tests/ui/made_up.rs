@@ -492,7 +492,7 @@ fn rules() -> Vec<RuleRow> {
                 RuleState::Limited,
                 Some("the parts that ask for proc.stdin.type, which this sensor cannot fill, never hold"),
             ),
-            5 => (RuleState::Inactive, Some("it needs evt.buffer, which this sensor cannot fill")),
+            5 => (RuleState::Inactive, Some("it needs thread.cgroups, which this sensor cannot fill")),
             6 => (RuleState::Disabled, None),
             _ => (RuleState::Active, None),
         };
