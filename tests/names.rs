@@ -13,10 +13,11 @@ use support::sensor::Falconet;
 
 support::harness::tests! {
     a_process_that_renames_itself_keeps_its_name needs Need::Sensor;
+    an_orphan_is_known_by_who_forked_it needs Need::Sensor;
 }
 
 /// A sensor with one rule for each of these conditions, named after its number.
-fn sensor(state: &Path, conditions: &[String]) -> Falconet {
+fn sensor(state: &Path, option: &str, conditions: &[String]) -> Falconet {
     let rules = state.join("rules.yaml");
     let text: Vec<String> = conditions
         .iter()
@@ -28,7 +29,7 @@ fn sensor(state: &Path, conditions: &[String]) -> Falconet {
         })
         .collect();
     fs::write(&rules, text.concat()).unwrap();
-    let options = ["json_output=true", "append_output=[]"];
+    let options = ["json_output=true", "append_output=[]", option];
     let sensor = Falconet::with_arguments("run", state, &options, &["-r", rules.to_str().unwrap()]);
     sensor.wait_for_log("ready", |line| line.starts_with("ready"));
     sensor
@@ -63,6 +64,7 @@ fn a_process_that_renames_itself_keeps_its_name() {
     };
     let sensor = sensor(
         dir.path(),
+        "lineage=both",
         &[
             opens("not proc.name in (trusted, cat)"),
             opens("proc.name = trusted"),
@@ -77,4 +79,34 @@ fn a_process_that_renames_itself_keeps_its_name() {
         Command::new(format!("{path}/hostile")).args(["-c", script]).current_dir(path).status().unwrap();
     assert!(status.success(), "it is called as it said");
     assert_eq!(alerts(&sensor, "4 "), ["0 hostile", "0 hostile", "3 cat", "4 cat"]);
+}
+
+/// A shell starts a program and ends before that one works.
+fn an_orphan_is_known_by_who_forked_it() {
+    for (lineage, expected) in
+        [("both", &["0 cat", "1 cat"][..]), ("current", &["1 cat"]), ("original", &["0 cat"])]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        let path = path.to_str().unwrap();
+        fs::copy("/bin/sh", format!("{path}/starter")).unwrap();
+        let opens = |condition: &str| format!("evt.type in (open, openat) and fd.name = {path}/{condition}");
+        let sensor = sensor(
+            dir.path(),
+            &format!("lineage={lineage}"),
+            &[
+                opens("orphan and proc.pname = starter"),
+                opens("orphan and proc.name = cat and not proc.pname = starter"),
+                opens("end and proc.name = cat"),
+            ],
+        );
+        let script =
+            "(while kill -0 $$ 2> /dev/null; do sleep 0.02; done; : > orphan; exec cat orphan end) &";
+        fs::write(format!("{path}/end"), "").unwrap();
+        let mut starter = Command::new(format!("{path}/starter"));
+        assert!(starter.args(["-c", script]).current_dir(path).status().unwrap().success());
+        let mut found = alerts(&sensor, "2 ");
+        found.retain(|alert| alert.ends_with(" cat") && !alert.starts_with('2'));
+        assert_eq!(found, expected, "{lineage}");
+    }
 }

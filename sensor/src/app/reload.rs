@@ -424,6 +424,7 @@ mod tests {
                 "rule_matching" => "rule_matching=first",
                 "event_families" => "event_families=false",
                 "path_names" => "path_names=asked",
+                "lineage" => "lineage=current",
                 "priority" => "priority=error",
                 "append_output" => "append_output=[]",
                 new => panic!("an option for {new} is missing here"),
@@ -432,7 +433,7 @@ mod tests {
             assert!(!prints.contains(&print), "{key}");
             prints.push(print);
         }
-        assert_eq!(prints.len(), 9);
+        assert_eq!(prints.len(), 10);
         assert_eq!(of(&[]), of(&["kernel_filter=false"]));
     }
 }

@@ -292,7 +292,9 @@ pub fn process(mut bytes: &[u8]) -> Option<Process> {
     };
     let image = Image { exe, exepath: text()?, filename: text()?, args: text()?, env: text()? };
     let cwd = text()?.into();
-    Some(Process { exec_id, tgid, task, cgroup, cloned, execed, cwd, image: Arc::new(image) })
+    let image = Arc::new(image);
+    // Found in `/proc`, which does not know who forked it.
+    Some(Process { exec_id, tgid, forked_by: 0, task, cgroup, cloned, execed, cwd, image })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::outputs::OutputsConfig;
 use crate::outputs::registry::Destinations;
 use crate::outputs::shared::SharedConfig;
 use crate::rules::source::options::{AppendOutput, Selection};
-use crate::rules::{Matching, PathNames, Priority, Readings};
+use crate::rules::{Lineage, Matching, PathNames, Priority, Readings};
 use crate::state::EnginesConfig;
 use crate::ui::UiConfig;
 use crate::yaml::Place;
@@ -75,6 +75,9 @@ pub struct RulesConfig {
     /// Which names of a path rules see: as `asked` for by the program, as Falco has it, as `resolved` by the kernel, or `both`,
     /// when a rule fires that holds for the one or for the other.
     pub path_names: PathNames,
+    /// Which ancestors of a process rules see: as the kernel has them `current`ly, as Falco does, the `original` ones, that is who
+    /// forked whom, or `both`, when a rule fires that holds for the ones or for the others.
+    pub lineage: Lineage,
     /// Rules less severe than this are off.
     #[serde(deserialize_with = "priority")]
     pub priority: Priority,
@@ -133,6 +136,7 @@ impl Default for RulesConfig {
             rule_matching: rules.matching,
             event_families: true,
             path_names: rules.readings.paths,
+            lineage: rules.readings.lineage,
             priority: rules.priority,
             append_output: rules.append_output,
         }
@@ -168,7 +172,7 @@ impl RulesConfig {
             append_output: self.append_output.clone(),
             matching: self.rule_matching,
             families: self.event_families,
-            readings: Readings { paths: self.path_names },
+            readings: Readings { paths: self.path_names, lineage: self.lineage },
             ..crate::rules::Options::default()
         }
     }

@@ -8,7 +8,7 @@ use sensor_ebpf::record::{FD_ADDRESSED, Fd, Record};
 
 use super::args::Names;
 use super::clock::Clock;
-use crate::rules::{self, EventType, FieldArg, Reading};
+use crate::rules::{self, EventType, FieldArg, Kind, Reading};
 use crate::state::{Container, MAX_ANCESTORS, Process, Processes, Users};
 
 /// What every event of a sensor shares.
@@ -77,11 +77,14 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Parent, grandparent and so on.
+    /// Parent, grandparent and so on; with the second names of [`Kind::Lineage`] who forked the process, who forked that one and so
+    /// on, and where nobody knows, the parent.
     pub fn ancestors(&self) -> impl Iterator<Item = &'a Arc<Process>> {
-        let processes = self.known.processes;
-        let boot = self.boot;
-        let parent = move |process: &Arc<Process>| processes.parent(process, boot);
+        let (processes, boot, original) = (self.known.processes, self.boot, self.reading.has(Kind::Lineage));
+        let parent = move |process: &Arc<Process>| {
+            let forker = if original { processes.forker(process) } else { None };
+            forker.or_else(|| processes.parent(process, boot))
+        };
         std::iter::successors(self.process().and_then(parent), move |p| parent(p)).take(MAX_ANCESTORS)
     }
 

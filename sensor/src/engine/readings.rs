@@ -1,5 +1,7 @@
 //! The readings of an event: each is the event again, with another choice of names ([`crate::rules::registry::readings`]).
 
+use std::sync::Arc;
+
 use bumpalo::collections::Vec as BumpVec;
 use sensor_ebpf::events::FdView;
 use serde_json::{Map, Value as Json};
@@ -9,6 +11,7 @@ use super::{fd, path};
 use crate::rules::output::json;
 use crate::rules::registry::spellings;
 use crate::rules::{Field, FieldRef, Kind, Reading, RuleSet};
+use crate::state::{MAX_ANCESTORS, Process};
 
 /// What comes before the field in the key of a name that the event has beside the one that fired.
 const OTHER: &str = "falconet.other.";
@@ -36,6 +39,7 @@ impl<'a> Live<'a> {
     fn differing(&self) -> Reading {
         let differs = |kind: &Kind| match kind {
             Kind::Path => self.fd().is_some_and(|view| paths_differ(self, &view)),
+            Kind::Lineage => lineages_differ(self),
         };
         Kind::ALL.iter().copied().filter(differs).fold(Reading::FIRST, Reading::with)
     }
@@ -46,6 +50,7 @@ impl<'a> Live<'a> {
         for kind in Kind::ALL.into_iter().filter(|kind| differ.has(*kind)) {
             let field = match kind {
                 Kind::Path => Field::FdName,
+                Kind::Lineage => Field::ProcAname,
             };
             let other = self.turned(Reading::FIRST.with(kind));
             fields.insert(format!("{OTHER}{}", field.name()), json(&other, &FieldRef::from(field)));
@@ -68,6 +73,22 @@ fn paths_differ(event: &Live<'_>, view: &FdView<'_>) -> bool {
     }
     let resolved = fd::name(event.bump, fd, resolved, event.role());
     asked(event, view).is_some_and(|asked| !spellings::same(resolved, asked))
+}
+
+/// The process or an ancestor was forked by another process than its parent. (Up to the first such, both lineages are the same.)
+fn lineages_differ(event: &Live<'_>) -> bool {
+    let processes = event.known.processes;
+    let parent = |process: &Arc<Process>| processes.parent(process, event.boot);
+    let mut process = event.process();
+    for _ in 0..=MAX_ANCESTORS {
+        let Some(child) = process else { return false };
+        process = parent(child);
+        let forker = processes.forker(child);
+        if forker.is_some_and(|forker| process.is_none_or(|parent| parent.exec_id != forker.exec_id)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// `path` is `raw` behind `base`, as it stands.

@@ -10,10 +10,11 @@ use super::judge::Judge;
 use super::raise::TextOptions;
 use super::stats::Stats;
 use crate::alert::Alert;
-use crate::rules::{self, PathNames, Readings, Source};
+use crate::rules::{self, Lineage, PathNames, Readings, Source};
 use crate::state::testing::{Made, Who, record};
 use crate::state::{Containers, Processes, Users, processes};
 
+const INIT: Who = Who { pid: 1, start: 0 };
 const CAT: Who = Who { pid: 7, start: 1 };
 
 /// An openat of `raw` from `base`, which gave `path`; without one it failed.
@@ -51,7 +52,15 @@ fn alerts(condition: &str, paths: PathNames, event: &Made) -> Vec<Alert> {
     let text = format!(
         "- rule: r\n  desc: d\n  condition: evt.type = openat and ({condition})\n  output: '%fd.name %fd.directory %fd.filename %fs.path.name'\n  priority: INFO\n"
     );
-    let readings = Readings { paths };
+    judged(&text, Readings { paths, ..Readings::default() }, |judge| {
+        judge.record(&CAT.fork(1, CAT.task(INIT, "cat")).record());
+        judge.record(&CAT.exec(2, CAT.task(INIT, "cat"), "/usr/bin/cat", b"cat\0").record());
+        judge.record(&event.record());
+    })
+}
+
+/// The alerts of these rules about what is told to the judge.
+fn judged(text: &str, readings: Readings, tell: impl FnOnce(&mut Judge)) -> Vec<Alert> {
     let options = rules::Options { append_output: Vec::new(), readings, ..rules::Options::default() };
     let rules = rules::load(&[Source::new("r.yaml", text)], &options).rules.unwrap();
     let alerts: Arc<Mutex<Vec<Alert>>> = Arc::default();
@@ -69,10 +78,7 @@ fn alerts(condition: &str, paths: PathNames, event: &Made) -> Vec<Alert> {
         }),
         Arc::new(Stats::default()),
     );
-    let init = Who { pid: 1, start: 0 };
-    judge.record(&CAT.fork(1, CAT.task(init, "cat")).record());
-    judge.record(&CAT.exec(2, CAT.task(init, "cat"), "/usr/bin/cat", b"cat\0").record());
-    judge.record(&event.record());
+    tell(&mut judge);
     drop(judge);
     std::mem::take(&mut alerts.lock().unwrap())
 }
@@ -145,4 +151,52 @@ fn a_link_at_the_root_counts_unless_the_kernel_shows_that_there_is_none() {
     let link = open("/tmp/sh", "", "/usr/bin/sh");
     assert!(fires("fd.name = /bin/sh", &link) && fires("fd.name exists and not fd.name = /bin/sh", &link));
     assert!(fires("proc.exepath = /bin/cat", &run) && !fires("not proc.exepath = /bin/cat", &run));
+}
+
+/// Of a double fork: init, a shell, its child that ends, and that one's child, which reads a file.
+fn orphan(judge: &mut Judge) {
+    let [shell, between] = [Who { pid: 5, start: 1 }, Who { pid: 6, start: 1 }];
+    for (who, parent, name) in
+        [(INIT, Who { pid: 0, start: 0 }, "init"), (shell, INIT, "sh"), (between, shell, "between")]
+    {
+        judge.record(&who.fork(1, who.task(parent, name)).record());
+        judge.record(&who.exec(1, who.task(parent, name), "/x", b"x\0").record());
+    }
+    judge.record(&CAT.fork(2, CAT.task(between, "between")).record());
+    judge.record(&between.exit(3, INIT).record());
+    judge.record(&CAT.exec(4, CAT.task(INIT, "cat"), "/usr/bin/cat", b"cat\0").record());
+    judge.record(&open("/f", "", "/f").record());
+}
+
+#[test]
+fn a_rule_on_a_parent_holds_for_the_one_or_for_the_other() {
+    use Lineage::{Both, Current, Original};
+    let [current, original] = ["init 1 init <NA>", "between 6 between sh init sh"];
+    for (condition, lineage, told) in [
+        ("proc.pname = init", Both, Some(current)),
+        ("proc.pname = between", Both, Some(original)),
+        ("proc.aname = sh", Both, Some(original)),
+        ("proc.aname[2] = sh and proc.ppid = 6", Both, Some(original)),
+        // One lineage throughout.
+        ("proc.pname = init and proc.aname = sh", Both, None),
+        ("proc.name = cat and not proc.pname = init", Both, Some(original)),
+        ("proc.name = cat and not proc.pname in (init, between)", Both, None),
+        ("proc.name = cat", Both, Some(current)),
+        ("proc.pname = init", Current, Some(current)),
+        ("proc.pname = between", Current, None),
+        ("proc.pname = init", Original, None),
+        ("proc.pname = between", Original, Some(original)),
+    ] {
+        let text = format!(
+            "- rule: r\n  desc: d\n  condition: evt.type = openat and {condition}\n  output: '%proc.pname %proc.ppid %proc.aname %proc.aname[2]'\n  priority: INFO\n"
+        );
+        let alerts = judged(&text, Readings { lineage, ..Readings::default() }, orphan);
+        let shown: Vec<&str> =
+            alerts.iter().map(|alert| alert.output.split_once("Informational ").unwrap().1).collect();
+        assert_eq!(shown, Vec::from_iter(told), "{condition} {lineage:?}");
+        for alert in alerts {
+            let other = &alert.output_fields["falconet.other.proc.aname"];
+            assert!(*other == "init" || *other == "between sh init", "{other}");
+        }
+    }
 }

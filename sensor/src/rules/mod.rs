@@ -39,7 +39,7 @@ pub use registry::field_set::FieldSet;
 pub use registry::fields::{Field, FieldArg, FieldRef};
 pub use registry::names::{Held, Names};
 pub use registry::priority::{ParsePriorityError, Priority};
-pub use registry::readings::{Kind, PathNames, Reading, Readings};
+pub use registry::readings::{Kind, Lineage, PathNames, Reading, Readings};
 pub use registry::services::WellKnown;
 pub use report::source::Source;
 pub use report::suggest::nearest;

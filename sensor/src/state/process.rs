@@ -11,6 +11,8 @@ pub struct Process {
     /// Identity, also after exec.
     pub exec_id: u64,
     pub tgid: u32,
+    /// Exec id of the process that forked it, which need not be its parent (any more); 0 where nobody saw it.
+    pub forked_by: u64,
     /// Ids, credentials, namespaces: as the kernel told them last. `comm`: as it was when the process ran its program.
     pub task: Task,
     /// kernfs id of its cgroup when the snapshot was made; a record's header has the current one.
@@ -94,6 +96,7 @@ impl Process {
         Self {
             exec_id,
             tgid,
+            forked_by: 0,
             task: Task {
                 start: 0,
                 parent_exec_id: 0,

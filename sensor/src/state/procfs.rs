@@ -75,6 +75,7 @@ impl ProcFs {
         Some(Process {
             exec_id: exec_id(tgid, start),
             tgid,
+            forked_by: 0,
             task: Task {
                 start,
                 parent_exec_id: parent.map_or(0, |p| exec_id(stat.ppid, p.start * NS_PER_TICK)),

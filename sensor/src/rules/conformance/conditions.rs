@@ -24,7 +24,7 @@ use std::fmt::Write as _;
 use crate::rules::cases::{self, CaseEvent};
 use crate::rules::load;
 use crate::rules::program::evaluate::Scratch;
-use crate::rules::registry::readings::{PathNames, Readings};
+use crate::rules::registry::readings::{Lineage, PathNames, Readings};
 use crate::rules::report::diagnostic::{Diagnostic, FileReport};
 use crate::rules::report::source::Source;
 use crate::rules::rule_set::RuleSet;
@@ -143,7 +143,7 @@ fn flow(node: &Node) -> String {
 }
 
 /// The tables are Falco's, which knows no spellings of a path.
-const FALCOS: Readings = Readings { paths: PathNames::Asked };
+const FALCOS: Readings = Readings { paths: PathNames::Asked, lineage: Lineage::Current };
 
 fn list<'n>(node: &'n Node, key: &str) -> &'n [Node] {
     match node.get(key).map(|value| &value.yaml) {

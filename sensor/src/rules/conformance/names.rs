@@ -11,7 +11,7 @@ use crate::rules::{RuleSet, cases, load};
 
 fn set(condition: &str, paths: PathNames) -> RuleSet {
     let rule = format!("- rule: r\n  desc: d\n  output: o\n  priority: INFO\n  condition: {condition}\n");
-    let options = Options { readings: Readings { paths }, ..Options::default() };
+    let options = Options { readings: Readings { paths, ..Readings::default() }, ..Options::default() };
     load(&[Source::new("r.yaml", rule)], &options).rules.unwrap()
 }
 

@@ -1,5 +1,5 @@
-//! An event can have two names for one thing: a path as the program asked for it and as the kernel resolved it, a process as it
-//! was started and as it calls itself now. A rule holds for an event when it holds for the one or for the other.
+//! An event can have two names for one thing: a path as the program asked for it and as the kernel resolved it, a parent as the
+//! process that forked and as whoever has the child now. A rule holds for an event when it holds for the one or for the other.
 //!
 //! A [`Reading`] chooses a name for each [`Kind`] of thing. A condition is evaluated with one reading throughout, so the name that
 //! an exception speaks of is the name that the rest of the condition saw: `not fd.name startswith /tmp` excepts an event only if
@@ -19,10 +19,13 @@ use super::fields::Field;
 pub enum Kind {
     /// Paths: as resolved, and as asked for.
     Path = 1,
+    /// Parents: whose child the kernel says it is, and who forked it. They differ when that one has ended, or gave the child to its
+    /// own parent (`CLONE_PARENT`).
+    Lineage = 2,
 }
 
 impl Kind {
-    pub const ALL: [Self; 1] = [Self::Path];
+    pub const ALL: [Self; 2] = [Self::Path, Self::Lineage];
 
     /// Whether a field's value depends on the name that is chosen.
     const fn touches(self, field: Field) -> bool {
@@ -36,6 +39,26 @@ impl Kind {
                     | Field::FdContainername
                     | Field::FdContainerdirectory
                     | Field::FsPathName
+            ),
+            // Leaders of sessions and groups are found by number.
+            Self::Lineage => matches!(
+                field,
+                Field::ProcPname
+                    | Field::ProcPexe
+                    | Field::ProcPexepath
+                    | Field::ProcPcmdline
+                    | Field::ProcPpid
+                    | Field::ProcPvpid
+                    | Field::ProcPpidDuration
+                    | Field::ProcPpidTs
+                    | Field::ProcAname
+                    | Field::ProcAexe
+                    | Field::ProcAexepath
+                    | Field::ProcAcmdline
+                    | Field::ProcAargs
+                    | Field::ProcApid
+                    | Field::ProcAenv
+                    | Field::ProcLoginshellid
             ),
         }
     }
@@ -56,6 +79,10 @@ impl Reading {
     #[must_use]
     pub const fn with(self, kind: Kind) -> Self {
         Self(self.0 | kind as u8)
+    }
+
+    const fn with_if(self, yes: bool, kind: Kind) -> Self {
+        if yes { self.with(kind) } else { self }
     }
 
     #[must_use]
@@ -106,26 +133,38 @@ pub enum PathNames {
     Resolved,
 }
 
+/// Which ancestors rules see (`lineage`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lineage {
+    /// A rule holds for the ones or for the others.
+    #[default]
+    Both,
+    /// As the kernel has them: Falco's.
+    Current,
+    /// Who forked whom, as far as that is known.
+    Original,
+}
+
 /// Which names count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Readings {
     pub paths: PathNames,
+    pub lineage: Lineage,
 }
 
 impl Readings {
     /// The reading that comes first.
     pub const fn first(self) -> Reading {
-        match self.paths {
-            PathNames::Asked => Reading::FIRST.with(Kind::Path),
-            PathNames::Both | PathNames::Resolved => Reading::FIRST,
-        }
+        let paths = matches!(self.paths, PathNames::Asked);
+        let lineage = matches!(self.lineage, Lineage::Original);
+        Reading::FIRST.with_if(paths, Kind::Path).with_if(lineage, Kind::Lineage)
     }
 
     /// The kinds of which both names count.
     pub const fn both(self) -> Reading {
-        match self.paths {
-            PathNames::Both => Reading::FIRST.with(Kind::Path),
-            PathNames::Asked | PathNames::Resolved => Reading::FIRST,
-        }
+        let paths = matches!(self.paths, PathNames::Both);
+        let lineage = matches!(self.lineage, Lineage::Both);
+        Reading::FIRST.with_if(paths, Kind::Path).with_if(lineage, Kind::Lineage)
     }
 }

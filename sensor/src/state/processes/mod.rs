@@ -337,6 +337,11 @@ impl Processes {
         None
     }
 
+    /// The process that forked this one, as long as it is kept.
+    pub fn forker(&self, of: &Process) -> Option<&Arc<Process>> {
+        self.get(of.forked_by)
+    }
+
     /// The living process with that pid in the initial namespace.
     pub fn by_pid(&self, tgid: u32) -> Option<&Arc<Process>> {
         self.get(*self.pids.get(&tgid)?)
@@ -403,6 +408,7 @@ impl Processes {
         let process = Process {
             exec_id: header.exec_id,
             tgid: header.tgid,
+            forked_by: forker,
             task,
             cgroup: header.cgroup,
             cloned: header.time,
@@ -415,10 +421,12 @@ impl Processes {
 
     fn exec(&mut self, record: &Record, image: &NewImage<'_>) {
         let header = record.header();
-        let cloned = self.slots.get(&header.exec_id).map_or(image.task.start, |s| s.process.cloned);
+        let before = self.slots.get(&header.exec_id).map(|slot| &slot.process);
+        let (cloned, forked_by) = before.map_or((image.task.start, 0), |p| (p.cloned, p.forked_by));
         let process = Process {
             exec_id: header.exec_id,
             tgid: header.tgid,
+            forked_by,
             task: *image.task,
             cgroup: header.cgroup,
             cloned,
@@ -635,6 +643,7 @@ mod tests {
         assert_eq!((now.comm(), now.image.rest()), (&b"cat"[..], &b"/etc/shadow\0"[..]));
         assert_eq!((now.cloned, now.execed), (20 * S, 21 * S), "the clone time outlives the exec");
         assert_eq!(held.comm(), b"sh", "what was held is as it was");
+        assert_eq!((held.forked_by, now.forked_by), (SHELL.exec_id(), SHELL.exec_id()));
         assert_eq!(table.by_pid(200).unwrap().exec_id, CHILD.exec_id());
     }
 
@@ -646,6 +655,7 @@ mod tests {
         table.apply(&CHILD.exit(31, INIT).record());
         let grandchild = table.get(GRANDCHILD.exec_id()).unwrap().clone();
         let parent = |at: u64| table.parent(&grandchild, at * S).map(|p| p.tgid);
+        assert_eq!(table.forker(&grandchild).unwrap().tgid, 200, "who forked it stays the same");
         assert_eq!(parent(31), Some(200), "an event from before the end still has the parent");
         assert_eq!(parent(32), Some(1));
         assert!(table.by_pid(200).is_none());
@@ -657,6 +667,7 @@ mod tests {
         assert!(table.get(CHILD.exec_id()).is_none());
         assert_eq!(table.stats().dead, 0);
         assert_eq!(table.parent(&grandchild, 100 * S).map(|p| p.tgid), Some(1));
+        assert!(table.forker(&grandchild).is_none(), "nothing is known of it any more");
     }
 
     #[test]
@@ -698,6 +709,7 @@ mod tests {
         let sibling = table.get(sibling.exec_id()).unwrap();
         assert_eq!((sibling.comm(), &*sibling.image.exepath), (&b"sh"[..], &b"/bin/sh"[..]));
         assert_eq!(table.parent(sibling, 41 * S).unwrap().tgid, INIT.pid);
+        assert_eq!(table.forker(sibling).unwrap().tgid, SHELL.pid);
         // Nobody knows what it runs; then the kernel's name is the best there is.
         let orphan = Who { pid: 500, start: 50 };
         let unknown = Who { pid: 499, start: 49 };
