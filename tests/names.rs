@@ -4,6 +4,8 @@
 mod support;
 
 use std::fs;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::Command;
 
@@ -14,6 +16,7 @@ use support::sensor::Falconet;
 support::harness::tests! {
     a_process_that_renames_itself_keeps_its_name needs Need::Sensor;
     an_orphan_is_known_by_who_forked_it needs Need::Sensor;
+    a_client_with_a_name_does_not_hide_whom_it_connects_to needs Need::Sensor;
 }
 
 /// A sensor with one rule for each of these conditions, named after its number.
@@ -108,5 +111,37 @@ fn an_orphan_is_known_by_who_forked_it() {
         let mut found = alerts(&sensor, "2 ");
         found.retain(|alert| alert.ends_with(" cat") && !alert.starts_with('2'));
         assert_eq!(found, expected, "{lineage}");
+    }
+}
+
+/// The client has an abstract name, the server was bound through a link.
+fn a_client_with_a_name_does_not_hide_whom_it_connects_to() {
+    for (paths, expected) in [("both", &["0", "1", "2"][..]), ("resolved", &["0", "2"]), ("asked", &["2"])] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap();
+        fs::create_dir(path.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", path.join("way")).unwrap();
+        let _server = UnixDatagram::bind(path.join("way/docker.sock")).unwrap();
+        let path = path.to_str().unwrap();
+        let connects = |condition: &str| format!("evt.type = connect and fd.name {condition}");
+        let sensor = sensor(
+            dir.path(),
+            &format!("path_names={paths}"),
+            &[
+                connects(&format!("= {path}/real/docker.sock")),
+                connects(&format!("= {path}/way/docker.sock")),
+                connects(&format!("endswith {path}/way/docker.sock")),
+                connects(&format!("endswith {path}/end")),
+            ],
+        );
+        let name = format!("falconet-names-{}", std::process::id());
+        let client = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+        client.connect(format!("{path}/real/docker.sock")).unwrap();
+        let _end = UnixDatagram::bind(format!("{path}/end")).unwrap();
+        UnixDatagram::unbound().unwrap().connect(format!("{path}/end")).unwrap();
+        let mut found: Vec<String> =
+            alerts(&sensor, "3 ").into_iter().map(|alert| alert[..1].into()).collect();
+        found.retain(|rule| rule != "3");
+        assert_eq!(found, expected, "{paths}");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bumpalo::collections::Vec as BumpVec;
-use sensor_ebpf::events::FdView;
+use sensor_ebpf::events::{FdView, UnixName};
 use serde_json::{Map, Value as Json};
 
 use super::live::Live;
@@ -40,6 +40,7 @@ impl<'a> Live<'a> {
         let differs = |kind: &Kind| match kind {
             Kind::Path => self.fd().is_some_and(|view| paths_differ(self, &view)),
             Kind::Lineage => lineages_differ(self),
+            Kind::Socket => self.fd().is_some_and(|view| sockets_differ(self, &view)),
         };
         Kind::ALL.iter().copied().filter(differs).fold(Reading::FIRST, Reading::with)
     }
@@ -49,7 +50,7 @@ impl<'a> Live<'a> {
         let differ = self.differing();
         for kind in Kind::ALL.into_iter().filter(|kind| differ.has(*kind)) {
             let field = match kind {
-                Kind::Path => Field::FdName,
+                Kind::Path | Kind::Socket => Field::FdName,
                 Kind::Lineage => Field::ProcAname,
             };
             let other = self.turned(Reading::FIRST.with(kind));
@@ -64,8 +65,36 @@ pub fn asked<'a>(event: &Live<'a>, view: &FdView<'a>) -> Option<&'a [u8]> {
     (known && !view.raw.is_empty()).then(|| path::join(event.bump, view.base, view.raw))
 }
 
-/// The call asked for its file by another path than the kernel's.
+/// A unix socket's path alone, or its abstract name: the file's, if there is one, or with the second name of paths what was passed
+/// to bind.
+pub fn socket<'a>(event: &Live<'a>, view: &FdView<'a>) -> Option<&'a [u8]> {
+    let UnixName { name, file } = unix_name(view)?;
+    if !file.is_empty() && !event.reading.has(Kind::Path) {
+        return Some(file);
+    }
+    let mut out = BumpVec::new_in(event.bump);
+    fd::write_unix_name(&mut out, name);
+    Some(out.into_bump_slice())
+}
+
+/// Of a unix socket's two names the one that `fd.name` ends in: of a client its peer's.
+fn unix_name<'a>(view: &FdView<'a>) -> Option<UnixName<'a>> {
+    view.fd.filter(|fd| fd.kind == b'u')?;
+    let name = if view.path == view.peer.name { view.peer } else { view.own };
+    (!name.name.is_empty()).then_some(name)
+}
+
+/// The name of a unix socket alone is another than that with the ends, or there are two of it.
+fn sockets_differ(event: &Live<'_>, view: &FdView<'_>) -> bool {
+    let (Some(fd), Some(alone)) = (view.fd, socket(event, view)) else { return false };
+    paths_differ(event, view) || fd::name(event.bump, fd, view.path, event.role()) != alone
+}
+
+/// The call asked for its file by another path than the kernel's, or a unix socket was bound by another one.
 fn paths_differ(event: &Live<'_>, view: &FdView<'_>) -> bool {
+    if let Some(UnixName { name, file }) = unix_name(view) {
+        return !file.is_empty() && !spellings::same(file, name);
+    }
     let Some(fd) = view.fd else { return false };
     let (raw, resolved) = (view.raw, view.path);
     if raw.is_empty() || raw == resolved || is_joined(resolved, view.base, raw) {

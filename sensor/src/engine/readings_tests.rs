@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use sensor_ebpf::events::Kind as EventKind;
+use sensor_ebpf::events::connect::Connected;
 use sensor_ebpf::events::open::Opened;
 use sensor_ebpf::record::{Fd, Tail};
 
@@ -47,10 +48,26 @@ fn open(raw: &str, base: &str, path: &str) -> Made {
     })
 }
 
+/// A connect of a socket that is bound to `@x` to one that was bound to `name`, which is `file`.
+fn connect(name: &str, file: &str) -> Made {
+    let tails = [b"\0x", name.as_bytes(), file.as_bytes()];
+    record(EventKind::Connect, CAT.header(5), &tails, |tails| {
+        let [mut local, mut remote] = [[0; 16]; 2];
+        (local[0], remote[0]) = (0x10, 0x20);
+        let (path, peer, peer_file) = (tails[0], tails[1], tails[2]);
+        Connected {
+            ret: 0,
+            sock: Fd { kind: b'u', local, remote, path, peer, peer_file, ..Fd::NONE },
+            num: 3,
+            addr: Tail::EMPTY,
+        }
+    })
+}
+
 /// The alerts of one rule with that condition about one record.
 fn alerts(condition: &str, paths: PathNames, event: &Made) -> Vec<Alert> {
     let text = format!(
-        "- rule: r\n  desc: d\n  condition: evt.type = openat and ({condition})\n  output: '%fd.name %fd.directory %fd.filename %fs.path.name'\n  priority: INFO\n"
+        "- rule: r\n  desc: d\n  condition: evt.type in (openat, connect) and ({condition})\n  output: '%fd.name %fd.directory %fd.filename %fs.path.name'\n  priority: INFO\n"
     );
     judged(&text, Readings { paths, ..Readings::default() }, |judge| {
         judge.record(&CAT.fork(1, CAT.task(INIT, "cat")).record());
@@ -198,5 +215,49 @@ fn a_rule_on_a_parent_holds_for_the_one_or_for_the_other() {
             let other = &alert.output_fields["falconet.other.proc.aname"];
             assert!(*other == "init" || *other == "between sh init", "{other}");
         }
+    }
+}
+
+#[test]
+fn a_sockets_path_counts_alone() {
+    use PathNames::{Asked, Both, Resolved};
+    let [pair, file, bound] = ["10->20 /tmp/way/docker.sock", "/run/docker.sock", "/tmp/way/docker.sock"];
+    let event = connect(bound, file);
+    for (condition, paths, name) in [
+        ("fd.name endswith /docker.sock", Both, Some((pair, file))),
+        ("fd.name = /run/docker.sock", Both, Some((file, pair))),
+        ("fd.name = /var/run/docker.sock", Both, Some((file, pair))),
+        ("fd.name = /tmp/way/docker.sock", Both, Some((bound, pair))),
+        ("fd.name in (/x, /run/docker.sock)", Both, Some((file, pair))),
+        ("fd.name contains x", Both, None),
+        ("fd.name startswith /run and fd.name startswith /tmp", Both, None),
+        // What excepts the path excepts it in all its names only if all are meant.
+        ("fd.num = 3 and not fd.name contains docker.sock", Both, None),
+        ("fd.num = 3 and not fd.name contains /tmp/way", Both, Some((file, pair))),
+        ("fd.name = /run/docker.sock", Resolved, Some((file, pair))),
+        ("fd.name = /tmp/way/docker.sock", Resolved, None),
+        ("fd.name = /run/docker.sock", Asked, None),
+        ("fd.name = /tmp/way/docker.sock", Asked, None),
+        ("fd.name endswith /way/docker.sock", Asked, Some((pair, bound))),
+    ] {
+        let told = told(condition, paths, &event).map(|(names, other)| {
+            let name = names.strip_suffix(" <NA> <NA> <NA>").unwrap().to_owned();
+            (name, other)
+        });
+        let name = name.map(|(name, other)| (name.to_owned(), other.to_owned()));
+        assert_eq!(told, name, "{condition} {paths:?}");
+    }
+    for (name, condition, expected) in [
+        ("\0bus", "fd.name = @bus", Some("@bus")),
+        ("relative", "fd.name = relative", Some("relative")),
+        ("", "fd.name exists", Some("10->20 @x")),
+        ("", "fd.name = @x", Some("@x")),
+    ] {
+        let told = told(condition, Both, &connect(name, ""));
+        assert_eq!(
+            told.map(|(names, _)| names),
+            expected.map(|name| format!("{name} <NA> <NA> <NA>")),
+            "{name}"
+        );
     }
 }

@@ -217,7 +217,8 @@ fn typechar(event: &Live<'_>, view: &FdView<'_>) -> &'static [u8] {
 fn name<'a>(event: &'a Live<'_>, view: &FdView<'a>) -> Option<&'a [u8]> {
     match view.fd {
         Some(fd) => {
-            let second = asked_instead(event, view);
+            let alone = if event.reading.has(Kind::Socket) { readings::socket(event, view) } else { None };
+            let second = alone.or_else(|| asked_instead(event, view));
             Some(second.unwrap_or_else(|| fd::name(event.bump, fd, view.path, event.role())))
         }
         None => failed(event, view),

@@ -1,5 +1,5 @@
 //! An event can have two names for one thing: a path as the program asked for it and as the kernel resolved it, a parent as the
-//! process that forked and as whoever has the child now. A rule holds for an event when it holds for the one or for the other.
+//! process that forked and as whoever has the child now, a unix socket as a pair and as a path. A rule holds for an event when it holds for the one or for the other.
 //!
 //! A [`Reading`] chooses a name for each [`Kind`] of thing. A condition is evaluated with one reading throughout, so the name that
 //! an exception speaks of is the name that the rest of the condition saw: `not fd.name startswith /tmp` excepts an event only if
@@ -22,10 +22,13 @@ pub enum Kind {
     /// Parents: whose child the kernel says it is, and who forked it. They differ when that one has ended, or gave the child to its
     /// own parent (`CLONE_PARENT`).
     Lineage = 2,
+    /// Unix sockets: with the numbers of both ends in front, as Falco prints a pair, and the name alone, which is the file's with the
+    /// first name of [`Kind::Path`] and what was passed to bind with the second.
+    Socket = 4,
 }
 
 impl Kind {
-    pub const ALL: [Self; 2] = [Self::Path, Self::Lineage];
+    pub const ALL: [Self; 3] = [Self::Path, Self::Lineage, Self::Socket];
 
     /// Whether a field's value depends on the name that is chosen.
     const fn touches(self, field: Field) -> bool {
@@ -40,6 +43,7 @@ impl Kind {
                     | Field::FdContainerdirectory
                     | Field::FsPathName
             ),
+            Self::Socket => matches!(field, Field::FdName | Field::FdContainername),
             // Leaders of sessions and groups are found by number.
             Self::Lineage => matches!(
                 field,
@@ -165,6 +169,9 @@ impl Readings {
     pub const fn both(self) -> Reading {
         let paths = matches!(self.paths, PathNames::Both);
         let lineage = matches!(self.lineage, Lineage::Both);
-        Reading::FIRST.with_if(paths, Kind::Path).with_if(lineage, Kind::Lineage)
+        // `asked` is Falco's, which has no other name of a socket.
+        let sockets = !matches!(self.paths, PathNames::Asked);
+        let both = Reading::FIRST.with_if(paths, Kind::Path).with_if(lineage, Kind::Lineage);
+        both.with_if(sockets, Kind::Socket)
     }
 }
