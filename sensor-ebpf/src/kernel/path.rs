@@ -3,11 +3,12 @@
 //! A file may lie far deeper than `PATH_MAX` lets anyone name in one call (`chdir` and `openat` in turn), and whoever wants to
 //! hide where it is does just that. So the walk goes on when the buffer is full: the last names stay, and of those before them
 //! the ones nearest to the root. Such a path reads `/dev/shm/…...…/file` and is marked [`CUT_MIDDLE`]. One whose root is not
-//! reached in [`STEPS`] times [`CALLS`] steps begins with `...` and is marked [`CUT_HEAD`].
+//! reached in [`STEPS`] times [`CALLS`] times [`ROUNDS`] steps begins with `...` and is marked [`CUT_HEAD`].
 //!
 //! The verifier counts every step of a loop that it follows, in each program and at each place that asks for a path. So the walk
-//! is made of two global functions, which it checks once and on their own: [`walk`] takes some steps, [`append_path`] calls it
-//! until there are no more. That works on every kernel that has BTF; `bpf_loop` came later.
+//! is made of three global functions, which it checks once and on their own, each with a short loop: [`walk`] takes some steps,
+//! [`walk_on`] calls it, and [`append_path`] calls that until there are no more. That works on every kernel that has BTF;
+//! `bpf_loop` came later.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::map;
@@ -30,9 +31,11 @@ const KEPT: usize = HALF + MARGIN;
 /// Stands for what is not there.
 const GAP: [u8; 3] = *b"...";
 
-/// Components and mount crossings that one call of [`walk`] follows, and how often it is called: 8,192 in all, half a millisecond.
-const STEPS: usize = 16;
-const CALLS: usize = 512;
+/// Components and mount crossings that one call of [`walk`] follows, how often [`walk_on`] calls it, and how often that is called:
+/// 8,192 in all, half a millisecond.
+const STEPS: usize = 4;
+const CALLS: usize = 32;
+const ROUNDS: usize = 64;
 
 /// This CPU's walk.
 ///
@@ -127,14 +130,26 @@ pub fn append(w: &mut Writer, path: Path, root: Path) -> Tail {
 extern "C" fn append_path() -> u32 {
     let (Some(walk), Some(mut w)) = (WALK.get_ptr_mut(0), Writer::resume()) else { return 0 };
     let mut whole = false;
-    for _ in 0..CALLS {
-        if self::walk() == 0 {
+    for _ in 0..ROUNDS {
+        if walk_on() == 0 {
             whole = true;
             break;
         }
     }
     let tail = finish(&mut w, walk, whole);
     u32::from(tail.off) | u32::from(tail.len) << 16
+}
+
+/// Takes at most [`STEPS`] times [`CALLS`] steps of this CPU's walk; 0 when it is at its end.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_on() -> u32 {
+    for _ in 0..CALLS {
+        if walk() == 0 {
+            return 0;
+        }
+    }
+    1
 }
 
 /// Takes at most [`STEPS`] steps of this CPU's walk; 0 when it is at its end.
