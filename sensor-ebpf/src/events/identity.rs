@@ -1,7 +1,7 @@
 //! getuid(2) and its kin: a process that asks who it is.
 
 use super::plain::{self, Plain};
-use super::{Arg, Category, Info, Param, ParamType as T, params};
+use super::{Arg, Category, Info, Param, ParamType as T, Volume, params};
 use crate::record::Pod as _;
 use crate::{calls, record};
 
@@ -38,7 +38,7 @@ impl Getresgid {
 }
 
 const fn event(name: &'static str, params: &'static [Param]) -> Info {
-    Info { layout: Identity::LAYOUT, ..plain::event(name, Category::User, None, params) }
+    Info { layout: Identity::LAYOUT, ..plain::event(name, Category::User, None, params, Volume::Normal) }
 }
 
 /// An id that came back.

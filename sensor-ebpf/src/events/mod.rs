@@ -118,6 +118,18 @@ macro_rules! for_each_event {
                 IoUringEnter, io_uring_enter, syscall "io_uring_enter";
                 IoUringRegister, io_uring_register, syscall "io_uring_register";
             }
+            memory {
+                Mmap, mmap, syscall "mmap";
+                Mprotect, mprotect, syscall "mprotect";
+                Munmap, munmap, syscall "munmap";
+                Mremap, mremap, syscall "mremap";
+                Brk, brk, syscall "brk";
+                Mlock, mlock, syscall "mlock";
+                Munlock, munlock, syscall "munlock";
+                Mlock2, mlock2, syscall "mlock2";
+                Mlockall, mlockall, syscall "mlockall";
+                Munlockall, munlockall, syscall "munlockall";
+            }
             identity {
                 Getuid, getuid, syscall "getuid";
                 Geteuid, geteuid, syscall "geteuid";

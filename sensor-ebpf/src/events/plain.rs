@@ -60,6 +60,7 @@ pub const fn event(
     category: Category,
     changes: Option<for<'a> fn(&Record<'a>) -> Option<Change<'a>>>,
     params: &'static [Param],
+    volume: Volume,
 ) -> Info {
     Info {
         layout: Plain::LAYOUT,
@@ -74,15 +75,16 @@ pub const fn event(
             io: None,
             open: None,
             filter: Looks::Nothing,
-            volume: Volume::Normal,
+            volume,
         }),
     }
 }
 
-/// Declares calls of numbers, with their kernel handlers: `Kind, program, "evt.type", Category, changes, parameters;`
+/// Declares calls of numbers, with their kernel handlers: `Kind, program, "evt.type", Category, changes, parameters;`, and `, High` before
+/// the end of those that are many, see [`Volume`].
 #[macro_export]
 macro_rules! calls {
-    ($($kind:ident, $program:ident, $name:literal, $category:ident, $changes:expr, $params:expr;)+) => {
+    ($($kind:ident, $program:ident, $name:literal, $category:ident, $changes:expr, $params:expr $(, $volume:ident)?;)+) => {
         $(
             #[doc = concat!("`", $name, "`(2).")]
             pub struct $kind;
@@ -93,6 +95,7 @@ macro_rules! calls {
                     $crate::events::Category::$category,
                     $changes,
                     $params,
+                    $crate::calls!(@volume $($volume)?),
                 );
             }
 
@@ -103,6 +106,8 @@ macro_rules! calls {
             }
         )+
     };
+    (@volume) => { $crate::events::Volume::Normal };
+    (@volume $volume:ident) => { $crate::events::Volume::$volume };
 }
 
 /// What a call says of itself that makes or uses a descriptor. `otherwise`: as in [`Descriptor`].
@@ -112,6 +117,7 @@ pub const fn event_of_fd(
     view: for<'a> fn(&Record<'a>) -> Option<FdView<'a>>,
     otherwise: u8,
     params: &'static [Param],
+    volume: Volume,
 ) -> Info {
     Info {
         layout: PlainFd::LAYOUT,
@@ -126,7 +132,7 @@ pub const fn event_of_fd(
             io: None,
             open: None,
             filter: Looks::Nothing,
-            volume: Volume::Normal,
+            volume,
         }),
     }
 }
@@ -158,6 +164,7 @@ macro_rules! calls_of_fd {
                     $crate::calls_of_fd!(@view $how $what),
                     $crate::calls_of_fd!(@own $what $($own)?),
                     $params,
+                    $crate::events::Volume::Normal,
                 );
             }
 

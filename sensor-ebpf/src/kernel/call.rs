@@ -91,6 +91,12 @@ impl Exit {
         self.args[n]
     }
 
+    /// The same call with other arguments.
+    #[inline(always)]
+    pub fn with_args(&self, args: [u64; 6]) -> Self {
+        Self { args, ..*self }
+    }
+
     /// Reads a `T` that an argument points to.
     #[inline(always)]
     pub fn read<T: Copy + Default>(&self, ptr: u64) -> Option<T> {
