@@ -37,6 +37,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// Attached to `io_uring_submit_req`.
+#[expect(clippy::needless_pass_by_value, reason = "the form that the kernel's entry point has")]
 #[btf_tracepoint]
 pub fn uring_submit(ctx: BtfTracePointContext) -> i32 {
     kernel::uring::submit(&ctx, requests::handle);
@@ -44,6 +45,7 @@ pub fn uring_submit(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// Attached to `io_uring_complete`.
+#[expect(clippy::needless_pass_by_value, reason = "the form that the kernel's entry point has")]
 #[btf_tracepoint]
 pub fn uring_complete(ctx: BtfTracePointContext) -> i32 {
     kernel::uring::complete(&ctx, requests::handle);
@@ -51,6 +53,7 @@ pub fn uring_complete(ctx: BtfTracePointContext) -> i32 {
 }
 
 /// Attached to `io_uring_cqe_overflow`.
+#[expect(clippy::needless_pass_by_value, reason = "the form that the kernel's entry point has")]
 #[btf_tracepoint]
 pub fn uring_overflow(ctx: BtfTracePointContext) -> i32 {
     kernel::uring::overflow(&ctx, requests::handle);

@@ -177,6 +177,7 @@ mod handlers {
     use crate::record::Tail;
 
     /// What a call asks for.
+    #[derive(Clone, Copy)]
     struct Asked {
         value: u64,
         flags: u32,

@@ -92,6 +92,7 @@ impl Exit {
     }
 
     /// The same call with other arguments.
+    #[must_use]
     #[inline(always)]
     pub fn with_args(&self, args: [u64; 6]) -> Self {
         Self { args, ..*self }

@@ -82,8 +82,7 @@ fn ports(sk: Ptr, out: &mut Fd) {
 /// What `Fd` has of a unix socket instead of an address.
 #[inline(always)]
 fn word(sk: Ptr) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h] = (sk as u64).to_ne_bytes();
-    [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]
+    zerocopy::transmute!([sk as u64, 0])
 }
 
 /// The name that a unix socket is bound to, and the file that it is if it is one.
@@ -144,9 +143,8 @@ pub fn address(w: &mut Writer, address: Tail, host: bool, out: &mut Fd) {
         (b'6', AF_INET) => {
             let Some(ip) = w.part::<u32>(address, 4) else { return };
             if !host {
-                let [a, b, c, d] = ip.to_ne_bytes();
                 // `::ffff:a.b.c.d`
-                out.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
+                out.remote = zerocopy::transmute!([0, 0, 0xffff_u32.to_be(), ip]);
             }
         }
         (b'6', AF_INET6) => {

@@ -237,7 +237,7 @@ test("rules that cannot fire: from the overview to what each lacks", async () =>
   assert.equal(param(page, "find"), "inactive");
   const names = await page.locator("tbody .name").allInnerTexts();
   assert.equal(names.length, many);
-  for (const name of names) assert.match(name, /: it needs evt\.buffer, which this sensor cannot fill/);
+  for (const name of names) assert.match(name, /: it needs thread\.cgroups, which this sensor cannot fill/);
   assert.deepEqual(new Set(await page.locator("tbody .state").allInnerTexts()), new Set(["inactive"]));
   await page.goBack();
   await link.waitFor();
