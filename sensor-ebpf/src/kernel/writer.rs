@@ -284,6 +284,12 @@ impl Writer {
     /// `len` bytes of the current process, `max` (below `TAIL_MAX`) at most; `what` of `CUT_*` they are.
     #[inline(always)]
     pub fn user_bytes(&mut self, ptr: u64, len: u64, max: u64, what: u16) -> Tail {
+        let tail = append_user_bytes(ptr, len, max as u32 | u32::from(what) << 16);
+        Tail { off: tail as u16, len: (tail >> 16) as u16 }
+    }
+
+    #[inline(always)]
+    fn bytes_of_user(&mut self, ptr: u64, len: u64, max: u64, what: u16) -> Tail {
         if len > max {
             self.cut(what);
         }
@@ -442,6 +448,16 @@ fn credentials(task: Ptr, header: &mut Header) {
         header.cap_permitted = typed(cred, off!(cred_cap_permitted));
         header.cap_effective = typed(cred, off!(cred_cap_effective));
     }
+}
+
+/// [`Writer::user_bytes`] of the record under construction, with `max` in the low half of `limits` and `what` in the high one; the
+/// [`Tail`], `off` in the low half. A global function: whoever calls it goes on in one way and not in as many as this has.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn append_user_bytes(ptr: u64, len: u64, limits: u32) -> u32 {
+    let Some(mut w) = Writer::resume() else { return 0 };
+    let tail = w.bytes_of_user(ptr, len, u64::from(limits & 0xffff), (limits >> 16) as u16);
+    u32::from(tail.off) | u32::from(tail.len) << 16
 }
 
 /// Hides a value's history from the compiler, which would otherwise drop a mask that it finds superfluous
