@@ -132,7 +132,7 @@ mod handlers {
         let exit = Exit::resume(fd, ret, how);
         let tag = Tag { kind: (more >> 16) as u16, lane: Lane::Bulk };
         let Some(mut w) = Writer::new::<Received>(tag) else { return 0 };
-        let message = Message::read(&exit, at);
+        let message = Message::read(&mut w, &exit, at);
         let body = w.body::<Received>();
         body.ret = ret;
         body.num = fd as i32;

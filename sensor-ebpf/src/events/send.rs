@@ -129,7 +129,7 @@ mod handlers {
         let exit = Exit::resume(fd, ret, how);
         let tag = Tag { kind: (more >> 48) as u16, lane: Lane::Bulk };
         let Some(mut w) = Writer::new::<Sent>(tag) else { return 0 };
-        let message = Message::read(&exit, at);
+        let message = Message::read(&mut w, &exit, at);
         let body = w.body::<Sent>();
         body.ret = ret;
         body.num = fd as i32;
