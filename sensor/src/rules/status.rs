@@ -228,7 +228,7 @@ mod tests {
                 r#"rule "deaf" is inactive: it needs futex, semop, which this sensor does not capture"#,
                 r#"rule "never" is inactive: its condition is never true"#,
                 "rule \"half\" is limited: the parts that ask for evt.cpu, which this sensor cannot fill, never hold",
-                "rule \"any\" is limited: it does not see read, write, pread, pwrite, readv or 6 others, which are captured only \
+                "rule \"any\" is limited: it does not see mmap, mprotect, munmap, mremap, brk or 16 others, which are captured only \
                  for rules that name them",
             ]
         );
